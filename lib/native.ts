@@ -1,0 +1,108 @@
+/** Loads the addon and types everything it exports; explains what to type when no binary fits. */
+import path from 'node:path';
+import { AlbertError } from './errors';
+
+export interface NativeTensor {
+  dims: number[];
+  data: Float32Array;
+}
+
+/** Sequences one after another, masked tokens included. */
+export interface NativeBatch {
+  ids: Int32Array;
+  types: Int32Array | null;
+  mask: Uint8Array | null;
+  /** Tokens of each sequence. */
+  lengths: Int32Array;
+  /** Multiple choice: sequences of one example; otherwise 0. */
+  choices: number;
+}
+
+export interface NativeWanted {
+  last_hidden_state: boolean;
+  pooler_output: boolean;
+  logits: boolean;
+  hidden_states: boolean;
+  attentions: boolean;
+  /** Flat (sequence, position) pairs whose masked-language logits are wanted; null for every row. */
+  logitsRows: Int32Array | null;
+}
+
+export interface NativeModelOptions {
+  head: string | null;
+  dtype: string;
+  device: string;
+  isa: string | null;
+  threads: number;
+}
+
+export interface NativeParameter {
+  name: string;
+  shape: number[];
+}
+
+export interface NativeModel {
+  /** [sync] */
+  readonly head: string;
+  readonly device: string;
+  readonly dtype: string;
+  readonly isa: string;
+  readonly threads: number;
+  readonly warnings: string[];
+  /** [sync] Names and shapes of all parameters. */
+  parameters(): NativeParameter[];
+  /** [async] Setting cancel[0] to 1 abandons the run between layers: it rejects with ABORTED. */
+  forward(batch: NativeBatch, wanted: NativeWanted, cancel: Uint8Array): Promise<Record<string, NativeTensor>>;
+  /** [async] Writes the weights as one safetensors file. */
+  save(path: string): Promise<void>;
+  /** [async] Resolves when queued runs have ended and the memory is free. Calling it again resolves too. */
+  dispose(): Promise<void>;
+}
+
+export interface NativeEncodeOptions {
+  addSpecialTokens: boolean;
+  splitSpecialTokens: boolean;
+  /** 0: no limit. */
+  maxLength: number;
+  truncation: 'none' | 'longest_first' | 'only_first' | 'only_second';
+  stride: number;
+  returnOverflowing: boolean;
+}
+
+export interface NativeEncoding {
+  ids: Int32Array;
+  types: Int32Array;
+  /** [T, 2] flat. */
+  offsets: Int32Array;
+  tokens: string[];
+  overflowing: NativeEncoding[];
+}
+
+export interface NativeTokenizer {
+  readonly vocabSize: number;
+  /** Ids by role; -1 when the vocabulary has none. */
+  readonly specialTokens: Record<'pad' | 'unk' | 'cls' | 'sep' | 'mask' | 'bos' | 'eos', number>;
+  /** [sync] */
+  encode(text: string, pair: string | null, options: NativeEncodeOptions): NativeEncoding;
+  /** [async] pairs is null, or has one entry a text (null for none). */
+  encodeBatch(texts: string[], pairs: (string | null)[] | null, options: NativeEncodeOptions): Promise<NativeEncoding[]>;
+  /** [sync] */
+  decode(ids: Int32Array, skipSpecialTokens: boolean): string;
+  idToToken(id: number): string;
+  /** -1 when there is no such piece. */
+  tokenToId(token: string): number;
+}
+
+export interface NativeBinding {
+  version: string;
+  cpuInfo(): { isa: string; available: string[]; cores: number; threads: number };
+  devices(): { type: 'cpu' | 'cuda'; index: number; name: string; available: boolean; reason: string | null }[];
+  /** [sync] Checks a configuration and lists the parameters a model of it has. */
+  describe(configJson: string, configName: string, head: string | null): { head: string; parameters: NativeParameter[] };
+  /** [async] */
+  loadModel(configJson: string, configName: string, weightsPath: string, options: NativeModelOptions): Promise<NativeModel>;
+  /** [async] seed: an integer from 0 to 2^53 - 1. */
+  createModel(configJson: string, seed: number, options: NativeModelOptions): Promise<NativeModel>;
+  /** [async] The two JSON arguments are the contents of the files, empty when absent. */
+  loadTokenizer(vocabularyPath: string, tokenizerConfigJson: string, specialTokensJson: string): Promise<NativeTokenizer>;
+}

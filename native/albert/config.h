@@ -1,0 +1,61 @@
+// config.json of an ALBERT model, checked, with every field the runtime reads.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "support/json.h"
+
+namespace albert {
+
+enum class Head {
+  kBase,
+  kPretraining,
+  kMaskedLm,
+  kSequenceClassification,
+  kTokenClassification,
+  kQuestionAnswering,
+  kMultipleChoice,
+};
+
+// gelu is the erf form and gelu_new the tanh form, as Hugging Face names them.
+enum class Activation { kIdentity, kGelu, kGeluNew, kRelu, kSilu, kTanh };
+
+// Field names are config.json's. Dimensions in the letters of ops.h: V vocab_size, E embedding_size, H hidden_size,
+// L num_hidden_layers, A num_attention_heads, D head_size, F intermediate_size.
+struct Config {
+  int32_t vocab_size = 30000;
+  int32_t embedding_size = 128;
+  int32_t hidden_size = 0;
+  int32_t num_hidden_layers = 0;
+  int32_t num_hidden_groups = 1;
+  int32_t inner_group_num = 1;
+  int32_t num_attention_heads = 0;
+  int32_t intermediate_size = 0;
+  int32_t max_position_embeddings = 512;
+  int32_t type_vocab_size = 2;
+  int32_t num_labels = 2;
+  Activation hidden_act = Activation::kGeluNew;
+  float hidden_dropout_prob = 0;
+  float attention_probs_dropout_prob = 0;
+  float classifier_dropout_prob = 0.1f;
+  float initializer_range = 0.02f;
+  float layer_norm_eps = 1e-12f;
+  int32_t pad_token_id = 0;
+  int32_t bos_token_id = 2;
+  int32_t eos_token_id = 3;
+  Head head = Head::kBase;  // what `architectures` names; base when it names nothing
+
+  int32_t head_size() const { return hidden_size / num_attention_heads; }
+  // Which weight group layer l of L uses: floor(l * groups / layers), see hf-albert notes on non-dividing counts.
+  int32_t group_of_layer(int32_t layer) const { return layer * num_hidden_groups / num_hidden_layers; }
+
+  // Throws Error{kInvalidConfig} that names `name` (the file), the field, what was expected and what came.
+  static Config parse(std::string_view json, const std::string& name);
+};
+
+const char* to_string(Head head);              // 'masked-lm' and so on, as the public API spells them
+Head head_from_string(std::string_view name);  // throws Error{kInvalidArgument} that lists the names
+
+}  // namespace albert

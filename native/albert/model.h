@@ -1,0 +1,99 @@
+// A loaded ALBERT: configuration, weights packed for a backend, and the forward pass over requests of any shape.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config.h"
+#include "ops.h"
+#include "weights.h"
+
+namespace albert {
+
+struct ModelOptions {
+  std::optional<Head> head;    // default: what the configuration's `architectures` names
+  std::string dtype = "fp32";  // fp32
+  std::string device = "auto";
+  std::string isa;  // empty: the best this machine has, or ALBERT_CPU_ISA
+  int threads = 0;  // 0: the cores this process may use
+};
+
+// A caller's ragged sequences, one after another.
+struct SequenceBatch {
+  std::vector<int32_t> ids;      // [sum of lengths]
+  std::vector<int32_t> types;    // the same size, or empty for zeros
+  std::vector<uint8_t> mask;     // the same size, or empty for ones; 0 removes a token completely
+  std::vector<int32_t> lengths;  // [B] tokens of each sequence, masked ones included
+  int32_t choices = 0;           // multiple choice: sequences of one example, B is a multiple of it; else 0
+};
+
+// Which outputs to compute: any of the names of API.md that the head has.
+struct WantedOutputs {
+  bool last_hidden_state = false;
+  bool pooler_output = false;
+  bool logits = false;  // all logits of the head: logits, prediction_logits and sop_logits, or start and end logits
+  bool hidden_states = false;
+  bool attentions = false;
+};
+
+struct ForwardRequest {
+  SequenceBatch batch;
+  WantedOutputs wanted;
+  // Masked-language heads: the (sequence, position) pairs whose logits are wanted, R of them; empty: every row.
+  // With pairs the logits are [R, V] instead of [B, T, V].
+  std::vector<int32_t> logits_rows;
+  const std::atomic<uint8_t>* cancelled = nullptr;  // polled between layers; non-zero abandons the request
+};
+
+struct OutputTensor {
+  std::string name;            // 'logits', 'hidden_states.0', ...
+  std::vector<int64_t> dims;   // padded to the longest sequence; masked rows hold zeros
+  std::unique_ptr<float[]> data;
+  int64_t count() const {
+    int64_t n = 1;
+    for (int64_t extent : dims) n *= extent;
+    return n;
+  }
+};
+using ForwardResult = std::vector<OutputTensor>;
+
+class Model {
+ public:
+  // config_json is the text of config.json and config_name what errors call it.
+  static std::shared_ptr<Model> load(const std::string& config_json, const std::string& config_name,
+                                     const std::string& weights_path, const ModelOptions& options);
+  static std::shared_ptr<Model> create(const std::string& config_json, uint64_t seed, const ModelOptions& options);
+
+  const Config& config() const { return config_; }
+  Head head() const { return head_; }
+  const Backend& backend() const { return *backend_; }
+  const Weights& weights() const { return *weights_; }
+  const std::vector<std::string>& warnings() const { return warnings_; }
+  size_t memory_bytes() const;  // packed weights and workspace, for the garbage collector's account
+
+  // Throws Error{kInvalidArgument | kTooLong | kOutOfVocabulary} when the request cannot run on this model: checks ids,
+  // types, lengths and wanted outputs, so that forward() itself meets only good input.
+  void validate(const ForwardRequest& request) const;
+
+  // Runs validated requests as one packed batch; results in the same order, each bit-identical to running it alone.
+  // A request that was cancelled has an empty result. Not thread-safe: the engine serialises calls.
+  std::vector<ForwardResult> forward(const std::vector<const ForwardRequest*>& requests);
+
+ private:
+  Model(Config config, const ModelOptions& options);
+  void attach(std::unique_ptr<Weights> weights);
+
+  Config config_;
+  Head head_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Weights> weights_;
+  std::vector<std::string> warnings_;
+  struct Packed;
+  std::shared_ptr<Packed> packed_;
+};
+
+}  // namespace albert

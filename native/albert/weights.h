@@ -1,0 +1,65 @@
+// The one table of a model's parameters, name -> tensor, visited by load, save and everything that computes with them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "config.h"
+
+namespace albert {
+
+// One parameter under its Hugging Face name. Linear weights are [out, in], row-major fp32.
+struct Parameter {
+  std::string name;
+  std::vector<int64_t> shape;
+  const float* data = nullptr;  // in the mapped file, or in memory the table owns
+
+  int64_t count() const {
+    int64_t n = 1;
+    for (int64_t extent : shape) n *= extent;
+    return n;
+  }
+};
+
+class Weights {
+ public:
+  // Names and shapes of every parameter of a model, in the order they are saved; data is null.
+  // The names of heads start with 'albert.'; those of the base model have no prefix.
+  static std::vector<Parameter> describe(const Config& config, Head head);
+
+  // Reads model.safetensors, model.safetensors.index.json, pytorch_model.bin or pytorch_model.bin.index.json.
+  // F32 tensors stay in the mapped file; others are converted once. Parameters of a head that the file lacks are drawn
+  // afresh and named in `warnings`; a missing encoder parameter, a wrong shape or a broken file throws Error{kCheckpoint}.
+  static std::unique_ptr<Weights> load(const Config& config, Head head, const std::string& path,
+                                       std::vector<std::string>* warnings);
+
+  // Fresh weights: truncated normal of initializer_range for matrices and tables, 1 and 0 for LayerNorm, 0 for biases.
+  static std::unique_ptr<Weights> create(const Config& config, Head head, uint64_t seed);
+
+  virtual ~Weights() = default;
+
+  const std::vector<Parameter>& all() const { return parameters_; }
+  // The parameter called `name` without the 'albert.' prefix; null when this head has none.
+  const Parameter* find(std::string_view name) const;
+  const float* data(std::string_view name) const;  // throws std::logic_error for a name the table does not have
+
+  // The decoder of the masked-language head: the word table, or the file's own matrix when it is not tied. [V, E]
+  const float* decoder() const { return decoder_; }
+
+  // Writes a safetensors file (temporary file, then rename) that Hugging Face loads. Throws Error{kCheckpoint}.
+  void save(const std::string& path) const;
+
+  // Tells the system that mapped pages are no longer needed in memory (after packing); they can be read again.
+  virtual void release_pages() const {}
+
+ protected:
+  std::vector<Parameter> parameters_;
+  std::unordered_map<std::string, size_t> index_;
+  const float* decoder_ = nullptr;
+};
+
+}  // namespace albert

@@ -1,0 +1,51 @@
+// Runs every registered test of the native core: albert_test [--filter text] [--golden folder] [--shared folder].
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <fstream>
+
+#include "support/error.h"
+#include "test.h"
+
+namespace albert::test {
+namespace {
+std::string golden = "test/golden";
+std::string shared;
+}  // namespace
+std::string golden_folder() { return golden; }
+std::string shared_folder() { return shared; }
+}  // namespace albert::test
+
+int main(int argc, char** argv) {
+  using namespace albert::test;
+  const char* filter = "";
+  const char* data = std::getenv("ALBERT_TEST_DATA");
+  if (data) shared = data;
+  else if (std::ifstream("../shared/README.md")) shared = "../shared";
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (!std::strcmp(argv[i], "--filter")) filter = argv[i + 1];
+    else if (!std::strcmp(argv[i], "--golden")) golden = argv[i + 1];
+    else if (!std::strcmp(argv[i], "--shared")) shared = argv[i + 1];
+    else return std::fprintf(stderr, "unknown option %s\n", argv[i]), 2;
+  }
+  int passed = 0, failed = 0, skipped = 0;
+  for (const Case& test : cases()) {
+    if (!std::strstr(test.name, filter)) continue;
+    try {
+      test.body();
+      ++passed;
+    } catch (const Skip& skip) {
+      ++skipped;
+      std::printf("skipped %s: %s\n", test.name, skip.reason.c_str());
+    } catch (const Failure& failure) {
+      ++failed;
+      std::printf("FAILED %s\n  %s\n", test.name, failure.message.c_str());
+    } catch (const std::exception& error) {
+      ++failed;
+      std::printf("FAILED %s\n  unexpected exception: %s\n", test.name, error.what());
+    }
+  }
+  std::printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
+  return failed ? 1 : 0;
+}
