@@ -52,6 +52,7 @@ class Error : public std::runtime_error {
 };
 
 // Joins its arguments with operator<<: str("expected ", 3, " values").
+inline std::string str() { return {}; }
 template <typename... Args>
 std::string str(const Args&... args) {
   std::ostringstream out;
