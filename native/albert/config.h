@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "ops.h"
 #include "support/json.h"
 
 namespace albert {
@@ -19,11 +20,8 @@ enum class Head {
   kMultipleChoice,
 };
 
-// gelu is the erf form and gelu_new the tanh form, as Hugging Face names them.
-enum class Activation { kIdentity, kGelu, kGeluNew, kRelu, kSilu, kTanh };
-
-// Field names are config.json's. Dimensions in the letters of ops.h: V vocab_size, E embedding_size, H hidden_size,
-// L num_hidden_layers, A num_attention_heads, D head_size, F intermediate_size.
+// Field names are config.json's. Dimensions in the letters of ops.h: V vocab_size, E embedding_size, H
+// hidden_size, L num_hidden_layers, A num_attention_heads, D head_size, F intermediate_size.
 struct Config {
   int32_t vocab_size = 30000;
   int32_t embedding_size = 128;
@@ -48,7 +46,8 @@ struct Config {
   Head head = Head::kBase;  // what `architectures` names; base when it names nothing
 
   int32_t head_size() const { return hidden_size / num_attention_heads; }
-  // Which weight group layer l of L uses: floor(l * groups / layers), see hf-albert notes on non-dividing counts.
+  // Which weight group layer l of L uses: floor(l * groups / layers), see hf-albert notes on non-dividing
+  // counts.
   int32_t group_of_layer(int32_t layer) const { return layer * num_hidden_groups / num_hidden_layers; }
 
   // Throws Error{kInvalidConfig} that names `name` (the file), the field, what was expected and what came.

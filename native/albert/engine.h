@@ -1,4 +1,5 @@
-// One thread per model that takes queued requests, merges what waits into a packed batch, and answers each by callback.
+// One thread per model that takes queued requests, merges what waits into a packed batch, and answers each by
+// callback.
 #pragma once
 
 #include <condition_variable>
@@ -15,16 +16,19 @@ namespace albert {
 
 class Engine {
  public:
-  // Called on the engine thread, once per request; `error` is null on success. Error{kAborted} for a cancelled one.
+  // Called on the engine thread, once per request; `error` is null on success. Error{kAborted} for a
+  // cancelled one.
   using Done = std::function<void(ForwardResult result, std::exception_ptr error)>;
 
   explicit Engine(std::shared_ptr<Model> model);
   ~Engine();  // close()
 
-  // Validates on the calling thread (throws what Model::validate throws, Error{kDisposed} after close), then queues.
+  // Validates on the calling thread (throws what Model::validate throws, Error{kDisposed} after close), then
+  // queues.
   void submit(ForwardRequest request, Done done);
 
-  // Refuses new requests, answers the queued ones, and joins the thread. May be called twice and from any thread.
+  // Refuses new requests, answers the queued ones, and joins the thread. May be called twice and from any
+  // thread.
   void close();
 
   Model& model() { return *model_; }

@@ -1,4 +1,5 @@
-// A loaded ALBERT: configuration, weights packed for a backend, and the forward pass over requests of any shape.
+// A loaded ALBERT: configuration, weights packed for a backend, and the forward pass over requests of any
+// shape.
 #pragma once
 
 #include <atomic>
@@ -35,7 +36,8 @@ struct SequenceBatch {
 struct WantedOutputs {
   bool last_hidden_state = false;
   bool pooler_output = false;
-  bool logits = false;  // all logits of the head: logits, prediction_logits and sop_logits, or start and end logits
+  bool logits =
+      false;  // all logits of the head: logits, prediction_logits and sop_logits, or start and end logits
   bool hidden_states = false;
   bool attentions = false;
 };
@@ -43,15 +45,15 @@ struct WantedOutputs {
 struct ForwardRequest {
   SequenceBatch batch;
   WantedOutputs wanted;
-  // Masked-language heads: the (sequence, position) pairs whose logits are wanted, R of them; empty: every row.
-  // With pairs the logits are [R, V] instead of [B, T, V].
+  // Masked-language heads: the (sequence, position) pairs whose logits are wanted, R of them; empty: every
+  // row. With pairs the logits are [R, V] instead of [B, T, V].
   std::vector<int32_t> logits_rows;
   const std::atomic<uint8_t>* cancelled = nullptr;  // polled between layers; non-zero abandons the request
 };
 
 struct OutputTensor {
-  std::string name;            // 'logits', 'hidden_states.0', ...
-  std::vector<int64_t> dims;   // padded to the longest sequence; masked rows hold zeros
+  std::string name;           // 'logits', 'hidden_states.0', ...
+  std::vector<int64_t> dims;  // padded to the longest sequence; masked rows hold zeros
   std::unique_ptr<float[]> data;
   int64_t count() const {
     int64_t n = 1;
@@ -66,7 +68,8 @@ class Model {
   // config_json is the text of config.json and config_name what errors call it.
   static std::shared_ptr<Model> load(const std::string& config_json, const std::string& config_name,
                                      const std::string& weights_path, const ModelOptions& options);
-  static std::shared_ptr<Model> create(const std::string& config_json, uint64_t seed, const ModelOptions& options);
+  static std::shared_ptr<Model> create(const std::string& config_json, uint64_t seed,
+                                       const ModelOptions& options);
 
   const Config& config() const { return config_; }
   Head head() const { return head_; }
@@ -75,12 +78,12 @@ class Model {
   const std::vector<std::string>& warnings() const { return warnings_; }
   size_t memory_bytes() const;  // packed weights and workspace, for the garbage collector's account
 
-  // Throws Error{kInvalidArgument | kTooLong | kOutOfVocabulary} when the request cannot run on this model: checks ids,
-  // types, lengths and wanted outputs, so that forward() itself meets only good input.
+  // Throws Error{kInvalidArgument | kTooLong | kOutOfVocabulary} when the request cannot run on this model:
+  // checks ids, types, lengths and wanted outputs, so that forward() itself meets only good input.
   void validate(const ForwardRequest& request) const;
 
-  // Runs validated requests as one packed batch; results in the same order, each bit-identical to running it alone.
-  // A request that was cancelled has an empty result. Not thread-safe: the engine serialises calls.
+  // Runs validated requests as one packed batch; results in the same order, each bit-identical to running it
+  // alone. A request that was cancelled has an empty result. Not thread-safe: the engine serialises calls.
   std::vector<ForwardResult> forward(const std::vector<const ForwardRequest*>& requests);
 
  private:

@@ -1,4 +1,5 @@
-// The one table of a model's parameters, name -> tensor, visited by load, save and everything that computes with them.
+// The one table of a model's parameters, name -> tensor, visited by load, save and everything that computes
+// with them.
 #pragma once
 
 #include <cstdint>
@@ -32,12 +33,14 @@ class Weights {
   static std::vector<Parameter> describe(const Config& config, Head head);
 
   // Reads model.safetensors, model.safetensors.index.json, pytorch_model.bin or pytorch_model.bin.index.json.
-  // F32 tensors stay in the mapped file; others are converted once. Parameters of a head that the file lacks are drawn
-  // afresh and named in `warnings`; a missing encoder parameter, a wrong shape or a broken file throws Error{kCheckpoint}.
+  // F32 tensors stay in the mapped file; others are converted once. Parameters of a head that the file lacks
+  // are drawn afresh and named in `warnings`; a missing encoder parameter, a wrong shape or a broken file
+  // throws Error{kCheckpoint}.
   static std::unique_ptr<Weights> load(const Config& config, Head head, const std::string& path,
                                        std::vector<std::string>* warnings);
 
-  // Fresh weights: truncated normal of initializer_range for matrices and tables, 1 and 0 for LayerNorm, 0 for biases.
+  // Fresh weights: truncated normal of initializer_range for matrices and tables, 1 and 0 for LayerNorm, 0
+  // for biases.
   static std::unique_ptr<Weights> create(const Config& config, Head head, uint64_t seed);
 
   virtual ~Weights() = default;
@@ -45,15 +48,19 @@ class Weights {
   const std::vector<Parameter>& all() const { return parameters_; }
   // The parameter called `name` without the 'albert.' prefix; null when this head has none.
   const Parameter* find(std::string_view name) const;
-  const float* data(std::string_view name) const;  // throws std::logic_error for a name the table does not have
+  const float* data(
+      std::string_view name) const;  // throws std::logic_error for a name the table does not have
 
-  // The decoder of the masked-language head: the word table, or the file's own matrix when it is not tied. [V, E]
+  // The decoder of the masked-language head: the word table, or the file's own matrix when it is not tied.
+  // [V, E]
   const float* decoder() const { return decoder_; }
 
-  // Writes a safetensors file (temporary file, then rename) that Hugging Face loads. Throws Error{kCheckpoint}.
+  // Writes a safetensors file (temporary file, then rename) that Hugging Face loads. Throws
+  // Error{kCheckpoint}.
   void save(const std::string& path) const;
 
-  // Tells the system that mapped pages are no longer needed in memory (after packing); they can be read again.
+  // Tells the system that mapped pages are no longer needed in memory (after packing); they can be read
+  // again.
   virtual void release_pages() const {}
 
  protected:

@@ -1,4 +1,5 @@
-// Runs every registered test of the native core: albert_test [--filter text] [--golden folder] [--shared folder].
+// Runs every registered test of the native core: albert_test [--filter text] [--golden folder] [--shared
+// folder].
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -21,13 +22,19 @@ int main(int argc, char** argv) {
   using namespace albert::test;
   const char* filter = "";
   const char* data = std::getenv("ALBERT_TEST_DATA");
-  if (data) shared = data;
-  else if (std::ifstream("../shared/README.md")) shared = "../shared";
+  if (data)
+    shared = data;
+  else if (std::ifstream("../shared/README.md"))
+    shared = "../shared";
   for (int i = 1; i + 1 < argc; i += 2) {
-    if (!std::strcmp(argv[i], "--filter")) filter = argv[i + 1];
-    else if (!std::strcmp(argv[i], "--golden")) golden = argv[i + 1];
-    else if (!std::strcmp(argv[i], "--shared")) shared = argv[i + 1];
-    else return std::fprintf(stderr, "unknown option %s\n", argv[i]), 2;
+    if (!std::strcmp(argv[i], "--filter"))
+      filter = argv[i + 1];
+    else if (!std::strcmp(argv[i], "--golden"))
+      golden = argv[i + 1];
+    else if (!std::strcmp(argv[i], "--shared"))
+      shared = argv[i + 1];
+    else
+      return std::fprintf(stderr, "unknown option %s\n", argv[i]), 2;
   }
   int passed = 0, failed = 0, skipped = 0;
   for (const Case& test : cases()) {

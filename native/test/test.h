@@ -1,4 +1,5 @@
-// A tiny test harness: TEST(name) { EXPECT(...); } registers a case; main.cc runs them and prints 'N passed, N failed'.
+// A tiny test harness: TEST(name) { EXPECT(...); } registers a case; main.cc runs them and prints 'N passed,
+// N failed'.
 #pragma once
 
 #include <functional>
@@ -30,22 +31,25 @@ struct Skip {
   std::string reason;
 };
 
-// A folder of test data: test/golden of the repository, or what ALBERT_TEST_DATA and --shared name; empty if absent.
-std::string golden_folder();   // <repository>/test/golden
-std::string shared_folder();   // folder with the real vocabulary `data/albert-spiece.model` and `golden/`; may be empty
+// A folder of test data: test/golden of the repository, or what ALBERT_TEST_DATA and --shared name; empty if
+// absent.
+std::string golden_folder();  // <repository>/test/golden
+std::string
+shared_folder();  // folder with the real vocabulary `data/albert-spiece.model` and `golden/`; may be empty
 
 }  // namespace albert::test
 
-#define TEST(name)                                                                   \
-  static void test_##name();                                                         \
-  static const albert::test::Register register_##name(#name, test_##name);           \
+#define TEST(name)                                                         \
+  static void test_##name();                                               \
+  static const albert::test::Register register_##name(#name, test_##name); \
   static void test_##name()
 
-#define EXPECT(condition, ...)                                                                        \
-  do {                                                                                                \
-    if (!(condition)) {                                                                               \
-      std::ostringstream message_;                                                                    \
-      message_ << __FILE__ << ":" << __LINE__ << ": expected " << #condition << " " << albert::str(__VA_ARGS__); \
-      throw albert::test::Failure{message_.str()};                                                    \
-    }                                                                                                 \
+#define EXPECT(condition, ...)                                                      \
+  do {                                                                              \
+    if (!(condition)) {                                                             \
+      std::ostringstream message_;                                                  \
+      message_ << __FILE__ << ":" << __LINE__ << ": expected " << #condition << " " \
+               << albert::str(__VA_ARGS__);                                         \
+      throw albert::test::Failure{message_.str()};                                  \
+    }                                                                               \
   } while (0)

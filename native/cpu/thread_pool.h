@@ -1,0 +1,52 @@
+// A fixed set of threads that run one function together; they spin briefly between calls and then sleep.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace albert::cpu {
+
+// Threads this process may keep busy: the affinity mask, cut down to the cgroup's processor quota.
+int available_threads();
+
+class ThreadPool {
+ public:
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Calls body(worker) once for each worker 0 .. size() - 1, worker 0 on the calling thread, and returns when
+  // all have ended. One call at a time. Allocates nothing. The first exception thrown by a body is rethrown
+  // here.
+  template <typename Body>
+  void run(Body& body) {
+    start([](void* context, int worker) { (*static_cast<Body*>(context))(worker); }, &body);
+  }
+
+ private:
+  using Function = void (*)(void* context, int worker);
+  void start(Function function, void* context);
+  void call(int worker);
+  void work(int worker);
+
+  std::vector<std::thread> workers_;
+  Function function_ = nullptr;
+  void* context_ = nullptr;
+  std::atomic<uint64_t> generation_{0};  // of the function to run
+  std::atomic<int> running_{0};          // workers that have not ended the current one
+  std::atomic<int> sleeping_{0};
+  std::atomic<bool> stopping_{false};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::exception_ptr error_;
+};
+
+}  // namespace albert::cpu

@@ -1,0 +1,172 @@
+// The contract between the model and the devices: every operation a backend provides, with shapes.
+//
+// Dimensions: N rows (real tokens of a packed batch, no padding), B sequences, T tokens of one sequence, E
+// embedding, H hidden, A heads, D head size, F inner, V vocabulary, R selected rows, K and M the input and
+// output width of a linear. Matrices are row-major fp32. Activations that several rows of a tile read
+// together have the padded row stride row_stride(width); other strides are the width. All pointers are memory
+// of the backend (`allocate`, `place`) except where a comment says host. Each output row depends on its own
+// sequence alone and is computed by one fixed chain of operations, so results do not depend on batch
+// neighbours, thread count or split.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace albert {
+
+// gelu is the erf form and gelu_new the tanh form, as Hugging Face names them.
+enum class Activation { kIdentity, kGelu, kGeluNew, kRelu, kSilu, kTanh };
+
+// 16 extra floats keep rows whose width is a multiple of 4096 bytes out of the same cache set.
+constexpr int64_t row_stride(int64_t width) { return (width + 15) / 16 * 16 + 16; }
+
+// A linear layer y = x W^T + b packed for one backend. Opaque above the backend that made it.
+class PackedLinear {
+ public:
+  virtual ~PackedLinear() = default;
+  int64_t in = 0;    // K
+  int64_t out = 0;   // M
+  size_t bytes = 0;  // memory it holds
+};
+
+// One block of rows of a linear layer as the checkpoint has it; several stack along the output.
+struct LinearSource {
+  const float* weight;  // host [out, in]
+  const float* bias;    // host [out], or null for zeros
+  int64_t out;
+};
+
+struct LayerNormWeights {
+  const float* weight = nullptr;  // [width]
+  const float* bias = nullptr;    // [width]
+  float epsilon = 0;
+};
+
+struct EmbeddingWeights {
+  const float* word = nullptr;        // [V, E]
+  const float* position = nullptr;    // [P, E]
+  const float* type = nullptr;        // [types, E]
+  LayerNormWeights norm;              // over E
+  const PackedLinear* map = nullptr;  // E -> H
+  int64_t width = 0;                  // E
+};
+
+// Where the rows of each sequence stand in a packed batch, and which rows of it are wanted as queries.
+struct Segments {
+  int64_t count = 0;                   // B
+  const int32_t* row_begin = nullptr;  // host [B + 1] first row of each sequence, then N
+  const int32_t* keys = nullptr;       // host [B] leading rows of the sequence that may be attended to
+  // Rows whose attention is wanted, grouped by sequence; null: every row is its own query.
+  const int32_t* queries = nullptr;      // host [R] row numbers
+  const int32_t* query_begin = nullptr;  // host [B + 1] into queries
+
+  int64_t rows() const { return row_begin[count]; }
+  int64_t query_rows() const { return queries ? query_begin[count] : rows(); }
+};
+
+// Queries, keys and values of a packed batch, head by head, so that one head of one sequence is contiguous.
+struct Heads {
+  float* query = nullptr;  // [A, N, stride]
+  float* key = nullptr;    // [A, N, stride]
+  float* value = nullptr;  // [A, N, stride]
+  int64_t heads = 0;       // A
+  int64_t size = 0;        // D
+  int64_t stride = 0;      // floats between rows: Backend::head_stride(D)
+};
+
+// The sizes a backend must be ready for; its scratch memory is allocated once from them.
+struct BackendLimits {
+  int64_t max_width = 0;   // the widest of E, H and F
+  int64_t max_length = 0;  // T
+  int64_t head_size = 0;   // D
+};
+
+// How a batch is divided between the workers of a backend.
+struct ShardPlan {
+  int64_t workers = 1;         // 1: the body runs once, over everything, with operations that use all threads
+  int64_t max_rows = 0;        // of one shard
+  std::vector<int32_t> begin;  // [shards + 1] sequences
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual const char* device() const = 0;  // 'cpu' or 'cuda'
+  virtual const char* isa() const = 0;     // 'avx512', ..., or the name of the GPU's architecture
+  virtual int threads() const = 0;
+
+  // ---- memory
+  virtual float* allocate(size_t floats) = 0;  // 64-byte aligned, uninitialised; throws Error{kOutOfMemory}
+  virtual void release(float* memory) = 0;
+  // Backend memory with the contents of host data that outlives the backend: the data itself on a CPU.
+  virtual const float* place(const float* host, size_t floats) = 0;
+  virtual std::unique_ptr<PackedLinear> pack(const std::vector<LinearSource>& sources, int64_t in) = 0;
+  virtual int64_t head_stride(int64_t head_size) const = 0;
+  virtual void reserve(const BackendLimits& limits) = 0;
+
+  // ---- scheduling
+  // Whole sequences for each worker where that balances, one shard where splitting every operation is better.
+  virtual ShardPlan plan(const Segments& segments) const = 0;
+  // Calls body(backend, worker, shard) for every shard of the plan, workers in parallel, and returns when all
+  // ended. `backend` computes on that worker alone. The first exception thrown by a body is rethrown here.
+  using ShardBody = std::function<void(Backend& backend, int64_t worker, int64_t shard)>;
+  virtual void run(const ShardPlan& plan, const ShardBody& body) = 0;
+
+  // ---- operations
+  // y = LayerNorm(word[id] + type[type] + position[position]) W^T + b
+  virtual void embedding_forward(float* y,  // [N, row_stride(H)]
+                                 const int32_t* ids, const int32_t* types,
+                                 const int32_t* positions,  // host [N]
+                                 const EmbeddingWeights& weights, int64_t rows) = 0;
+
+  // Rows of x W^T + b, W the stacked query, key and value weights [3H, H], stored head by head.
+  virtual void qkv_forward(const Heads& heads, const float* x, const PackedLinear& weights, int64_t rows) = 0;
+
+  // context = softmax(Q K^T / sqrt(D)) V within each sequence, heads side by side.
+  virtual void attention_forward(
+      float* context,        // [R, row_stride(H)]
+      float* probabilities,  // null, or one [A, queries, keys] after another by sequence
+      const Heads& heads, const Segments& segments) = 0;
+
+  // x = LayerNorm(x + input W^T + b)
+  virtual void linear_residual_layernorm_forward(float* x,            // [N, row_stride(H)], read and written
+                                                 const float* input,  // [N, row_stride(K)]
+                                                 const PackedLinear& weights, const LayerNormWeights& norm,
+                                                 int64_t rows) = 0;
+
+  // x = LayerNorm(x + activation(x U^T + b) W^T + c)
+  virtual void feed_forward_forward(float* x,  // [N, row_stride(H)], read and written
+                                    const PackedLinear& up, Activation activation, const PackedLinear& down,
+                                    const LayerNormWeights& norm, int64_t rows) = 0;
+
+  // y = activation(x W^T + b)
+  virtual void linear_forward(float* y, int64_t y_stride, const float* x, int64_t x_stride,
+                              const PackedLinear& weights, Activation activation, int64_t rows) = 0;
+
+  virtual void layernorm_forward(float* y, int64_t y_stride, const float* x, int64_t x_stride,
+                                 const LayerNormWeights& norm, int64_t width, int64_t rows) = 0;
+
+  // y[r] = x[rows[r]]; rows null: the first `count` rows.
+  virtual void gather_rows(float* y, int64_t y_stride, const float* x, int64_t x_stride,
+                           const int32_t* rows,  // host
+                           int64_t width, int64_t count) = 0;
+};
+
+struct CpuInfo {
+  std::string isa;                     // what a backend made now would use
+  std::vector<std::string> available;  // best first
+  int cores = 0;                       // of the machine
+  int threads = 0;                     // this process may use: affinity and cgroup quota
+};
+// Throws Error{kDevice} when ALBERT_CPU_ISA names an instruction set this machine or build lacks.
+CpuInfo cpu_info();
+
+// isa: empty for the best, or one of cpu_info().available. threads: 0 for cpu_info().threads.
+std::unique_ptr<Backend> make_cpu_backend(const std::string& isa, int threads);
+
+}  // namespace albert
