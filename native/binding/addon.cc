@@ -1,0 +1,78 @@
+// The addon's export table; lib/native.ts types it.
+#include "convert.h"
+#include "environment.h"
+#include "model_wrap.h"
+#include "ops.h"
+#include "tokenizer_wrap.h"
+
+namespace albert::binding {
+
+namespace {
+
+// () -> { isa, available, cores, threads }
+Napi::Value cpu_info_to_js(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    Napi::Env env = info.Env();
+    const CpuInfo cpu = cpu_info();
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("isa", Napi::String::New(env, cpu.isa));
+    object.Set("available", strings_to_js(env, cpu.available));
+    object.Set("cores", Napi::Number::New(env, cpu.cores));
+    object.Set("threads", Napi::Number::New(env, cpu.threads));
+    return object;
+  });
+}
+
+// () -> [{ type, index, name, available, reason }]
+Napi::Value devices(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    Napi::Env env = info.Env();
+    Napi::Object cpu = Napi::Object::New(env);
+    cpu.Set("type", Napi::String::New(env, "cpu"));
+    cpu.Set("index", Napi::Number::New(env, 0));
+    cpu.Set("name", Napi::String::New(env, cpu_info().isa));
+    cpu.Set("available", Napi::Boolean::New(env, true));
+    cpu.Set("reason", env.Null());
+    Napi::Array list = Napi::Array::New(env, 1);
+    list.Set(0u, cpu);
+    return list;
+  });
+}
+
+// (configJson, configName, head | null) -> { head, parameters }
+Napi::Value describe(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    Napi::Env env = info.Env();
+    const Config config = Config::parse(to_text(info[0], "configJson"), to_text(info[1], "configName"));
+    const Head head = info[2].IsNull() ? config.head : head_from_string(to_text(info[2], "head"));
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("head", Napi::String::New(env, to_string(head)));
+    object.Set("parameters", parameters_to_js(env, Weights::describe(config, head)));
+    return object;
+  });
+}
+
+Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  Environment::install(env);
+  Environment& environment = Environment::of(env);
+  environment.model_constructor = Napi::Persistent(ModelWrap::define(env));
+  environment.tokenizer_constructor = Napi::Persistent(TokenizerWrap::define(env));
+
+  exports.Set("version", Napi::String::New(env, ALBERT_VERSION));
+  exports.Set("cpuInfo", Napi::Function::New(env, cpu_info_to_js, "cpuInfo"));
+  exports.Set("devices", Napi::Function::New(env, devices, "devices"));
+  exports.Set("describe", Napi::Function::New(env, describe, "describe"));
+  exports.Set("loadModel", Napi::Function::New(env, ModelWrap::load, "loadModel"));
+  exports.Set("createModel", Napi::Function::New(env, ModelWrap::create, "createModel"));
+  exports.Set("loadTokenizer", Napi::Function::New(env, TokenizerWrap::load, "loadTokenizer"));
+  return exports;
+}
+
+}  // namespace
+
+}  // namespace albert::binding
+
+static Napi::Object albert_init(Napi::Env env, Napi::Object exports) {
+  return albert::binding::initialise(env, exports);
+}
+NODE_API_MODULE(albert, albert_init)

@@ -1,0 +1,199 @@
+// Reads and makes the JavaScript values of the boundary; everything is copied in, large tensors are handed
+// out.
+#include "convert.h"
+
+#include <cstring>
+#include <new>
+
+namespace albert::binding {
+
+namespace {
+
+// Handing memory over costs a finalizer; below this many bytes a copy is cheaper.
+constexpr size_t kCopyBelow = 16 * 1024;
+
+Napi::Error coded_error(Napi::Env env, const char* code, const std::string& message) {
+  Napi::Error error = Napi::Error::New(env, message);
+  error.Set("code", Napi::String::New(env, code));
+  return error;
+}
+
+[[noreturn]] void wrong_type(const char* expected, const char* name) {
+  throw Error(ErrorCode::kInvalidArgument, str("expected ", expected, " for ", name));
+}
+
+Napi::Value float_array(Napi::Env env, OutputTensor tensor) {
+  const size_t count = static_cast<size_t>(tensor.count());
+  const size_t bytes = count * sizeof(float);
+  if (bytes >= kCopyBelow) {
+    napi_value buffer = nullptr;
+    const auto free_floats = [](napi_env, void* data, void*) { delete[] static_cast<float*>(data); };
+    const napi_status status =
+        napi_create_external_arraybuffer(env, tensor.data.get(), bytes, free_floats, nullptr, &buffer);
+    if (status == napi_ok) {
+      tensor.data.release();
+      return Napi::Float32Array::New(env, count, Napi::ArrayBuffer(env, buffer), 0);
+    }
+    // Some embedders (Electron) forbid external buffers.
+  }
+  Napi::Float32Array copy = Napi::Float32Array::New(env, count);
+  if (bytes > 0) std::memcpy(copy.Data(), tensor.data.get(), bytes);
+  return copy;
+}
+
+Napi::Value int_array(Napi::Env env, const std::vector<int32_t>& values) {
+  Napi::Int32Array array = Napi::Int32Array::New(env, values.size());
+  if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size() * sizeof(int32_t));
+  return array;
+}
+
+}  // namespace
+
+Napi::Error to_js_error(Napi::Env env, const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Napi::Error& failure) {
+    return failure;
+  } catch (const Error& failure) {
+    return coded_error(env, to_string(failure.code()), failure.what());
+  } catch (const std::bad_alloc&) {
+    return coded_error(env, "OUT_OF_MEMORY",
+                       "expected enough memory for this operation; use a smaller batch or model");
+  } catch (const std::length_error& failure) {
+    return coded_error(env, "OUT_OF_MEMORY", str("expected a size that fits into memory: ", failure.what()));
+  } catch (const std::exception& failure) {
+    return coded_error(env, "DEVICE", str("the native runtime failed: ", failure.what()));
+  } catch (...) {
+    return coded_error(env, "DEVICE", "the native runtime failed for an unknown reason");
+  }
+}
+
+std::string to_text(const Napi::Value& value, const char* name) {
+  if (!value.IsString()) wrong_type("a string", name);
+  return value.As<Napi::String>().Utf8Value();
+}
+
+std::u16string to_utf16(const Napi::Value& value, const char* name) {
+  if (!value.IsString()) wrong_type("a string", name);
+  return value.As<Napi::String>().Utf16Value();
+}
+
+bool to_bool(const Napi::Value& value, const char* name) {
+  if (!value.IsBoolean()) wrong_type("true or false", name);
+  return value.As<Napi::Boolean>().Value();
+}
+
+int32_t to_int(const Napi::Value& value, const char* name) {
+  if (!value.IsNumber()) wrong_type("a number", name);
+  return value.As<Napi::Number>().Int32Value();
+}
+
+std::vector<int32_t> to_ints(const Napi::Value& value, const char* name) {
+  if (value.IsNull()) return {};
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array)
+    wrong_type("an Int32Array", name);
+  const auto array = value.As<Napi::Int32Array>();
+  return std::vector<int32_t>(array.Data(), array.Data() + array.ElementLength());
+}
+
+Napi::Object to_object(const Napi::Value& value, const char* name) {
+  if (!value.IsObject()) wrong_type("an object", name);
+  return value.As<Napi::Object>();
+}
+
+ModelOptions to_model_options(const Napi::Value& value) {
+  const Napi::Object object = to_object(value, "options");
+  ModelOptions options;
+  const Napi::Value head = object.Get("head");
+  if (!head.IsNull()) options.head = head_from_string(to_text(head, "head"));
+  options.dtype = to_text(object.Get("dtype"), "dtype");
+  options.device = to_text(object.Get("device"), "device");
+  const Napi::Value isa = object.Get("isa");
+  if (!isa.IsNull()) options.isa = to_text(isa, "isa");
+  options.threads = to_int(object.Get("threads"), "threads");
+  return options;
+}
+
+ForwardRequest to_request(const Napi::Value& batch_value, const Napi::Value& wanted_value) {
+  const Napi::Object batch = to_object(batch_value, "batch");
+  ForwardRequest request;
+  request.batch.ids = to_ints(batch.Get("ids"), "ids");
+  request.batch.types = to_ints(batch.Get("types"), "types");
+  const Napi::Value mask = batch.Get("mask");
+  if (!mask.IsNull()) {
+    if (!mask.IsTypedArray() || mask.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
+      wrong_type("a Uint8Array", "mask");
+    const auto array = mask.As<Napi::Uint8Array>();
+    request.batch.mask.assign(array.Data(), array.Data() + array.ElementLength());
+  }
+  request.batch.lengths = to_ints(batch.Get("lengths"), "lengths");
+  request.batch.choices = to_int(batch.Get("choices"), "choices");
+
+  const Napi::Object wanted = to_object(wanted_value, "wanted");
+  const auto flag = [&](const char* name) { return to_bool(wanted.Get(name), name); };
+  request.wanted.last_hidden_state = flag("last_hidden_state");
+  request.wanted.pooler_output = flag("pooler_output");
+  request.wanted.logits = flag("logits");
+  request.wanted.hidden_states = flag("hidden_states");
+  request.wanted.attentions = flag("attentions");
+  request.logits_rows = to_ints(wanted.Get("logitsRows"), "logitsRows");
+  return request;
+}
+
+EncodeOptions to_encode_options(const Napi::Value& value) {
+  const Napi::Object object = to_object(value, "options");
+  EncodeOptions options;
+  options.add_special_tokens = to_bool(object.Get("addSpecialTokens"), "addSpecialTokens");
+  options.split_special_tokens = to_bool(object.Get("splitSpecialTokens"), "splitSpecialTokens");
+  options.max_length = to_int(object.Get("maxLength"), "maxLength");
+  options.stride = to_int(object.Get("stride"), "stride");
+  options.return_overflowing = to_bool(object.Get("returnOverflowing"), "returnOverflowing");
+  const std::string truncation = to_text(object.Get("truncation"), "truncation");
+  if (truncation == "longest_first") {
+    options.truncation = Truncation::kLongestFirst;
+  } else if (truncation == "only_first") {
+    options.truncation = Truncation::kOnlyFirst;
+  } else if (truncation == "only_second") {
+    options.truncation = Truncation::kOnlySecond;
+  } else {
+    options.truncation = Truncation::kNone;
+  }
+  return options;
+}
+
+Napi::Value strings_to_js(Napi::Env env, const std::vector<std::string>& strings) {
+  Napi::Array array = Napi::Array::New(env, strings.size());
+  for (size_t i = 0; i < strings.size(); i++)
+    array.Set(static_cast<uint32_t>(i), Napi::String::New(env, strings[i]));
+  return array;
+}
+
+Napi::Value tensors_to_js(Napi::Env env, ForwardResult tensors) {
+  Napi::Object object = Napi::Object::New(env);
+  for (OutputTensor& tensor : tensors) {
+    Napi::Array dims = Napi::Array::New(env, tensor.dims.size());
+    for (size_t i = 0; i < tensor.dims.size(); i++)
+      dims.Set(static_cast<uint32_t>(i), Napi::Number::New(env, static_cast<double>(tensor.dims[i])));
+    Napi::Object entry = Napi::Object::New(env);
+    const std::string name = tensor.name;
+    entry.Set("dims", dims);
+    entry.Set("data", float_array(env, std::move(tensor)));
+    object.Set(name, entry);
+  }
+  return object;
+}
+
+Napi::Value encoding_to_js(Napi::Env env, const Encoding& encoding, bool with_tokens) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("ids", int_array(env, encoding.ids));
+  object.Set("types", int_array(env, encoding.types));
+  object.Set("offsets", int_array(env, encoding.offsets));
+  object.Set("tokens", with_tokens ? strings_to_js(env, encoding.tokens) : Napi::Array::New(env));
+  Napi::Array overflowing = Napi::Array::New(env, encoding.overflowing.size());
+  for (size_t i = 0; i < encoding.overflowing.size(); i++)
+    overflowing.Set(static_cast<uint32_t>(i), encoding_to_js(env, encoding.overflowing[i], with_tokens));
+  object.Set("overflowing", overflowing);
+  return object;
+}
+
+}  // namespace albert::binding

@@ -1,0 +1,97 @@
+// Opens and retires models, carries finished runs back to the JavaScript thread, and closes everything at
+// teardown.
+#include "environment.h"
+
+#include "convert.h"
+
+namespace albert::binding {
+
+void Environment::install(Napi::Env env) {
+  auto* self = new Environment();
+  env.SetInstanceData<Environment>(self);
+  self->channel_ = Channel::New(env, "albert-native forward", 0, 1, self);
+  self->channel_.Unref(env);
+  // Hooks run in reverse order, so this one joins the engines before the channel they call into is closed.
+  env.AddCleanupHook([self] { self->shut_down(); });
+}
+
+std::shared_ptr<Session> Environment::open(Napi::Env env, std::shared_ptr<Model> model) {
+  auto session = std::make_shared<Session>();
+  session->engine = std::make_unique<Engine>(model);
+  session->model = std::move(model);
+  session->reported_bytes = static_cast<int64_t>(session->model->memory_bytes());
+  Napi::MemoryManagement::AdjustExternalMemory(env, session->reported_bytes);
+  sessions_.insert(session.get());
+  return session;
+}
+
+Environment::Remains Environment::retire(Napi::BasicEnv env, Session& session) {
+  sessions_.erase(&session);
+  if (session.reported_bytes != 0) Napi::MemoryManagement::AdjustExternalMemory(env, -session.reported_bytes);
+  session.reported_bytes = 0;
+  Remains remains;
+  remains.model = std::move(session.model);
+  remains.engine = std::move(session.engine);
+  return remains;
+}
+
+void Environment::abandon(Napi::BasicEnv env, Session& session) {
+  session.abandoned = true;
+  if (session.runs == 0) retire(env, session);
+}
+
+Run& Environment::submit(Napi::Env env, std::shared_ptr<Session> session, ForwardRequest request) {
+  check(session->engine != nullptr, ErrorCode::kDisposed,
+        "expected a live model but this one has been disposed; load it again");
+  auto owned = std::make_unique<Run>(env);
+  Run* run = owned.get();
+  run->session = std::move(session);
+  run->session->runs++;
+  request.cancelled = run->cancelled.get();
+  if (runs_.empty()) channel_.Ref(env);
+  runs_.emplace(run, std::move(owned));
+  try {
+    run->session->engine->submit(std::move(request),
+                                 [run, channel = channel_](ForwardResult result, std::exception_ptr error) {
+                                   run->result = std::move(result);
+                                   run->error = std::move(error);
+                                   channel.NonBlockingCall(run);
+                                 });
+  } catch (...) {
+    forget(env, run);
+    throw;
+  }
+  return *run;
+}
+
+void Environment::forget(Napi::Env env, Run* run) {
+  std::shared_ptr<Session> session = run->session;
+  runs_.erase(run);
+  if (--session->runs == 0 && session->abandoned) retire(env, *session);
+  if (runs_.empty()) channel_.Unref(env);
+}
+
+void Environment::settle(Napi::Env env, Napi::Function, Environment* self, Run* run) {
+  // Without an environment the instance data, which owns the run, is about to go.
+  if (static_cast<napi_env>(env) == nullptr) return;
+  try {
+    Napi::HandleScope scope(env);
+    try {
+      if (run->error) std::rethrow_exception(run->error);
+      run->deferred.Resolve(tensors_to_js(env, std::move(run->result)));
+    } catch (...) {
+      run->deferred.Reject(to_js_error(env, std::current_exception()).Value());
+    }
+    self->forget(env, run);
+  } catch (...) {
+    // The environment is being torn down; nobody is left to hear of it.
+  }
+}
+
+void Environment::shut_down() {
+  for (auto& entry : runs_) entry.second->cancelled->store(1);
+  for (Session* session : sessions_)
+    if (session->engine) session->engine->close();
+}
+
+}  // namespace albert::binding

@@ -1,0 +1,158 @@
+// Connects the Model object to the core: long work goes to libuv's pool, forward to the model's own engine.
+#include "model_wrap.h"
+
+#include "convert.h"
+#include "ops.h"
+#include "promise_worker.h"
+
+namespace albert::binding {
+
+namespace {
+
+// Marks our objects, so that a method borrowed onto a foreign one throws instead of corrupting memory.
+constexpr napi_type_tag kModelTag = {0x5d1c2f0a9b7e4c36, 0x8f64a1d02e93b7c5};
+
+using Done = bool;  // a promise worker needs a value; JavaScript sees undefined
+
+}  // namespace
+
+Napi::Function ModelWrap::define(Napi::Env env) {
+  return DefineClass(
+      env, "Model",
+      {InstanceMethod("parameters", &ModelWrap::parameters), InstanceMethod("forward", &ModelWrap::forward),
+       InstanceMethod("save", &ModelWrap::save), InstanceMethod("dispose", &ModelWrap::dispose)});
+}
+
+ModelWrap* ModelWrap::Unwrap(Napi::Object object) {
+  if (!object.IsObject() || !object.CheckTypeTag(&kModelTag))
+    throw Napi::TypeError::New(object.Env(), "expected a Model as the receiver of this method");
+  return Napi::ObjectWrap<ModelWrap>::Unwrap(object);
+}
+
+ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelWrap>(info) {
+  Napi::Env env = info.Env();
+  if (info.Length() != 1 || !info[0].IsExternal())
+    throw Napi::TypeError::New(env, "a Model is made by loadModel or createModel");
+  const Loaded& loaded = *info[0].As<Napi::External<Loaded>>().Data();
+  const Model& model = *loaded.model;
+  facts_.head = to_string(model.head());
+  facts_.device = model.backend().device();
+  facts_.dtype = loaded.dtype;
+  facts_.isa = model.backend().isa();
+  facts_.threads = model.backend().threads();
+  facts_.warnings = model.warnings();
+  for (const Parameter& parameter : model.weights().all())
+    facts_.parameters.push_back({parameter.name, parameter.shape, nullptr});
+
+  Napi::Object self = info.This().As<Napi::Object>();
+  self.Set("head", Napi::String::New(env, facts_.head));
+  self.Set("device", Napi::String::New(env, facts_.device));
+  self.Set("dtype", Napi::String::New(env, facts_.dtype));
+  self.Set("isa", Napi::String::New(env, facts_.isa));
+  self.Set("threads", Napi::Number::New(env, facts_.threads));
+  self.Set("warnings", strings_to_js(env, facts_.warnings));
+  self.TypeTag(&kModelTag);
+  session_ = Environment::of(env).open(env, loaded.model);
+}
+
+void ModelWrap::Finalize(Napi::Env env) {
+  if (session_) Environment::of(env).abandon(env, *session_);
+}
+
+Napi::Value ModelWrap::wrap(Napi::Env env, Loaded loaded) {
+  return Environment::of(env).model_constructor.New({Napi::External<Loaded>::New(env, &loaded)});
+}
+
+Napi::Value ModelWrap::load(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    std::string config = to_text(info[0], "configJson"), name = to_text(info[1], "configName");
+    std::string weights = to_text(info[2], "weightsPath");
+    ModelOptions options = to_model_options(info[3]);
+    return PromiseWorker<Loaded>::run(
+        info.Env(), "albert-native load",
+        [=] {
+          return Loaded{Model::load(config, name, weights, options), options.dtype};
+        },
+        wrap);
+  });
+}
+
+Napi::Value ModelWrap::create(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    std::string config = to_text(info[0], "configJson");
+    check(info[1].IsNumber(), ErrorCode::kInvalidArgument, "expected a number for seed");
+    const uint64_t seed = static_cast<uint64_t>(info[1].As<Napi::Number>().Int64Value());
+    ModelOptions options = to_model_options(info[2]);
+    return PromiseWorker<Loaded>::run(
+        info.Env(), "albert-native create",
+        [=] {
+          return Loaded{Model::create(config, seed, options), options.dtype};
+        },
+        wrap);
+  });
+}
+
+Napi::Value ModelWrap::parameters(const Napi::CallbackInfo& info) {
+  return parameters_to_js(info.Env(), facts_.parameters);
+}
+
+// Returns { result: Promise, cancel() }: calling cancel abandons the run between layers.
+Napi::Value ModelWrap::forward(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    Run& run = Environment::of(env).submit(env, session_, to_request(info[0], info[1]));
+    Napi::Object handle = Napi::Object::New(env);
+    handle.Set("result", run.deferred.Promise());
+    handle.Set("cancel", Napi::Function::New(
+                             env, [flag = run.cancelled](const Napi::CallbackInfo&) { flag->store(1); }));
+    return handle;
+  });
+}
+
+Napi::Value ModelWrap::save(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    std::string path = to_text(info[0], "path");
+    check(session_->model != nullptr, ErrorCode::kDisposed,
+          "expected a live model but this one has been disposed; load it again");
+    return PromiseWorker<Done>::run(
+        info.Env(), "albert-native save",
+        [path, model = session_->model] {
+          model->weights().save(path);
+          return true;
+        },
+        [](Napi::Env env, Done) { return env.Undefined(); });
+  });
+}
+
+Napi::Value ModelWrap::dispose(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    auto remains =
+        std::make_shared<Environment::Remains>(Environment::of(info.Env()).retire(info.Env(), *session_));
+    return PromiseWorker<Done>::run(
+        info.Env(), "albert-native dispose",
+        [remains] {
+          if (remains->engine) remains->engine->close();
+          remains->engine.reset();
+          remains->model.reset();
+          return true;
+        },
+        [](Napi::Env env, Done) { return env.Undefined(); });
+  });
+}
+
+Napi::Value parameters_to_js(Napi::Env env, const std::vector<Parameter>& parameters) {
+  Napi::Array array = Napi::Array::New(env, parameters.size());
+  for (size_t i = 0; i < parameters.size(); i++) {
+    Napi::Array shape = Napi::Array::New(env, parameters[i].shape.size());
+    for (size_t j = 0; j < parameters[i].shape.size(); j++)
+      shape.Set(static_cast<uint32_t>(j),
+                Napi::Number::New(env, static_cast<double>(parameters[i].shape[j])));
+    Napi::Object entry = Napi::Object::New(env);
+    entry.Set("name", Napi::String::New(env, parameters[i].name));
+    entry.Set("shape", shape);
+    array.Set(static_cast<uint32_t>(i), entry);
+  }
+  return array;
+}
+
+}  // namespace albert::binding

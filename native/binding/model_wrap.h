@@ -1,0 +1,52 @@
+// The Model object that JavaScript holds: loads, runs, saves and disposes one albert::Model.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "environment.h"
+
+namespace albert::binding {
+
+class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
+ public:
+  static Napi::Function define(Napi::Env env);
+
+  // (configJson, configName, weightsPath, options) -> Promise<Model>
+  static Napi::Value load(const Napi::CallbackInfo& info);
+  // (configJson, seed, options) -> Promise<Model>
+  static Napi::Value create(const Napi::CallbackInfo& info);
+
+  // Called by ObjectWrap before every method: refuses a receiver that is no Model.
+  static ModelWrap* Unwrap(Napi::Object object);
+
+  explicit ModelWrap(const Napi::CallbackInfo& info);
+  void Finalize(Napi::Env env) override;
+
+ private:
+  // Facts that stay readable after dispose.
+  struct Facts {
+    std::string head, device, dtype, isa;
+    int threads = 0;
+    std::vector<std::string> warnings;
+    std::vector<Parameter> parameters;
+  };
+  struct Loaded {
+    std::shared_ptr<Model> model;
+    std::string dtype;
+  };
+  static Napi::Value wrap(Napi::Env env, Loaded loaded);
+
+  Napi::Value parameters(const Napi::CallbackInfo& info);
+  Napi::Value forward(const Napi::CallbackInfo& info);
+  Napi::Value save(const Napi::CallbackInfo& info);
+  Napi::Value dispose(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<Session> session_;
+  Facts facts_;
+};
+
+// [{ name, shape }]
+Napi::Value parameters_to_js(Napi::Env env, const std::vector<Parameter>& parameters);
+
+}  // namespace albert::binding

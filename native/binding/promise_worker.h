@@ -1,0 +1,58 @@
+// The one template behind every asynchronous export that runs in libuv's pool: work off-thread, convert
+// on-thread.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include "convert.h"
+
+namespace albert::binding {
+
+template <typename Result>
+class PromiseWorker : public Napi::AsyncWorker {
+ public:
+  using Work = std::function<Result()>;                           // touches no JavaScript value
+  using Convert = std::function<Napi::Value(Napi::Env, Result)>;  // on the JavaScript thread
+
+  // Returns a promise of convert(work()); whatever either throws rejects it.
+  static Napi::Value run(Napi::Env env, const char* name, Work work, Convert convert) {
+    auto* worker = new PromiseWorker(env, name, std::move(work), std::move(convert));
+    Napi::Promise promise = worker->deferred_.Promise();
+    worker->Queue();  // the worker deletes itself when it has settled the promise
+    return promise;
+  }
+
+ protected:
+  void Execute() override {
+    try {
+      result_.emplace(work_());
+    } catch (...) {
+      error_ = std::current_exception();
+    }
+    work_ = nullptr;  // what the work held, a whole model perhaps, is freed on this thread
+  }
+
+  void OnOK() override {
+    Napi::HandleScope scope(Env());
+    try {
+      if (error_) std::rethrow_exception(error_);
+      deferred_.Resolve(convert_(Env(), std::move(*result_)));
+    } catch (...) {
+      deferred_.Reject(to_js_error(Env(), std::current_exception()).Value());
+    }
+  }
+
+ private:
+  PromiseWorker(Napi::Env env, const char* name, Work work, Convert convert)
+      : Napi::AsyncWorker(env, name), deferred_(env), work_(std::move(work)), convert_(std::move(convert)) {}
+
+  Napi::Promise::Deferred deferred_;
+  Work work_;
+  Convert convert_;
+  std::optional<Result> result_;
+  std::exception_ptr error_;
+};
+
+}  // namespace albert::binding
