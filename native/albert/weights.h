@@ -34,7 +34,7 @@ class Weights {
 
   // Reads model.safetensors, model.safetensors.index.json, pytorch_model.bin or pytorch_model.bin.index.json.
   // F32 tensors stay in the mapped file; others are converted once. Parameters of a head that the file lacks
-  // are drawn afresh and named in `warnings`; a missing encoder parameter, a wrong shape or a broken file
+  // are drawn afresh and named in `warnings` (may be null); a missing encoder parameter, a wrong shape or a broken file
   // throws Error{kCheckpoint}.
   static std::unique_ptr<Weights> load(const Config& config, Head head, const std::string& path,
                                        std::vector<std::string>* warnings);

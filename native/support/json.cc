@@ -154,7 +154,7 @@ class JsonParser {
   }
 
   // A repeated key keeps the place of its first and the value of its last appearance, as in JavaScript.
-  static void drop_repeated_keys(std::vector<std::pair<std::string, Json>>* members) {
+  void drop_repeated_keys(std::vector<std::pair<std::string, Json>>* members) {
     auto& all = *members;
     std::unordered_map<std::string_view, size_t> first;
     bool hashed = all.size() > kLinearKeys;
@@ -168,6 +168,8 @@ class JsonParser {
         for (seen = 0; all[seen].first != all[i].first;) ++seen;
       }
       if (seen == i) continue;
+      check(!source_.unique_keys, source_.code, source_.name, ": the key \"", all[i].first.substr(0, 200),
+            "\" appears twice in one JSON object; expected every key once");
       all[seen].second = std::move(all[i].second);
       repeated.push_back(i);
     }

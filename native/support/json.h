@@ -21,6 +21,7 @@ class Json {
   struct Source {
     ErrorCode code;
     std::string name;
+    bool unique_keys = false;  // refuse an object that repeats a key
   };
 
   static constexpr int kMaxDepth = 64;

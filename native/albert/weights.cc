@@ -1,0 +1,337 @@
+// The parameter table: which tensors a model has, and how they come from a checkpoint, a seed, and into a
+// file.
+#include "weights.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <new>
+
+#include "checkpoint.h"
+#include "support/rng.h"
+#include "support/safetensors.h"
+
+namespace albert {
+namespace {
+
+constexpr std::string_view kPrefix = "albert.";
+constexpr const char* kWordTable = "embeddings.word_embeddings.weight";
+
+std::string_view without_prefix(std::string_view name) {
+  return name.substr(0, kPrefix.size()) == kPrefix ? name.substr(kPrefix.size()) : name;
+}
+
+bool starts_with(std::string_view text, std::string_view prefix) {
+  return text.substr(0, prefix.size()) == prefix;
+}
+
+bool ends_with(std::string_view text, std::string_view suffix) {
+  return text.size() >= suffix.size() && text.substr(text.size() - suffix.size()) == suffix;
+}
+
+// Without these there is no model; the pooler and the heads can be drawn afresh and trained.
+bool is_encoder(std::string_view name) {
+  return starts_with(name, "embeddings.") || starts_with(name, "encoder.");
+}
+
+bool has_pooler(Head head) {
+  return head == Head::kBase || head == Head::kPretraining || head == Head::kSequenceClassification ||
+         head == Head::kMultipleChoice;
+}
+
+bool has_predictions(Head head) { return head == Head::kPretraining || head == Head::kMaskedLm; }
+
+// Collects names and shapes in the order in which Hugging Face's modules register them.
+class Table {
+ public:
+  Table(const Config& config, Head head) : c_(config), prefix_(head == Head::kBase ? "" : kPrefix) {
+    embeddings();
+    for (int32_t group = 0; group < c_.num_hidden_groups; ++group)
+      for (int32_t inner = 0; inner < c_.inner_group_num; ++inner)
+        block(str(prefix_, "encoder.albert_layer_groups.", group, ".albert_layers.", inner, "."));
+    if (has_pooler(head)) linear(str(prefix_, "pooler."), c_.hidden_size, c_.hidden_size);
+    if (has_predictions(head)) {
+      add("predictions.bias", {c_.vocab_size});
+      norm("predictions.LayerNorm.", c_.embedding_size);
+      linear("predictions.dense.", c_.embedding_size, c_.hidden_size);
+    }
+    switch (head) {
+      case Head::kBase:
+      case Head::kMaskedLm:
+        break;
+      case Head::kPretraining:
+        linear("sop_classifier.classifier.", 2, c_.hidden_size);
+        break;
+      case Head::kSequenceClassification:
+      case Head::kTokenClassification:
+        linear("classifier.", c_.num_labels, c_.hidden_size);
+        break;
+      case Head::kQuestionAnswering:
+        linear("qa_outputs.", 2, c_.hidden_size);
+        break;
+      case Head::kMultipleChoice:
+        linear("classifier.", 1, c_.hidden_size);
+        break;
+    }
+  }
+
+  std::vector<Parameter> parameters;
+
+ private:
+  void add(std::string name, std::vector<int64_t> shape) {
+    parameters.push_back({std::move(name), std::move(shape), nullptr});
+  }
+  void linear(const std::string& name, int64_t out, int64_t in) {
+    add(name + "weight", {out, in});
+    add(name + "bias", {out});
+  }
+  void norm(const std::string& name, int64_t width) {
+    add(name + "weight", {width});
+    add(name + "bias", {width});
+  }
+
+  void embeddings() {
+    add(str(prefix_, "embeddings.word_embeddings.weight"), {c_.vocab_size, c_.embedding_size});
+    add(str(prefix_, "embeddings.position_embeddings.weight"),
+        {c_.max_position_embeddings, c_.embedding_size});
+    add(str(prefix_, "embeddings.token_type_embeddings.weight"), {c_.type_vocab_size, c_.embedding_size});
+    norm(str(prefix_, "embeddings.LayerNorm."), c_.embedding_size);
+    linear(str(prefix_, "encoder.embedding_hidden_mapping_in."), c_.hidden_size, c_.embedding_size);
+  }
+
+  void block(const std::string& name) {
+    int64_t hidden = c_.hidden_size;
+    norm(name + "full_layer_layer_norm.", hidden);
+    for (const char* part : {"query.", "key.", "value.", "dense."})
+      linear(name + "attention." + part, hidden, hidden);
+    norm(name + "attention.LayerNorm.", hidden);
+    linear(name + "ffn.", c_.intermediate_size, hidden);
+    linear(name + "ffn_output.", hidden, c_.intermediate_size);
+  }
+
+  const Config& c_;
+  std::string_view prefix_;
+};
+
+// Normal of the given deviation, redrawn beyond two deviations as TF1's truncated_normal_initializer does.
+// Every tensor has its own stream of the seed, so its values depend neither on the other tensors nor on the
+// order of drawing.
+void draw_truncated_normal(float* out, int64_t count, float deviation, uint64_t seed, uint64_t stream) {
+  constexpr double kPi = 3.14159265358979323846;
+  constexpr double kBound = 2;
+  int64_t drawn = 0;
+  for (uint64_t block = 0; drawn < count; ++block) {
+    Philox4 random = philox(seed, stream, block);
+    for (int pair = 0; pair < 4; pair += 2) {  // Box and Muller (1958)
+      double radius = std::sqrt(-2 * std::log(open_unit(random.word[pair])));
+      double angle = 2 * kPi * open_unit(random.word[pair + 1]);
+      for (double normal : {radius * std::cos(angle), radius * std::sin(angle)})
+        if (std::abs(normal) <= kBound && drawn < count)
+          out[drawn++] = static_cast<float>(normal * deviation);
+    }
+  }
+}
+
+void draw(const Config& config, const Parameter& parameter, uint64_t seed, uint64_t stream, float* out) {
+  if (parameter.shape.size() == 2)
+    draw_truncated_normal(out, parameter.count(), config.initializer_range, seed, stream);
+  else
+    std::fill_n(out, parameter.count(), ends_with(parameter.name, "orm.weight") ? 1.0f : 0.0f);
+}
+
+// Index of the first value that is NaN or infinite, or -1.
+int64_t first_non_finite(const float* values, int64_t count) {
+  constexpr uint32_t kExponent = 0x7f800000u;
+  constexpr int64_t kBlock = 4096;  // without a branch on each value the compiler vectorises the scan
+  for (int64_t start = 0; start < count; start += kBlock) {
+    int64_t end = std::min(count, start + kBlock);
+    uint32_t found = 0;
+    for (int64_t i = start; i < end; ++i) {
+      uint32_t bits;
+      std::memcpy(&bits, values + i, sizeof bits);
+      found |= (bits & kExponent) == kExponent;
+    }
+    for (int64_t i = start; found && i < end; ++i)
+      if (!std::isfinite(values[i])) return i;
+  }
+  return -1;
+}
+
+// Weights whose values lie in a checkpoint's map, in memory of their own, or some in each.
+class StoredWeights : public Weights {
+ public:
+  StoredWeights(const Config& config, Head head) : config_(config), head_(head) {
+    parameters_ = describe(config, head);
+    for (size_t i = 0; i < parameters_.size(); ++i) index_.emplace(without_prefix(parameters_[i].name), i);
+  }
+
+  void create(uint64_t seed) {
+    for (size_t i = 0; i < parameters_.size(); ++i) create(i, seed);
+    decoder_ = data(kWordTable);
+  }
+
+  void load(const std::string& path, std::vector<std::string>* warnings) {
+    checkpoint_ = Checkpoint::open(path);
+    check_encoder();
+    std::vector<size_t> missing;
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      const StoredTensor* tensor = stored(without_prefix(parameters_[i].name));
+      if (tensor)
+        parameters_[i].data = values(*tensor, parameters_[i].shape);
+      else
+        missing.push_back(i);
+    }
+    std::string names;
+    for (size_t i : missing) {
+      create(i, 0);
+      names += str(names.empty() ? "" : ", ", parameters_[i].name);
+    }
+    if (!missing.empty())
+      warnings->push_back(str(checkpoint_.path(), " has no ", names, ": drawn afresh, so the outputs of the ",
+                              to_string(head_), " head mean nothing until it is trained"));
+    decoder_ = data(kWordTable);
+    if (has_predictions(head_)) load_decoder(warnings);
+  }
+
+  void release_pages() const override { checkpoint_.release_pages(); }
+
+ private:
+  void check_encoder() const {
+    size_t encoder = 0;
+    std::vector<std::string_view> missing;
+    for (const Parameter& parameter : parameters_) {
+      std::string_view name = without_prefix(parameter.name);
+      if (!is_encoder(name)) continue;
+      ++encoder;
+      if (!stored(name)) missing.push_back(parameter.name);
+    }
+    check(missing.empty(), ErrorCode::kCheckpoint, checkpoint_.path(), ": no tensor '",
+          missing.empty() ? std::string_view() : missing[0], "' (", missing.size(), " of the ", encoder,
+          " encoder parameters that config.json describes are missing; the file has ", checkpoint_.size(),
+          " tensors); expected the weights of this ALBERT configuration");
+  }
+
+  // Old files keep the output bias under the decoder's name only.
+  const StoredTensor* stored(std::string_view name) const {
+    const StoredTensor* tensor = checkpoint_.find(std::string(name));
+    if (!tensor && name == "predictions.bias") tensor = checkpoint_.find("predictions.decoder.bias");
+    return tensor;
+  }
+
+  float* allocate(size_t count, const std::string& name) {
+    try {
+      owned_.emplace_back(new float[count]);
+    } catch (const std::bad_alloc&) {
+      throw Error(ErrorCode::kOutOfMemory,
+                  str("no memory for ", name, ": ", count * sizeof(float),
+                      " bytes needed; use a smaller configuration or a larger machine"));
+    }
+    return owned_.back().get();
+  }
+
+  void create(size_t i, uint64_t seed) {
+    float* out = allocate(static_cast<size_t>(parameters_[i].count()), parameters_[i].name);
+    draw(config_, parameters_[i], seed, i, out);
+    parameters_[i].data = out;
+  }
+
+  // The float32 values of a stored tensor of the expected shape, in place where the file has them so.
+  const float* values(const StoredTensor& tensor, const std::vector<int64_t>& shape) {
+    const std::string& path = checkpoint_.path();
+    check(tensor.shape == shape, ErrorCode::kCheckpoint, path, ": tensor '", tensor.name, "' has shape ",
+          shape_text(tensor.shape), ", expected ", shape_text(shape),
+          " from config.json; the two belong to different models, or heads were pruned or replaced");
+    size_t count = static_cast<size_t>(element_count(shape));
+    const float* result;
+    if (tensor.dtype == DType::kF32 && reinterpret_cast<uintptr_t>(tensor.data) % alignof(float) == 0) {
+      result = reinterpret_cast<const float*>(tensor.data);
+    } else {
+      float* out = allocate(count, tensor.name);
+      check(widen(tensor, out), ErrorCode::kCheckpoint, path, ": tensor '", tensor.name, "' has dtype ",
+            to_string(tensor.dtype), "; expected F32, F16, BF16 or F64");
+      result = out;
+    }
+    int64_t bad = first_non_finite(result, static_cast<int64_t>(count));
+    check(bad < 0, ErrorCode::kCheckpoint, path, ": tensor '", tensor.name, "' holds ",
+          bad < 0 ? 0.0f : result[bad], " at index ", bad,
+          "; expected finite weights: the training diverged or the file is damaged");
+    return result;
+  }
+
+  // The decoder is normally the word table; a file may still hold a copy of it, or a matrix trained apart.
+  void load_decoder(std::vector<std::string>* warnings) {
+    const Parameter& table = *find(kWordTable);
+    if (const StoredTensor* tensor = checkpoint_.find("predictions.decoder.weight")) {
+      const float* matrix = values(*tensor, table.shape);
+      if (matrix != table.data &&
+          std::memcmp(matrix, table.data, static_cast<size_t>(table.count()) * sizeof(float)) != 0) {
+        decoder_ = matrix;
+        warnings->push_back(str(checkpoint_.path(),
+                                ": predictions.decoder.weight differs from the word embeddings; "
+                                "it is kept as a decoder of its own"));
+      }
+    }
+    const StoredTensor* bias = checkpoint_.find("predictions.bias");
+    const StoredTensor* other = checkpoint_.find("predictions.decoder.bias");
+    if (!bias || !other) return;
+    const Parameter& used = *find("predictions.bias");
+    const float* unused = values(*other, used.shape);
+    if (!std::equal(unused, unused + used.count(), used.data))
+      warnings->push_back(str(checkpoint_.path(),
+                              ": predictions.bias and predictions.decoder.bias differ; "
+                              "predictions.bias is used, as Hugging Face does"));
+  }
+
+  Config config_;
+  Head head_;
+  Checkpoint checkpoint_;
+  std::vector<std::unique_ptr<float[]>> owned_;
+};
+
+StoredTensor float_tensor(std::string name, const std::vector<int64_t>& shape, const float* data) {
+  return {std::move(name), DType::kF32, shape, reinterpret_cast<const uint8_t*>(data),
+          static_cast<size_t>(element_count(shape)) * sizeof(float)};
+}
+
+}  // namespace
+
+std::vector<Parameter> Weights::describe(const Config& config, Head head) {
+  return Table(config, head).parameters;
+}
+
+std::unique_ptr<Weights> Weights::load(const Config& config, Head head, const std::string& path,
+                                       std::vector<std::string>* warnings) {
+  auto weights = std::make_unique<StoredWeights>(config, head);
+  std::vector<std::string> unread;
+  weights->load(path, warnings ? warnings : &unread);
+  return weights;
+}
+
+std::unique_ptr<Weights> Weights::create(const Config& config, Head head, uint64_t seed) {
+  auto weights = std::make_unique<StoredWeights>(config, head);
+  weights->create(seed);
+  return weights;
+}
+
+const Parameter* Weights::find(std::string_view name) const {
+  auto found = index_.find(std::string(name));
+  return found == index_.end() ? nullptr : &parameters_[found->second];
+}
+
+const float* Weights::data(std::string_view name) const {
+  const Parameter* parameter = find(name);
+  if (!parameter) throw std::logic_error(str("the parameter table has no '", name, "'"));
+  return parameter->data;
+}
+
+void Weights::save(const std::string& path) const {
+  std::vector<StoredTensor> tensors;
+  for (const Parameter& parameter : parameters_)
+    tensors.push_back(float_tensor(parameter.name, parameter.shape, parameter.data));
+  const Parameter* table = find(kWordTable);
+  if (find("predictions.bias") && decoder_ != table->data)
+    tensors.push_back(float_tensor("predictions.decoder.weight", table->shape, decoder_));
+  write_safetensors(path, tensors);
+}
+
+}  // namespace albert

@@ -1,0 +1,30 @@
+// 16-bit floating point numbers as checkpoints store them, widened to 32 bits.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace albert {
+
+inline float float_from_bits(uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// bfloat16 is the upper half of a float.
+inline float bf16_to_f32(uint16_t half) { return float_from_bits(static_cast<uint32_t>(half) << 16); }
+
+// IEEE 754 binary16. A float holds every half exactly, so subnormal halves become normal floats.
+inline float f16_to_f32(uint16_t half) {
+  uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
+  uint32_t exponent = (half >> 10) & 0x1fu;
+  uint32_t mantissa = half & 0x3ffu;
+  if (exponent == 0x1f) return float_from_bits(sign | 0x7f800000u | (mantissa << 13));
+  if (exponent != 0) return float_from_bits(sign | ((exponent + 112) << 23) | (mantissa << 13));
+  constexpr float kSmallest = 1.0f / 16777216;  // 2^-24, the unit of subnormal halves
+  float magnitude = static_cast<float>(mantissa) * kSmallest;
+  return sign ? -magnitude : magnitude;
+}
+
+}  // namespace albert
