@@ -55,17 +55,24 @@ struct EmbeddingWeights {
   int64_t width = 0;                  // E
 };
 
-// Where the rows of each sequence stand in a packed batch, and which rows of it are wanted as queries.
+// Where the rows of each sequence stand in a packed batch, and which of them are wanted as queries. Rows
+// count from row_begin[0], so some neighbouring sequences of a batch are the same arrays with advanced
+// pointers.
 struct Segments {
   int64_t count = 0;                   // B
-  const int32_t* row_begin = nullptr;  // host [B + 1] first row of each sequence, then N
+  const int32_t* row_begin = nullptr;  // host [B + 1]
   const int32_t* keys = nullptr;       // host [B] leading rows of the sequence that may be attended to
-  // Rows whose attention is wanted, grouped by sequence; null: every row is its own query.
-  const int32_t* queries = nullptr;      // host [R] row numbers
-  const int32_t* query_begin = nullptr;  // host [B + 1] into queries
+  // The wanted rows, counted from the first row of their sequence; null: every row is its own query.
+  const int32_t* queries = nullptr;      // host [R], indexed by query_begin
+  const int32_t* query_begin = nullptr;  // host [B + 1]
 
-  int64_t rows() const { return row_begin[count]; }
-  int64_t query_rows() const { return queries ? query_begin[count] : rows(); }
+  int64_t rows() const { return row_begin[count] - row_begin[0]; }
+  int64_t first_row(int64_t s) const { return row_begin[s] - row_begin[0]; }
+  int64_t row_count(int64_t s) const { return row_begin[s + 1] - row_begin[s]; }
+  int64_t first_query(int64_t s) const { return queries ? query_begin[s] - query_begin[0] : first_row(s); }
+  int64_t query_count(int64_t s) const {
+    return queries ? query_begin[s + 1] - query_begin[s] : row_count(s);
+  }
 };
 
 // Queries, keys and values of a packed batch, head by head, so that one head of one sequence is contiguous.

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "model.h"
 
@@ -39,6 +40,7 @@ class Engine {
     Done done;
   };
   void run();
+  void answer(std::vector<Job>& jobs);
 
   std::shared_ptr<Model> model_;
   std::mutex mutex_;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "batch.h"
 #include "config.h"
 #include "ops.h"
 #include "weights.h"
@@ -21,15 +22,6 @@ struct ModelOptions {
   std::string device = "auto";
   std::string isa;  // empty: the best this machine has, or ALBERT_CPU_ISA
   int threads = 0;  // 0: the cores this process may use
-};
-
-// A caller's ragged sequences, one after another.
-struct SequenceBatch {
-  std::vector<int32_t> ids;      // [sum of lengths]
-  std::vector<int32_t> types;    // the same size, or empty for zeros
-  std::vector<uint8_t> mask;     // the same size, or empty for ones; 0 removes a token completely
-  std::vector<int32_t> lengths;  // [B] tokens of each sequence, masked ones included
-  int32_t choices = 0;           // multiple choice: sequences of one example, B is a multiple of it; else 0
 };
 
 // Which outputs to compute: any of the names of API.md that the head has.

@@ -162,6 +162,7 @@ void CpuBackend::for_items(int64_t items, const Body& body) {
 
 template <typename Body>
 void CpuBackend::for_row_blocks(int64_t rows, const Body& body) {
+  if (rows == 0) return;
   const int64_t rounds = (rows + kRowBlock * threads() - 1) / (kRowBlock * threads());
   const int64_t blocks = rounds * threads();
   const int64_t block = round_up((rows + blocks - 1) / blocks, kernels_.tile_rows);
@@ -231,33 +232,29 @@ void CpuBackend::attention_forward(float* context, float* probabilities, const H
                                    const Segments& segments) {
   const int64_t head_rows = segments.rows(), context_stride = row_stride(heads.heads * heads.size);
   for_items(segments.count * heads.heads, [&](CpuBackend& backend, int64_t item) {
-    const int64_t s = item / heads.heads, head = item % heads.heads;
-    const int64_t first_row = segments.row_begin[s], matrix = head * head_rows * heads.stride;
-    const int64_t first = segments.queries ? segments.query_begin[s] : first_row;
-    const int64_t count =
-        (segments.queries ? segments.query_begin[s + 1] : segments.row_begin[s + 1]) - first;
+    const int64_t s = item / heads.heads, head = item % heads.heads, queries = segments.query_count(s);
+    const int64_t sequence = (head * head_rows + segments.first_row(s)) * heads.stride;
     AttentionTask task{};
-    task.query = heads.query + matrix;
-    task.key = heads.key + matrix + first_row * heads.stride;
-    task.value = heads.value + matrix + first_row * heads.stride;
+    task.query = heads.query + sequence;
+    task.key = heads.key + sequence;
+    task.value = heads.value + sequence;
     task.stride = heads.stride;
     task.head_size = heads.size;
     task.keys = segments.keys[s];
     task.context_stride = context_stride;
     task.scratch = backend.attention_scratch_;
-    float* weights_of_head = nullptr;
+    float* head_probabilities = nullptr;
     if (probabilities) {
-      int64_t before = 0;
-      for (int64_t i = 0; i < s; ++i)
-        before += heads.heads * (segments.row_begin[i + 1] - segments.row_begin[i]) * segments.keys[i];
-      weights_of_head = probabilities + before + head * count * task.keys;
+      int64_t before = head * queries * task.keys;
+      for (int64_t i = 0; i < s; ++i) before += heads.heads * segments.query_count(i) * segments.keys[i];
+      head_probabilities = probabilities + before;
     }
-    for (int64_t q = 0; q < count; q += kernels_.query_block) {
-      task.first_query = first + q;
-      task.query_rows = segments.queries ? segments.queries + first + q : nullptr;
-      task.queries = std::min(kernels_.query_block, count - q);
-      task.context = context + (first + q) * context_stride + head * heads.size;
-      task.probabilities = weights_of_head ? weights_of_head + q * task.keys : nullptr;
+    for (int64_t q = 0; q < queries; q += kernels_.query_block) {
+      task.first_query = q;
+      task.query_rows = segments.queries ? segments.queries + segments.query_begin[s] + q : nullptr;
+      task.queries = std::min(kernels_.query_block, queries - q);
+      task.context = context + (segments.first_query(s) + q) * context_stride + head * heads.size;
+      task.probabilities = head_probabilities ? head_probabilities + q * task.keys : nullptr;
       kernels_.attention(task);
     }
   });

@@ -1,0 +1,49 @@
+// The ALBERT encoder: embeddings, then one group of weights applied layer after layer.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "batch.h"
+#include "config.h"
+#include "ops.h"
+#include "weights.h"
+#include "workspace.h"
+
+namespace albert {
+
+// One transformer block. L layers share it when there is one group.
+struct BlockWeights {
+  std::unique_ptr<PackedLinear> qkv;        // H -> 3H
+  std::unique_ptr<PackedLinear> attention;  // H -> H, the projection of the context
+  LayerNormWeights attention_norm;
+  std::unique_ptr<PackedLinear> up;    // H -> F
+  std::unique_ptr<PackedLinear> down;  // F -> H
+  LayerNormWeights output_norm;
+};
+
+struct EncoderWeights {
+  EncoderWeights(const Config& config, const Weights& weights, Backend& backend);
+  size_t bytes() const;
+
+  EmbeddingWeights embedding;
+  std::unique_ptr<PackedLinear> map;
+  std::vector<BlockWeights> blocks;  // [num_hidden_groups * inner_group_num]
+};
+
+// What a caller may look at besides the result; null pointers where nothing is asked.
+struct EncoderTaps {
+  float* hidden_states = nullptr;  // [L + 1, N, H]: the mapped embeddings, then every layer
+  float* attentions = nullptr;     // [L * inner, total]: per sequence [A, rows, keys], one after another
+  std::vector<int64_t> attention_begin;  // [B + 1] offsets of the sequences in one layer's share
+};
+
+// Runs the encoder over a packed batch. Returns [result rows, row_stride(H)] in the workspace's memory, valid
+// until its next reset, or null when `cancelled` (polled between layers) said so. Sources: Lan et al. 2019
+// (arXiv 1909.11942) and the released ALBERT code. The taps need a batch without a selection of rows.
+const float* encoder_forward(Backend& backend, const Config& config, const EncoderWeights& weights,
+                             const PackedBatch& batch, Workspace& workspace, const EncoderTaps& taps,
+                             const std::function<bool()>& cancelled);
+
+}  // namespace albert

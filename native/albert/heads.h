@@ -1,0 +1,51 @@
+// What stands on top of the encoder: the pooler, the masked-language head tied to the word table, and the
+// classifiers.
+#pragma once
+
+#include <memory>
+
+#include "config.h"
+#include "ops.h"
+#include "weights.h"
+
+namespace albert {
+
+// True for heads whose result comes from the pooled first row of a sequence.
+bool is_pooled(Head head);
+// True for heads that score every row against the vocabulary.
+bool is_language(Head head);
+
+// Null pointers for the parts that the head does not have.
+struct HeadWeights {
+  HeadWeights(const Config& config, Head head, const Weights& weights, Backend& backend);
+  size_t bytes() const;
+
+  std::unique_ptr<PackedLinear> pooler;  // H -> H
+  std::unique_ptr<PackedLinear>
+      classifier;  // H -> labels: sequence, token, question answering, choice, sentence order
+  std::unique_ptr<PackedLinear> transform;  // H -> E, masked language
+  LayerNormWeights transform_norm;          // over E
+  std::unique_ptr<PackedLinear> decoder;    // E -> V, the word table and the output bias
+};
+
+// y = tanh(x W^T + b), x the first row of each sequence.
+void pooler_forward(Backend& backend, float* y,  // [rows, row_stride(H)]
+                    const float* x,              // [rows, row_stride(H)]
+                    const HeadWeights& weights, int64_t rows);
+
+// y = x W^T + b, x pooled rows or hidden rows.
+void classifier_forward(Backend& backend, float* y,  // [rows, labels]
+                        const float* x,              // [rows, row_stride(H)]
+                        const HeadWeights& weights, int64_t rows);
+
+// y = LayerNorm(activation(x W^T + b)): the hidden rows on their way down to the embedding width.
+void transform_forward(Backend& backend, float* y,  // [rows, row_stride(E)]
+                       const float* x,              // [rows, row_stride(H)]
+                       const HeadWeights& weights, Activation activation, int64_t rows);
+
+// y = x table^T + bias
+void decoder_forward(Backend& backend, float* y,  // [rows, V]
+                     const float* x,              // [rows, row_stride(E)]
+                     const HeadWeights& weights, int64_t rows);
+
+}  // namespace albert

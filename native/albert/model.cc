@@ -1,0 +1,201 @@
+// Loading, checking of requests, and the forward pass over several of them at once.
+#include "model.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "encoder.h"
+#include "heads.h"
+#include "results.h"
+#include "support/error.h"
+#include "workspace.h"
+
+namespace albert {
+namespace {
+
+std::unique_ptr<Backend> make_backend(const ModelOptions& options) {
+  check(options.dtype == "fp32", ErrorCode::kInvalidArgument, "expected dtype to be 'fp32' but received '",
+        options.dtype, "'");
+  check(options.device == "auto" || options.device == "cpu", ErrorCode::kDevice,
+        "expected device to be 'auto' or 'cpu', which this build has, but received '", options.device, "'");
+  return make_cpu_backend(options.isa, options.threads);
+}
+
+// Which rows of a request the last layer must finish.
+BatchItem item_of(const ForwardRequest& request, Head head) {
+  const WantedOutputs& wanted = request.wanted;
+  const bool token_logits = head == Head::kTokenClassification || head == Head::kQuestionAnswering ||
+                            (is_language(head) && request.logits_rows.empty());
+  BatchItem item;
+  item.sequences = &request.batch;
+  item.pairs = &request.logits_rows;
+  item.pooled = wanted.pooler_output || (wanted.logits && is_pooled(head));
+  item.every_row = wanted.last_hidden_state || wanted.hidden_states || wanted.attentions ||
+                   (wanted.logits && token_logits);
+  return item;
+}
+
+}  // namespace
+
+// Everything that computes: weights in the backend's order, and memory for activations.
+struct Model::Packed {
+  Packed(const Config& config, Head head, const Weights& weights, Backend& backend)
+      : encoder(config, weights, backend),
+        heads(config, head, weights, backend),
+        activations(backend),
+        head_activations(backend) {}
+
+  EncoderWeights encoder;
+  HeadWeights heads;
+  Workspace activations, head_activations;
+};
+
+Model::Model(Config config, const ModelOptions& options)
+    : config_(std::move(config)),
+      head_(options.head.value_or(config_.head)),
+      backend_(make_backend(options)) {}
+
+void Model::attach(std::unique_ptr<Weights> weights) {
+  weights_ = std::move(weights);
+  BackendLimits limits;
+  limits.max_width = std::max({config_.embedding_size, config_.hidden_size, config_.intermediate_size});
+  limits.max_length = config_.max_position_embeddings;
+  limits.head_size = config_.head_size();
+  backend_->reserve(limits);
+  packed_ = std::make_shared<Packed>(config_, head_, *weights_, *backend_);
+  weights_->release_pages();
+}
+
+std::shared_ptr<Model> Model::load(const std::string& config_json, const std::string& config_name,
+                                   const std::string& weights_path, const ModelOptions& options) {
+  std::shared_ptr<Model> model(new Model(Config::parse(config_json, config_name), options));
+  model->attach(Weights::load(model->config_, model->head_, weights_path, &model->warnings_));
+  return model;
+}
+
+std::shared_ptr<Model> Model::create(const std::string& config_json, uint64_t seed,
+                                     const ModelOptions& options) {
+  std::shared_ptr<Model> model(new Model(Config::parse(config_json, "config"), options));
+  model->attach(Weights::create(model->config_, model->head_, seed));
+  return model;
+}
+
+size_t Model::memory_bytes() const {
+  return packed_->encoder.bytes() + packed_->heads.bytes() + packed_->activations.bytes() +
+         packed_->head_activations.bytes();
+}
+
+void Model::validate(const ForwardRequest& request) const {
+  const SequenceBatch& batch = request.batch;
+  const auto fail_unless = [](bool condition, const auto&... message) {
+    check(condition, ErrorCode::kInvalidArgument, message...);
+  };
+  fail_unless(!batch.lengths.empty(), "expected at least one sequence in input_ids but received none");
+  int64_t total = 0;
+  for (size_t s = 0; s < batch.lengths.size(); ++s) {
+    fail_unless(batch.lengths[s] > 0,
+                "expected every sequence of input_ids to hold at least one id but sequence ", s, " is empty");
+    check(batch.lengths[s] <= config_.max_position_embeddings, ErrorCode::kTooLong, "expected at most ",
+          config_.max_position_embeddings, " tokens (max_position_embeddings) but sequence ", s, " has ",
+          batch.lengths[s], "; truncate it or split it into windows");
+    total += batch.lengths[s];
+  }
+  const auto same_size = [&](size_t size, const char* name) {
+    fail_unless(size == 0 || static_cast<int64_t>(size) == total, "expected ", name, " to have ", total,
+                " values, as many as input_ids, but received ", size);
+  };
+  fail_unless(static_cast<int64_t>(batch.ids.size()) == total, "expected the lengths to add up to ",
+              batch.ids.size(), " ids but received ", total);
+  same_size(batch.types.size(), "token_type_ids");
+  same_size(batch.mask.size(), "attention_mask");
+  if (head_ == Head::kMultipleChoice)
+    fail_unless(batch.choices > 0 && batch.lengths.size() % static_cast<size_t>(batch.choices) == 0,
+                "expected the same number of choices for every example but received ", batch.lengths.size(),
+                " sequences and ", batch.choices, " choices");
+
+  size_t token = 0;
+  for (size_t s = 0; s < batch.lengths.size(); ++s) {
+    for (int32_t position = 0; position < batch.lengths[s]; ++position, ++token) {
+      const int32_t id = batch.ids[token];
+      check(id >= 0 && id < config_.vocab_size, ErrorCode::kOutOfVocabulary, "expected ids from 0 to ",
+            config_.vocab_size - 1, " but received ", id, " at position ", position, " of sequence ", s);
+      if (batch.types.empty()) continue;
+      const int32_t type = batch.types[token];
+      fail_unless(type >= 0 && type < config_.type_vocab_size, "expected token_type_ids from 0 to ",
+                  config_.type_vocab_size - 1, " but received ", type, " at position ", position,
+                  " of sequence ", s);
+    }
+  }
+
+  const WantedOutputs& wanted = request.wanted;
+  fail_unless(wanted.last_hidden_state || wanted.pooler_output || wanted.logits || wanted.hidden_states ||
+                  wanted.attentions,
+              "expected at least one output to be asked for");
+  fail_unless(!wanted.pooler_output || is_pooled(head_),
+              "expected a head with a pooler but this model's head is '", to_string(head_),
+              "'; load it with head: 'base' for pooler_output");
+  fail_unless(
+      !wanted.logits || head_ != Head::kBase,
+      "expected a model with a task head but this one is 'base'; load it with another head for logits");
+  if (request.logits_rows.empty()) return;
+  fail_unless(is_language(head_) && wanted.logits,
+              "expected a masked-language head for logits at chosen positions but "
+              "this model's head is '",
+              to_string(head_), "'");
+  fail_unless(request.logits_rows.size() % 2 == 0, "expected (sequence, position) pairs");
+  std::vector<size_t> begin{0};
+  for (int32_t length : batch.lengths) begin.push_back(begin.back() + static_cast<size_t>(length));
+  for (size_t i = 0; i < request.logits_rows.size(); i += 2) {
+    const int32_t s = request.logits_rows[i], position = request.logits_rows[i + 1];
+    fail_unless(s >= 0 && s < static_cast<int32_t>(batch.lengths.size()) && position >= 0 &&
+                    position < batch.lengths[s] && (batch.mask.empty() || batch.mask[begin[s] + position]),
+                "expected positions of real tokens but received position ", position, " of sequence ", s);
+  }
+}
+
+std::vector<ForwardResult> Model::forward(const std::vector<const ForwardRequest*>& requests) {
+  std::vector<BatchItem> items;
+  bool hidden_states = false, attentions = false;
+  for (const ForwardRequest* request : requests) {
+    items.push_back(item_of(*request, head_));
+    hidden_states |= request->wanted.hidden_states;
+    attentions |= request->wanted.attentions;
+  }
+  if (hidden_states || attentions)  // the taps of a batch see all of its rows
+    for (BatchItem& item : items) item.every_row = true;
+  const PackedBatch batch(items);
+
+  EncoderTaps taps;
+  std::unique_ptr<float[]> hidden_tap, attention_tap;
+  if (hidden_states) {
+    hidden_tap.reset(
+        new float[static_cast<size_t>((config_.num_hidden_layers + 1) * batch.rows() * config_.hidden_size)]);
+    taps.hidden_states = hidden_tap.get();
+  }
+  if (attentions) {
+    taps.attention_begin.push_back(0);
+    for (size_t s = 0; s < batch.keys.size(); ++s) {
+      const int64_t rows = batch.row_begin[s + 1] - batch.row_begin[s];
+      taps.attention_begin.push_back(taps.attention_begin.back() +
+                                     config_.num_attention_heads * rows * batch.keys[s]);
+    }
+    attention_tap.reset(new float[static_cast<size_t>(config_.num_hidden_layers * config_.inner_group_num *
+                                                      taps.attention_begin.back())]);
+    taps.attentions = attention_tap.get();
+  }
+
+  const auto is_cancelled = [](const ForwardRequest* request) {
+    return request->cancelled && request->cancelled->load(std::memory_order_relaxed) != 0;
+  };
+  const float* hidden =
+      encoder_forward(*backend_, config_, packed_->encoder, batch, packed_->activations, taps,
+                      [&] { return std::all_of(requests.begin(), requests.end(), is_cancelled); });
+  std::vector<ForwardResult> results(requests.size());
+  if (!hidden) return results;
+  Results builder(*backend_, config_, head_, packed_->heads, batch, hidden, taps, packed_->head_activations);
+  for (size_t i = 0; i < requests.size(); ++i)
+    if (!is_cancelled(requests[i])) results[i] = builder.of(static_cast<int64_t>(i), *requests[i]);
+  return results;
+}
+
+}  // namespace albert

@@ -1,0 +1,233 @@
+// Heads over the rows of a finished batch, and the padded tensors that callers see.
+#include "results.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "support/error.h"
+
+namespace albert {
+namespace {
+
+OutputTensor make_output(std::string name, std::vector<int64_t> dims) {
+  OutputTensor output;
+  output.name = std::move(name);
+  output.dims = std::move(dims);
+  output.data.reset(new float[static_cast<size_t>(output.count())]);
+  return output;
+}
+
+}  // namespace
+
+Results::Results(Backend& backend, const Config& config, Head head, const HeadWeights& weights,
+                 const PackedBatch& batch, const float* hidden, const EncoderTaps& taps, Workspace& workspace)
+    : backend_(backend),
+      config_(config),
+      head_(head),
+      weights_(weights),
+      batch_(batch),
+      hidden_(hidden),
+      taps_(taps),
+      workspace_(workspace) {
+  if (is_pooled(head)) pool();
+}
+
+// All sequences of the batch that have a first row at once: one reading of the pooler's weights serves every
+// caller.
+void Results::pool() {
+  const int64_t sequences = static_cast<int64_t>(batch_.keys.size()),
+                stride = row_stride(config_.hidden_size);
+  std::vector<int32_t> rows, owners;
+  for (int64_t s = 0; s < sequences; ++s) {
+    const int64_t row = batch_.result_row(s, 0);
+    if (row < 0) continue;
+    rows.push_back(static_cast<int32_t>(row));
+    owners.push_back(static_cast<int32_t>(s));
+  }
+  pooled_.assign(static_cast<size_t>(sequences * stride), 0.0f);
+  if (rows.empty()) return;
+  const int64_t count = static_cast<int64_t>(rows.size());
+  const size_t floats = static_cast<size_t>(count * stride);
+  workspace_.reset(2 * Workspace::rounded(floats));
+  float* first_rows = workspace_.take(floats);
+  float* pooled = workspace_.take(floats);
+  backend_.gather_rows(first_rows, stride, hidden_, stride, rows.data(), config_.hidden_size, count);
+  pooler_forward(backend_, pooled, first_rows, weights_, count);
+  for (int64_t r = 0; r < count; ++r)
+    std::copy_n(pooled + r * stride, config_.hidden_size, pooled_.begin() + owners[r] * stride);
+}
+
+int64_t Results::result_begin(int64_t sequence) const {
+  return batch_.selects() ? batch_.query_begin[sequence] : batch_.row_begin[sequence];
+}
+
+void Results::scatter(OutputTensor& output, const Range& range, const float* rows, int64_t stride,
+                      int64_t width) const {
+  float* to = output.data.get();
+  for (int64_t s = range.first; s < range.first + range.count; ++s, to += range.length * width) {
+    int64_t done = 0;  // positions written
+    const auto zeros_until = [&](int64_t position) {
+      std::fill(to + done * width, to + position * width, 0.0f);
+      done = position + 1;
+    };
+    for (int64_t row = 0; row < batch_.keys[s]; ++row) {
+      const int64_t position = batch_.positions[batch_.row_begin[s] + row];
+      zeros_until(position);
+      std::copy_n(rows + (result_begin(s) + row) * stride, width, to + position * width);
+    }
+    zeros_until(range.length);
+  }
+}
+
+OutputTensor Results::token_rows(const char* name, const Range& range, const float* rows, int64_t stride,
+                                 int64_t width) const {
+  OutputTensor output = make_output(name, {range.count, range.length, width});
+  scatter(output, range, rows, stride, width);
+  return output;
+}
+
+OutputTensor Results::pooled_rows(const Range& range) const {
+  const int64_t hidden = config_.hidden_size, stride = row_stride(hidden);
+  OutputTensor output = make_output("pooler_output", {range.count, hidden});
+  for (int64_t i = 0; i < range.count; ++i)
+    std::copy_n(pooled_.begin() + (range.first + i) * stride, hidden, output.data.get() + i * hidden);
+  return output;
+}
+
+OutputTensor Results::pooled_logits(const char* name, const Range& range, int32_t choices) {
+  OutputTensor output = choices ? make_output(name, {range.count / choices, choices})
+                                : make_output(name, {range.count, weights_.classifier->out});
+  classifier_forward(backend_, output.data.get(),
+                     pooled_.data() + range.first * row_stride(config_.hidden_size), weights_, range.count);
+  return output;
+}
+
+OutputTensor Results::token_logits(const Range& range) {
+  const int64_t labels = weights_.classifier->out, begin = result_begin(range.first);
+  const int64_t rows = result_begin(range.first + range.count) - begin;
+  workspace_.reset(static_cast<size_t>(rows * labels));
+  float* logits = workspace_.take(static_cast<size_t>(rows * labels));
+  classifier_forward(backend_, logits, hidden_ + begin * row_stride(config_.hidden_size), weights_, rows);
+  return token_rows("logits", range, logits - begin * labels, labels, labels);
+}
+
+void Results::question_logits(ForwardResult& result, const Range& range) {
+  const OutputTensor logits = token_logits(range);
+  const char* names[] = {"start_logits", "end_logits"};
+  for (int64_t column = 0; column < 2; ++column) {
+    OutputTensor output = make_output(names[column], {range.count, range.length});
+    for (int64_t i = 0; i < output.count(); ++i) output.data[i] = logits.data[2 * i + column];
+    result.push_back(std::move(output));
+  }
+}
+
+OutputTensor Results::language_logits(const char* name, const Range& range, const ForwardRequest& request) {
+  if (!request.logits_rows.empty()) return selected_language_logits(name, range, request.logits_rows);
+  const int64_t vocabulary = config_.vocab_size, stride = row_stride(config_.embedding_size);
+  const int64_t begin = result_begin(range.first), rows = result_begin(range.first + range.count) - begin;
+  OutputTensor output = make_output(name, {range.count, range.length, vocabulary});
+  workspace_.reset(static_cast<size_t>(rows * stride));
+  float* transformed = workspace_.take(static_cast<size_t>(rows * stride));
+  transform_forward(backend_, transformed, hidden_ + begin * row_stride(config_.hidden_size), weights_,
+                    config_.hidden_act, rows);
+  // Runs of neighbouring positions go straight to their place in the output, which may be large.
+  float* to = output.data.get();
+  for (int64_t s = range.first; s < range.first + range.count; ++s, to += range.length * vocabulary) {
+    const int32_t* positions = batch_.positions.data() + batch_.row_begin[s];
+    int64_t done = 0;
+    for (int64_t row = 0, run; row < batch_.keys[s]; row += run) {
+      for (run = 1; row + run < batch_.keys[s] && positions[row + run] == positions[row] + run;) ++run;
+      std::fill(to + done * vocabulary, to + positions[row] * vocabulary, 0.0f);
+      decoder_forward(backend_, to + positions[row] * vocabulary,
+                      transformed + (result_begin(s) - begin + row) * stride, weights_, run);
+      done = positions[row] + run;
+    }
+    std::fill(to + done * vocabulary, to + range.length * vocabulary, 0.0f);
+  }
+  return output;
+}
+
+OutputTensor Results::selected_language_logits(const char* name, const Range& range,
+                                               const std::vector<int32_t>& pairs) {
+  const int64_t count = static_cast<int64_t>(pairs.size() / 2);
+  const int64_t hidden_stride = row_stride(config_.hidden_size), stride = row_stride(config_.embedding_size);
+  std::vector<int32_t> rows;
+  for (size_t i = 0; i < pairs.size(); i += 2)
+    rows.push_back(static_cast<int32_t>(batch_.result_row(range.first + pairs[i], pairs[i + 1])));
+  OutputTensor output = make_output(name, {count, config_.vocab_size});
+  const size_t hidden_floats = static_cast<size_t>(count * hidden_stride),
+               floats = static_cast<size_t>(count * stride);
+  workspace_.reset(Workspace::rounded(hidden_floats) + Workspace::rounded(floats));
+  float* gathered = workspace_.take(hidden_floats);
+  float* transformed = workspace_.take(floats);
+  backend_.gather_rows(gathered, hidden_stride, hidden_, hidden_stride, rows.data(), config_.hidden_size,
+                       count);
+  transform_forward(backend_, transformed, gathered, weights_, config_.hidden_act, count);
+  decoder_forward(backend_, output.data.get(), transformed, weights_, count);
+  return output;
+}
+
+OutputTensor Results::attention_layer(int64_t layer, const Range& range) const {
+  const int64_t heads = config_.num_attention_heads, length = range.length;
+  OutputTensor output = make_output(str("attentions.", layer), {range.count, heads, length, length});
+  std::fill_n(output.data.get(), output.count(), 0.0f);
+  const float* tap = taps_.attentions + layer * taps_.attention_begin.back();
+  for (int64_t s = range.first; s < range.first + range.count; ++s) {
+    const int64_t keys = batch_.keys[s], rows = batch_.row_begin[s + 1] - batch_.row_begin[s];
+    const int32_t* positions = batch_.positions.data() + batch_.row_begin[s];
+    for (int64_t head = 0; head < heads; ++head) {
+      const float* from = tap + taps_.attention_begin[s] + head * rows * keys;
+      float* to = output.data.get() + ((s - range.first) * heads + head) * length * length;
+      for (int64_t query = 0; query < keys; ++query)
+        for (int64_t key = 0; key < keys; ++key)
+          to[positions[query] * length + positions[key]] = from[query * keys + key];
+    }
+  }
+  return output;
+}
+
+ForwardResult Results::of(int64_t item, const ForwardRequest& request) {
+  const std::vector<int32_t>& lengths = request.batch.lengths;
+  const Range range{batch_.first_sequence[item], static_cast<int64_t>(lengths.size()),
+                    *std::max_element(lengths.begin(), lengths.end())};
+  const int64_t hidden = config_.hidden_size;
+  ForwardResult result;
+  if (request.wanted.last_hidden_state)
+    result.push_back(token_rows("last_hidden_state", range, hidden_, row_stride(hidden), hidden));
+  if (request.wanted.pooler_output) result.push_back(pooled_rows(range));
+  if (request.wanted.logits) {
+    switch (head_) {
+      case Head::kBase:
+        break;
+      case Head::kPretraining:
+        result.push_back(language_logits("prediction_logits", range, request));
+        result.push_back(pooled_logits("sop_logits", range, 0));
+        break;
+      case Head::kMaskedLm:
+        result.push_back(language_logits("logits", range, request));
+        break;
+      case Head::kSequenceClassification:
+        result.push_back(pooled_logits("logits", range, 0));
+        break;
+      case Head::kMultipleChoice:
+        result.push_back(pooled_logits("logits", range, request.batch.choices));
+        break;
+      case Head::kTokenClassification:
+        result.push_back(token_logits(range));
+        break;
+      case Head::kQuestionAnswering:
+        question_logits(result, range);
+        break;
+    }
+  }
+  if (request.wanted.hidden_states)
+    for (int64_t i = 0; i <= config_.num_hidden_layers; ++i)
+      result.push_back(token_rows(str("hidden_states.", i).c_str(), range,
+                                  taps_.hidden_states + i * batch_.rows() * hidden, hidden, hidden));
+  if (request.wanted.attentions)
+    for (int64_t i = 0; i < config_.num_hidden_layers * config_.inner_group_num; ++i)
+      result.push_back(attention_layer(i, range));
+  return result;
+}
+
+}  // namespace albert

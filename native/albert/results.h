@@ -1,0 +1,55 @@
+// From the encoder's rows to the outputs each caller asked for: heads, and rows put back where the caller had
+// them.
+#pragma once
+
+#include <vector>
+
+#include "batch.h"
+#include "encoder.h"
+#include "heads.h"
+#include "model.h"
+
+namespace albert {
+
+class Results {
+ public:
+  // `hidden` is encoder_forward's result for `batch`; all of them must outlive this object.
+  Results(Backend& backend, const Config& config, Head head, const HeadWeights& weights,
+          const PackedBatch& batch, const float* hidden, const EncoderTaps& taps, Workspace& workspace);
+
+  // The outputs of one item of the batch.
+  ForwardResult of(int64_t item, const ForwardRequest& request);
+
+ private:
+  // The sequences of one item and the padded length of its outputs.
+  struct Range {
+    int64_t first, count, length;
+  };
+  void pool();
+  int64_t result_begin(int64_t sequence) const;
+  // Copies rows [width] of the item's sequences to [B, T, width]; rows that no token has become zero.
+  void scatter(OutputTensor& output, const Range& range, const float* rows, int64_t stride,
+               int64_t width) const;
+  OutputTensor token_rows(const char* name, const Range& range, const float* rows, int64_t stride,
+                          int64_t width) const;
+  OutputTensor pooled_rows(const Range& range) const;
+  OutputTensor pooled_logits(const char* name, const Range& range, int32_t choices);
+  void question_logits(ForwardResult& result, const Range& range);
+  OutputTensor token_logits(const Range& range);
+  OutputTensor language_logits(const char* name, const Range& range, const ForwardRequest& request);
+  OutputTensor selected_language_logits(const char* name, const Range& range,
+                                        const std::vector<int32_t>& pairs);
+  OutputTensor attention_layer(int64_t layer, const Range& range) const;
+
+  Backend& backend_;
+  const Config& config_;
+  Head head_;
+  const HeadWeights& weights_;
+  const PackedBatch& batch_;
+  const float* hidden_;
+  const EncoderTaps& taps_;
+  Workspace& workspace_;
+  std::vector<float> pooled_;  // [B, row_stride(H)], zeros where a sequence has no row
+};
+
+}  // namespace albert

@@ -1,0 +1,46 @@
+// Activation memory of a backend: one block that grows to the largest batch seen and is handed out in slices.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "ops.h"
+
+namespace albert {
+
+class Workspace {
+ public:
+  explicit Workspace(Backend& backend) : backend_(backend) {}
+  ~Workspace() { backend_.release(memory_); }
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+
+  // Makes room for `floats` and forgets every slice. Throws Error{kOutOfMemory} and then holds nothing.
+  void reset(size_t floats) {
+    used_ = 0;
+    if (floats <= capacity_) return;
+    backend_.release(memory_);
+    memory_ = nullptr;
+    capacity_ = 0;
+    memory_ = backend_.allocate(floats);
+    capacity_ = floats;
+  }
+
+  // The next slice; slices start on 64 bytes. What reset() was told must cover all of them.
+  float* take(size_t floats) {
+    float* slice = memory_ + used_;
+    used_ += rounded(floats);
+    return slice;
+  }
+  static size_t rounded(size_t floats) { return (floats + 15) / 16 * 16; }
+
+  size_t bytes() const { return capacity_ * sizeof(float); }
+
+ private:
+  Backend& backend_;
+  float* memory_ = nullptr;
+  size_t capacity_ = 0;
+  size_t used_ = 0;
+};
+
+}  // namespace albert
