@@ -1,0 +1,35 @@
+// Reads golden cases: inputs and float64 truth from expect.safetensors, and compares outputs with it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "albert/model.h"
+
+namespace albert::test {
+
+struct GoldenTensor {
+  std::vector<int64_t> shape;
+  std::vector<double> values;
+};
+
+struct GoldenCase {
+  std::string name;    // the folder's name
+  std::string folder;  // config.json, model.safetensors
+  std::string config;  // content of config.json
+  Head head = Head::kBase;
+  std::map<std::string, GoldenTensor> tensors;
+
+  SequenceBatch batch() const;  // input_ids, token_type_ids, attention_mask
+};
+
+// Every case of <golden>/model, and of the shared folder when there is one. Throws Skip when there is none.
+std::vector<GoldenCase> golden_cases();
+
+// The largest error over the largest truth; rows the mask removes are not compared. `dims` must equal the
+// truth's shape.
+double golden_error(const GoldenCase& golden, const OutputTensor& output);
+
+}  // namespace albert::test
