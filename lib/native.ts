@@ -1,5 +1,6 @@
 /** Loads the addon and types everything it exports; explains what to type when no binary fits. */
 import path from 'node:path';
+import nodeGypBuild from 'node-gyp-build';
 import { AlbertError } from './errors';
 
 export interface NativeTensor {
@@ -21,11 +22,18 @@ export interface NativeBatch {
 export interface NativeWanted {
   last_hidden_state: boolean;
   pooler_output: boolean;
+  /** All logits of the head. */
   logits: boolean;
   hidden_states: boolean;
   attentions: boolean;
   /** Flat (sequence, position) pairs whose masked-language logits are wanted; null for every row. */
   logitsRows: Int32Array | null;
+}
+
+export interface NativeRun {
+  result: Promise<Record<string, NativeTensor>>;
+  /** [sync] Abandons the run between layers: it rejects with ABORTED. */
+  cancel(): void;
 }
 
 export interface NativeModelOptions {
@@ -51,8 +59,8 @@ export interface NativeModel {
   readonly warnings: string[];
   /** [sync] Names and shapes of all parameters. */
   parameters(): NativeParameter[];
-  /** [async] Setting cancel[0] to 1 abandons the run between layers: it rejects with ABORTED. */
-  forward(batch: NativeBatch, wanted: NativeWanted, cancel: Uint8Array): Promise<Record<string, NativeTensor>>;
+  /** [async] Throws at once for input that does not fit the model. */
+  forward(batch: NativeBatch, wanted: NativeWanted): NativeRun;
   /** [async] Writes the weights as one safetensors file. */
   save(path: string): Promise<void>;
   /** [async] Resolves when queued runs have ended and the memory is free. Calling it again resolves too. */
@@ -67,6 +75,8 @@ export interface NativeEncodeOptions {
   truncation: 'none' | 'longest_first' | 'only_first' | 'only_second';
   stride: number;
   returnOverflowing: boolean;
+  /** Whether to make the token strings, which costs more than all the rest. */
+  tokens: boolean;
 }
 
 export interface NativeEncoding {
@@ -74,6 +84,7 @@ export interface NativeEncoding {
   types: Int32Array;
   /** [T, 2] flat. */
   offsets: Int32Array;
+  /** Empty unless asked for. */
   tokens: string[];
   overflowing: NativeEncoding[];
 }
@@ -85,7 +96,11 @@ export interface NativeTokenizer {
   /** [sync] */
   encode(text: string, pair: string | null, options: NativeEncodeOptions): NativeEncoding;
   /** [async] pairs is null, or has one entry a text (null for none). */
-  encodeBatch(texts: string[], pairs: (string | null)[] | null, options: NativeEncodeOptions): Promise<NativeEncoding[]>;
+  encodeBatch(
+    texts: string[],
+    pairs: (string | null)[] | null,
+    options: NativeEncodeOptions,
+  ): Promise<NativeEncoding[]>;
   /** [sync] */
   decode(ids: Int32Array, skipSpecialTokens: boolean): string;
   idToToken(id: number): string;
@@ -96,13 +111,60 @@ export interface NativeTokenizer {
 export interface NativeBinding {
   version: string;
   cpuInfo(): { isa: string; available: string[]; cores: number; threads: number };
-  devices(): { type: 'cpu' | 'cuda'; index: number; name: string; available: boolean; reason: string | null }[];
+  devices(): {
+    type: 'cpu' | 'cuda';
+    index: number;
+    name: string;
+    available: boolean;
+    reason: string | null;
+  }[];
   /** [sync] Checks a configuration and lists the parameters a model of it has. */
-  describe(configJson: string, configName: string, head: string | null): { head: string; parameters: NativeParameter[] };
+  describe(
+    configJson: string,
+    configName: string,
+    head: string | null,
+  ): { head: string; parameters: NativeParameter[] };
   /** [async] */
-  loadModel(configJson: string, configName: string, weightsPath: string, options: NativeModelOptions): Promise<NativeModel>;
+  loadModel(
+    configJson: string,
+    configName: string,
+    weightsPath: string,
+    options: NativeModelOptions,
+  ): Promise<NativeModel>;
   /** [async] seed: an integer from 0 to 2^53 - 1. */
   createModel(configJson: string, seed: number, options: NativeModelOptions): Promise<NativeModel>;
-  /** [async] The two JSON arguments are the contents of the files, empty when absent. */
-  loadTokenizer(vocabularyPath: string, tokenizerConfigJson: string, specialTokensJson: string): Promise<NativeTokenizer>;
+  /** [async] The two JSON arguments are the contents of the files, empty when absent; threads is for batches. */
+  loadTokenizer(
+    vocabularyPath: string,
+    tokenizerConfigJson: string,
+    specialTokensJson: string,
+    threads: number,
+  ): Promise<NativeTokenizer>;
+}
+
+let loaded: NativeBinding | undefined;
+
+/**
+ * The addon, loaded at first use so that what needs none of it (`albert --help`) works without.
+ * @throws AlbertError DEVICE when no binary fits this platform, with the command that makes one.
+ */
+export function binding(): NativeBinding {
+  if (loaded) return loaded;
+  const root = path.resolve(__dirname, '..');
+  try {
+    loaded = nodeGypBuild(root) as NativeBinding;
+    return loaded;
+  } catch (error) {
+    const reason = (error as Error).message.trim().split('\n')[0];
+    throw new AlbertError(
+      'DEVICE',
+      `could not load the native part of albert-native for ${process.platform}-${process.arch}: ${reason}\n` +
+        'It is compiled at installation where no prebuilt binary fits, which needs Python 3 and a C++17 compiler.\n' +
+        'To compile it now, and see what goes wrong, type:\n' +
+        '    npm rebuild albert-native --foreground-scripts\n' +
+        'If your npm does not run install scripts of dependencies unasked, allow this one first ' +
+        '(npm approve-scripts albert-native, or "allowScripts" in your package.json).',
+      { cause: error },
+    );
+  }
 }

@@ -1,0 +1,295 @@
+/** A model: loaded or created, run on ids, saved, and disposed of. */
+import { cp, mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { AlbertError, awaitNative, callNative } from './errors';
+import { type ForwardInputs, packInputs, packPositions } from './inputs';
+import { binding, type NativeModel } from './native';
+import {
+  abortSignal,
+  type Head,
+  HEADS,
+  integer,
+  invalid,
+  type LoadOptions,
+  modelOptions,
+  oneOf,
+  optionsObject,
+  string,
+} from './options';
+import { chooseOutputs, collectOutputs, type ForwardOutputs, wantedOutputs } from './outputs';
+import { preset } from './presets';
+import {
+  type AlbertConfig,
+  findTokenizer,
+  findWeights,
+  readConfig,
+  resolveFolder,
+  TOKENIZER_FILES,
+} from './source';
+import { type Encoding, type TextOrPair, Tokenizer } from './tokenizer';
+
+export interface ForwardOptions {
+  /** Also return every layer's output. Default false. */
+  hidden_states?: boolean;
+  /** Also return every layer's attention probabilities. Default false. */
+  attentions?: boolean;
+  /** Names of the outputs to compute and return. Default: last_hidden_state and whatever the head gives. */
+  outputs?: string[];
+  /** Masked-language heads: positions of each sequence whose logits are wanted, in place of all. */
+  positions?: number[][];
+  /** Rejects at once with ABORTED and abandons the run between layers. */
+  signal?: AbortSignal;
+}
+
+export interface CreateOptions extends LoadOptions {
+  /** An integer from 0 to 2^53 - 1; the same seed gives the same weights. Default 0. */
+  seed?: number;
+}
+
+/** One weight of a model, under its Hugging Face name. */
+export interface ParameterInfo {
+  name: string;
+  shape: number[];
+  dtype: 'float32';
+}
+
+const ARCHITECTURES: Record<Head, string> = {
+  base: 'AlbertModel',
+  pretraining: 'AlbertForPreTraining',
+  'masked-lm': 'AlbertForMaskedLM',
+  'sequence-classification': 'AlbertForSequenceClassification',
+  'token-classification': 'AlbertForTokenClassification',
+  'question-answering': 'AlbertForQuestionAnswering',
+  'multiple-choice': 'AlbertForMultipleChoice',
+};
+
+const warned = new Set<string>();
+function warnOnce(message: string): void {
+  if (warned.has(message)) return;
+  warned.add(message);
+  process.emitWarning(message, 'AlbertWarning');
+}
+
+// What create() was given, with the fields that files always have.
+function completeConfig(config: AlbertConfig, head: Head | undefined): AlbertConfig {
+  const complete: AlbertConfig = { model_type: 'albert', ...config };
+  if (head) complete.architectures = [ARCHITECTURES[head]];
+  const { num_labels } = complete;
+  if (complete.id2label === undefined && Number.isInteger(num_labels)) {
+    const names = Array.from({ length: num_labels as number }, (_, i) => `LABEL_${i}`);
+    complete.id2label = Object.fromEntries(names.map((name, i) => [i, name]));
+    complete.label2id = Object.fromEntries(names.map((name, i) => [name, i]));
+  }
+  return complete;
+}
+
+/** A model in memory. Concurrent calls queue and share batches; dispose() frees it, as the garbage collector would. */
+export class Albert {
+  readonly #native: NativeModel;
+  readonly #folder: string | null;
+  readonly #tokenizer: Tokenizer | AlbertError | null;
+  #disposed: Promise<void> | null = null;
+
+  /** config.json as it stands in the file. */
+  readonly config: AlbertConfig;
+  readonly head: Head;
+  /** 'cpu' or 'cuda'. */
+  readonly device: string;
+  readonly dtype: string;
+  /** The instruction set in use. */
+  readonly isa: string;
+  readonly threads: number;
+  /** What loading had to assume, such as parameters that the checkpoint lacks and that were drawn afresh. */
+  readonly warnings: readonly string[];
+
+  private constructor(
+    native: NativeModel,
+    config: AlbertConfig,
+    folder: string | null,
+    tokenizer: Tokenizer | AlbertError | null,
+  ) {
+    this.#native = native;
+    this.#folder = folder;
+    this.#tokenizer = tokenizer;
+    this.config = config;
+    this.head = native.head as Head;
+    this.device = native.device;
+    this.dtype = native.dtype;
+    this.isa = native.isa;
+    this.threads = native.threads;
+    this.warnings = native.warnings;
+    this.warnings.forEach(warnOnce);
+  }
+
+  /**
+   * Loads a folder in Hugging Face layout, or a model that a name finds locally.
+   * @throws AlbertError CHECKPOINT, INVALID_CONFIG, INVALID_ARGUMENT, DEVICE or OUT_OF_MEMORY.
+   */
+  static async load(source?: string, options?: LoadOptions): Promise<Albert> {
+    const native = modelOptions(optionsObject('options', options));
+    const folder = await resolveFolder(source);
+    const config = await readConfig(folder);
+    const weights = findWeights(folder);
+    // A broken vocabulary must not keep those from the model who bring their own ids: encode() throws it.
+    const tokenizer = findTokenizer(folder)
+      .then((files) => files && Tokenizer.fromFiles(files))
+      .catch((error: unknown) => {
+        if (error instanceof AlbertError) return error;
+        throw error;
+      });
+    const [model, words] = await Promise.all([
+      awaitNative(() => binding().loadModel(config.text, config.file, weights, native)),
+      tokenizer,
+    ]);
+    return new Albert(model, config.value, folder, words);
+  }
+
+  /**
+   * A model with fresh weights: truncated normal of `initializer_range`.
+   * @param config the fields of config.json, or the name of a preset such as 'base-v2' or 'tiny'.
+   * @throws AlbertError INVALID_CONFIG, INVALID_ARGUMENT, DEVICE or OUT_OF_MEMORY.
+   */
+  static async create(config: AlbertConfig | string, options?: CreateOptions): Promise<Albert> {
+    const given = optionsObject<CreateOptions>('options', options);
+    const native = modelOptions(given);
+    const seed = integer('seed', given.seed, { min: 0, max: Number.MAX_SAFE_INTEGER }, 0);
+    if (typeof config !== 'string' && (typeof config !== 'object' || config === null)) {
+      throw invalid('a configuration or the name of a preset', 'config', config);
+    }
+    const complete = completeConfig(typeof config === 'string' ? preset(config) : config, given.head);
+    const model = await awaitNative(() => binding().createModel(JSON.stringify(complete), seed, native));
+    return new Albert(model, complete, null, null);
+  }
+
+  /** Names, shapes and types of all weights. */
+  parameters(): ParameterInfo[] {
+    return this.#native.parameters().map((parameter) => ({ ...parameter, dtype: 'float32' }));
+  }
+
+  /** Most tokens a sequence may have: what the positions allow, and what the tokenizer says the model was made for. */
+  get maxLength(): number {
+    const positions = this.config.max_position_embeddings ?? 512;
+    return Math.min(positions, this.#tokenizer instanceof Tokenizer ? this.#tokenizer.maxLength : Infinity);
+  }
+
+  /** @throws AlbertError TOKENIZER when the model came without a vocabulary, or with a broken one. */
+  get tokenizer(): Tokenizer {
+    if (this.#tokenizer instanceof Tokenizer) return this.#tokenizer;
+    if (this.#tokenizer) throw this.#tokenizer;
+    throw new AlbertError(
+      'TOKENIZER',
+      this.#folder
+        ? `expected spiece.model, tokenizer.json or vocab.txt in ${this.#folder}`
+        : 'expected a model that was loaded with a vocabulary; a created one has none until it is saved beside one and loaded',
+    );
+  }
+
+  /**
+   * Runs the model on ids of B sequences; positions keep their index, masked or not.
+   * @returns outputs keyed as Hugging Face keys them, padded to the longest sequence; masked rows hold zeros.
+   * @throws AlbertError INVALID_ARGUMENT, OUT_OF_VOCABULARY, TOO_LONG, OUT_OF_MEMORY, ABORTED or DISPOSED.
+   */
+  async forward(inputs: ForwardInputs, options?: ForwardOptions): Promise<ForwardOutputs> {
+    this.#requireLive();
+    const given = optionsObject<ForwardOptions>('options', options);
+    const signal = abortSignal(given.signal);
+    if (signal?.aborted) throw aborted(signal);
+    const names = chooseOutputs(this.head, given);
+    const batch = packInputs(inputs, this.head === 'multiple-choice');
+    const rows = given.positions === undefined ? null : packPositions(given.positions, batch.lengths);
+    const run = callNative(() => this.#native.forward(batch, wantedOutputs(this.head, names, rows)));
+    if (!signal) return collectOutputs(await awaitNative(() => run.result), names);
+
+    let onAbort = () => {};
+    const interruption = new Promise<never>((_, reject) => {
+      onAbort = () => {
+        run.cancel();
+        reject(aborted(signal));
+      };
+    });
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      return collectOutputs(await Promise.race([awaitNative(() => run.result), interruption]), names);
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /**
+   * Ids of a text or pair, cut to `max_length` (default: what the model takes).
+   * @throws AlbertError TOKENIZER when the model has no vocabulary.
+   */
+  encode(text: TextOrPair, options?: { max_length?: number }): Encoding {
+    const { max_length } = optionsObject<{ max_length?: number }>('options', options);
+    return this.tokenizer.encode(text, {
+      max_length: max_length ?? this.maxLength,
+      truncation: 'longest_first',
+    });
+  }
+
+  /**
+   * Writes config.json, model.safetensors and the tokenizer's files: a folder that loads here and in Hugging Face.
+   * @throws AlbertError CHECKPOINT when the folder cannot be written.
+   */
+  async save(folder: string): Promise<void> {
+    this.#requireLive();
+    string('folder', folder);
+    const config: AlbertConfig = {
+      ...this.config,
+      model_type: 'albert',
+      architectures: [ARCHITECTURES[this.head]],
+    };
+    delete config.dtype;
+    config.torch_dtype = 'float32';
+    try {
+      await mkdir(folder, { recursive: true });
+      await awaitNative(() => this.#native.save(path.join(folder, 'model.safetensors')));
+      await writeFile(path.join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
+      if (this.#folder && path.resolve(folder) !== this.#folder)
+        await this.#copyTokenizer(this.#folder, folder);
+    } catch (error) {
+      if (error instanceof AlbertError) throw error;
+      const reason = (error as Error).message;
+      throw new AlbertError('CHECKPOINT', `expected a writable folder at ${folder}: ${reason}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async #copyTokenizer(from: string, to: string): Promise<void> {
+    for (const name of TOKENIZER_FILES) {
+      await cp(path.join(from, name), path.join(to, name)).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw error;
+      });
+    }
+  }
+
+  /** Resolves when queued runs have ended and the memory is free; afterwards every call rejects with DISPOSED. */
+  dispose(): Promise<void> {
+    this.#disposed ??= awaitNative(() => this.#native.dispose());
+    return this.#disposed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+
+  #requireLive(): void {
+    if (this.#disposed) {
+      throw new AlbertError(
+        'DISPOSED',
+        'expected a live model but this one has been disposed of; load it again',
+      );
+    }
+  }
+}
+
+function aborted(signal: AbortSignal): AlbertError {
+  return new AlbertError('ABORTED', 'the call was aborted by its signal', { cause: signal.reason });
+}
+
+/** Names, shapes and the head of the parameters that a configuration describes, without making them. */
+export function describeConfig(config: AlbertConfig, name: string, head?: Head) {
+  const chosen = head === undefined ? null : oneOf('head', head, HEADS, 'base');
+  return callNative(() => binding().describe(JSON.stringify(config), name, chosen));
+}

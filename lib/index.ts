@@ -1,0 +1,28 @@
+/** Everything the package exports. */
+import { callNative } from './errors';
+import { binding } from './native';
+
+export { Albert } from './albert';
+export type { CreateOptions, ForwardOptions, ParameterInfo } from './albert';
+export { AlbertError } from './errors';
+export type { ErrorCode } from './errors';
+export type { ForwardInputs, Sequence, SequenceBatch } from './inputs';
+export type { DeviceChoice, DType, Head, Isa, LoadOptions } from './options';
+export type { ForwardOutputs } from './outputs';
+export { pipeline } from './pipelines';
+export type * from './pipelines';
+export { preset, PRESETS } from './presets';
+export type { AlbertConfig } from './source';
+export { Tensor } from './tensor';
+export type { NestedNumbers } from './tensor';
+export { Tokenizer } from './tokenizer';
+export type { EncodeOptions, Encoding, TextOrPair } from './tokenizer';
+
+/** Version of the native part. */
+export const version = () => callNative(() => binding().version);
+
+/** Instruction sets, cores, and the threads this process may use (affinity and cgroup quota considered). */
+export const cpuInfo = () => callNative(() => binding().cpuInfo());
+
+/** The devices a model can run on, and why one cannot be used. */
+export const devices = () => callNative(() => binding().devices());

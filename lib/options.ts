@@ -1,0 +1,132 @@
+/** Checks of what callers pass, all in one phrasing: expected X for Y but received Z. */
+import { AlbertError } from './errors';
+
+/** A value as error messages show it: short, with its type. */
+export function show(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (typeof value === 'string') return `'${value.length > 60 ? `${value.slice(0, 57)}...` : value}'`;
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`;
+  if (typeof value === 'object' || typeof value === 'function') return `a value of type ${typeof value}`;
+  return `${String(value)} of type ${typeof value}`;
+}
+
+/** The error for an argument that is not what it should be. */
+export function invalid(expected: string, subject: string, received: unknown): AlbertError {
+  return new AlbertError(
+    'INVALID_ARGUMENT',
+    `expected ${expected} for ${subject} but received ${show(received)}`,
+  );
+}
+
+/** An options object; undefined counts as an empty one. */
+export function optionsObject<T extends object>(subject: string, value: T | undefined | null): Partial<T> {
+  if (value === undefined || value === null) return {};
+  if (typeof value !== 'object' || Array.isArray(value)) throw invalid('an object', subject, value);
+  return value;
+}
+
+export function integer(
+  subject: string,
+  value: unknown,
+  range: { min?: number; max?: number },
+  fallback: number,
+): number {
+  if (value === undefined) return fallback;
+  const { min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER } = range;
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < min || value > max) {
+    const bounds =
+      range.max === undefined ? `an integer of at least ${min}` : `an integer from ${min} to ${max}`;
+    throw invalid(bounds, subject, value);
+  }
+  return value;
+}
+
+export function boolean(subject: string, value: unknown, fallback: boolean): boolean {
+  if (value === undefined) return fallback;
+  if (typeof value !== 'boolean') throw invalid('true or false', subject, value);
+  return value;
+}
+
+export function oneOf<T extends string>(
+  subject: string,
+  value: unknown,
+  choices: readonly T[],
+  fallback: T,
+): T {
+  if (value === undefined) return fallback;
+  if (!choices.includes(value as T)) {
+    throw invalid(`one of ${choices.map((choice) => `'${choice}'`).join(', ')}`, subject, value);
+  }
+  return value as T;
+}
+
+export function string(subject: string, value: unknown): string {
+  if (typeof value !== 'string') throw invalid('a string', subject, value);
+  return value;
+}
+
+/** A non-empty array of strings. */
+export function strings(subject: string, value: unknown): string[] {
+  if (!Array.isArray(value) || value.length === 0)
+    throw invalid('a non-empty array of strings', subject, value);
+  value.forEach((entry, i) => string(`${subject}[${i}]`, entry));
+  return value as string[];
+}
+
+/** An AbortSignal, recognised by its shape so that other realms' signals pass. */
+export function abortSignal(value: unknown): AbortSignal | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== 'object' || !('aborted' in value) || !('addEventListener' in value)) {
+    throw invalid('an AbortSignal', 'signal', value);
+  }
+  return value as AbortSignal;
+}
+
+export const HEADS = [
+  'base',
+  'pretraining',
+  'masked-lm',
+  'sequence-classification',
+  'token-classification',
+  'question-answering',
+  'multiple-choice',
+] as const;
+/** What stands on top of the encoder. */
+export type Head = (typeof HEADS)[number];
+
+export const DTYPES = ['fp32', 'bf16', 'int8'] as const;
+/** Precision of the packed weights. */
+export type DType = (typeof DTYPES)[number];
+
+export const DEVICES = ['auto', 'cpu', 'cuda'] as const;
+export type DeviceChoice = (typeof DEVICES)[number];
+
+export const ISAS = ['scalar', 'avx2', 'avx512', 'neon'] as const;
+/** An instruction set of the CPU kernels. */
+export type Isa = (typeof ISAS)[number];
+
+/** How a model is loaded and where it runs. */
+export interface LoadOptions {
+  /** Default: what `architectures` in config.json names. */
+  head?: Head;
+  /** Default 'fp32'. */
+  dtype?: DType;
+  /** Default 'auto'. */
+  device?: DeviceChoice;
+  /** Default: the cores this process may use, aware of affinity and cgroup quota. */
+  threads?: number;
+  /** Default: the best this machine has; the environment variable ALBERT_CPU_ISA overrides that default. */
+  isa?: Isa;
+}
+
+/** LoadOptions as the addon takes them. */
+export function modelOptions(options: Partial<LoadOptions>) {
+  return {
+    head: options.head === undefined ? null : oneOf('head', options.head, HEADS, 'base'),
+    dtype: oneOf('dtype', options.dtype, DTYPES, 'fp32'),
+    device: oneOf('device', options.device, DEVICES, 'auto'),
+    isa: options.isa === undefined ? null : oneOf('isa', options.isa, ISAS, 'scalar'),
+    threads: integer('threads', options.threads, { min: 1, max: 1024 }, 0),
+  };
+}

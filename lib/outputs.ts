@@ -1,0 +1,83 @@
+/** Which outputs a forward call computes, and how they come back. */
+import { AlbertError } from './errors';
+import type { NativeTensor, NativeWanted } from './native';
+import { boolean, type Head, invalid, strings } from './options';
+import { Tensor } from './tensor';
+
+/** Outputs by their Hugging Face names; which exist depends on the head and on what was asked for. */
+export interface ForwardOutputs {
+  /** [B, T, H] */
+  last_hidden_state?: Tensor;
+  /** [B, H] */
+  pooler_output?: Tensor;
+  /** The mapped embeddings and then each layer's output: [B, T, H] each. */
+  hidden_states?: Tensor[];
+  /** Probabilities of each layer: [B, A, T, T] each. */
+  attentions?: Tensor[];
+  /** masked-lm [B, T, V] or [positions, V]; sequence [B, C]; token [B, T, C]; multiple choice [examples, choices]. */
+  logits?: Tensor;
+  /** pretraining: [B, T, V], or [positions, V]. */
+  prediction_logits?: Tensor;
+  /** pretraining: [B, 2]; label 0 means in order. */
+  sop_logits?: Tensor;
+  /** question-answering: [B, T]. */
+  start_logits?: Tensor;
+  end_logits?: Tensor;
+}
+
+const LOGITS: Record<Head, (keyof ForwardOutputs)[]> = {
+  base: [],
+  pretraining: ['prediction_logits', 'sop_logits'],
+  'masked-lm': ['logits'],
+  'sequence-classification': ['logits'],
+  'token-classification': ['logits'],
+  'question-answering': ['start_logits', 'end_logits'],
+  'multiple-choice': ['logits'],
+};
+const POOLED: Head[] = ['base', 'pretraining', 'sequence-classification', 'multiple-choice'];
+
+/** The names of the outputs to return: what `outputs` lists, or everything the head gives, and the two lists asked for. */
+export function chooseOutputs(
+  head: Head,
+  options: { outputs?: string[]; hidden_states?: boolean; attentions?: boolean },
+): Set<string> {
+  const usual = ['last_hidden_state', ...(POOLED.includes(head) ? ['pooler_output'] : []), ...LOGITS[head]];
+  const possible = [...usual, 'hidden_states', 'attentions'];
+  const names = new Set(options.outputs === undefined ? usual : strings('outputs', options.outputs));
+  for (const name of names) {
+    if (!possible.includes(name)) {
+      throw invalid(`names among ${possible.join(', ')} (the outputs of head '${head}')`, 'outputs', name);
+    }
+  }
+  if (boolean('hidden_states', options.hidden_states, false)) names.add('hidden_states');
+  if (boolean('attentions', options.attentions, false)) names.add('attentions');
+  return names;
+}
+
+/** The addon's flags for a choice of outputs. */
+export function wantedOutputs(head: Head, names: Set<string>, logitsRows: Int32Array | null): NativeWanted {
+  if (logitsRows && head !== 'masked-lm' && head !== 'pretraining') {
+    throw new AlbertError('INVALID_ARGUMENT', `expected no positions, as head '${head}' predicts no tokens`);
+  }
+  return {
+    last_hidden_state: names.has('last_hidden_state'),
+    pooler_output: names.has('pooler_output'),
+    logits: LOGITS[head].some((name) => names.has(name)),
+    hidden_states: names.has('hidden_states'),
+    attentions: names.has('attentions'),
+    logitsRows,
+  };
+}
+
+/** The chosen outputs of a finished run; 'hidden_states.3' and its like are gathered into lists. */
+export function collectOutputs(native: Record<string, NativeTensor>, names: Set<string>): ForwardOutputs {
+  const outputs: Record<string, Tensor | Tensor[]> = {};
+  for (const [name, { dims, data }] of Object.entries(native)) {
+    const [base, index] = name.split('.');
+    if (!names.has(base)) continue;
+    const tensor = new Tensor(dims, data);
+    if (index === undefined) outputs[base] = tensor;
+    else ((outputs[base] ??= []) as Tensor[])[Number(index)] = tensor;
+  }
+  return outputs;
+}

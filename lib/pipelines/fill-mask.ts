@@ -1,0 +1,123 @@
+/** fill-mask: the likeliest tokens for every [MASK] of a text. */
+import type { Albert } from '../albert';
+import { AlbertError } from '../errors';
+import { abortSignal, integer, optionsObject, strings } from '../options';
+import type { Tokenizer } from '../tokenizer';
+import { topIndices } from './math';
+import {
+  type CallOptions,
+  makePipeline,
+  openModel,
+  type Pipeline,
+  type PipelineOptions,
+  textsOf,
+} from './open';
+import { encodeFor, runEncodings } from './run';
+
+export interface FillMaskOptions extends CallOptions {
+  /** Answers for each mask. Default 5. */
+  top_k?: number;
+  /** Rank these words alone; a word of several tokens counts as its first. */
+  targets?: string | string[];
+}
+
+export interface FillMaskResult {
+  /** Probability among the whole vocabulary. */
+  score: number;
+  token: number;
+  token_str: string;
+  /** The text with the token in place of the mask. */
+  sequence: string;
+}
+
+/** One mask in a text gives a list of answers; several give a list for each mask. */
+export type FillMaskOutput = FillMaskResult[] | FillMaskResult[][];
+
+export interface FillMaskPipeline extends Pipeline<'fill-mask'> {
+  (text: string, options?: FillMaskOptions): Promise<FillMaskOutput>;
+  (texts: string[], options?: FillMaskOptions): Promise<FillMaskOutput[]>;
+}
+
+function targetIds(tokenizer: Tokenizer, targets: string | string[] | undefined): number[] | null {
+  if (targets === undefined) return null;
+  const words = typeof targets === 'string' ? [targets] : strings('targets', targets);
+  const ids = words.map((word) => {
+    const { input_ids, tokens } = tokenizer.encode(word, { add_special_tokens: false });
+    if (input_ids.length === 0) {
+      throw new AlbertError('INVALID_ARGUMENT', `expected words for targets but '${word}' has no tokens`);
+    }
+    if (input_ids.length > 1) {
+      process.emitWarning(
+        `the target '${word}' is no single token; its first, '${tokens[0]}', stands for it`,
+      );
+    }
+    return input_ids[0];
+  });
+  return [...new Set(ids)];
+}
+
+/** Probabilities of the wanted ids, or of the likeliest ones, best first. */
+function rank(logits: Float32Array, wanted: number[] | null, k: number): { token: number; score: number }[] {
+  let peak = -Infinity;
+  for (const logit of logits) if (logit > peak) peak = logit;
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - peak);
+  const best = wanted
+    ? topIndices(
+        wanted.map((token) => logits[token]),
+        k,
+      ).map((i) => wanted[i])
+    : topIndices(logits, k);
+  return best.map((token) => ({ token, score: Math.exp(logits[token] - peak) / sum }));
+}
+
+export async function fillMask(
+  source?: string | Albert,
+  options?: PipelineOptions,
+): Promise<FillMaskPipeline> {
+  const opened = await openModel('fill-mask', source, options, {
+    heads: ['masked-lm', 'pretraining'],
+    parameters: ['predictions.'],
+  });
+  const { model } = opened;
+  const { tokenizer } = model;
+  const output = model.head === 'pretraining' ? 'prediction_logits' : 'logits';
+
+  const call = async (input: string | string[], callOptions?: FillMaskOptions) => {
+    const given = optionsObject<FillMaskOptions>('options', callOptions);
+    const { items: texts, single } = textsOf('text', input);
+    const k = integer('top_k', given.top_k, { min: 1 }, 5);
+    const signal = abortSignal(given.signal);
+    const wanted = targetIds(tokenizer, given.targets);
+    const encodings = await encodeFor(model, texts);
+    const masks = encodings.map((encoding, i) => {
+      const positions: number[] = [];
+      encoding.ids.forEach((id, position) => id === tokenizer.specialTokens.mask && positions.push(position));
+      if (positions.length > 0) return positions;
+      throw new AlbertError(
+        'INVALID_ARGUMENT',
+        `expected a [MASK] in ${single ? 'text' : `text[${i}]`}, within its first ${model.maxLength} tokens`,
+      );
+    });
+    const results = await runEncodings<FillMaskOutput>(
+      model,
+      encodings,
+      { outputs: [output], positions: (i) => masks[i], signal },
+      (outputs, { index, firstPosition }) => {
+        const positions = masks[index];
+        const lists = positions.map((position, n) =>
+          rank(outputs[output]!.row(firstPosition + n), wanted, k).map(({ token, score }): FillMaskResult => {
+            const ids = encodings[index].ids.slice();
+            ids[position] = token;
+            // With several masks the others stay visible, as the Python library shows them.
+            const sequence = tokenizer.decode(ids, { skip_special_tokens: positions.length === 1 });
+            return { score, token, token_str: tokenizer.decode([token]), sequence };
+          }),
+        );
+        return lists.length === 1 ? lists[0] : lists;
+      },
+    );
+    return single ? results[0] : results;
+  };
+  return makePipeline('fill-mask', opened, call) as FillMaskPipeline;
+}

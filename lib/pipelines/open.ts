@@ -1,0 +1,130 @@
+/** What all pipelines share: opening the model with the right head, refusing untrained ones, and disposal. */
+import { Albert, describeConfig } from '../albert';
+import { AlbertError } from '../errors';
+import { boolean, type Head, invalid, type LoadOptions, optionsObject, string } from '../options';
+import { readConfig, resolveFolder } from '../source';
+import type { Tokenizer } from '../tokenizer';
+
+/** How a pipeline's model is loaded. The head follows from the task. */
+export interface PipelineOptions extends Omit<LoadOptions, 'head'> {
+  /** Accept a checkpoint that lacks the task's head, with weights drawn at random. Default false. */
+  allow_untrained?: boolean;
+}
+
+/** Options of every call. */
+export interface CallOptions {
+  /** Rejects with ABORTED and abandons what is running. */
+  signal?: AbortSignal;
+}
+
+/** What every pipeline has besides being callable. */
+export interface Pipeline<Task extends string = string> {
+  readonly task: Task;
+  readonly model: Albert;
+  readonly tokenizer: Tokenizer;
+  /** Frees the model, unless the caller had loaded it. */
+  dispose(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** What a task needs of a model. */
+export interface TaskNeeds {
+  /** Heads that serve; a checkpoint of another kind is loaded with the first. */
+  heads: Head[];
+  /** Beginnings of the names of the parameters that must come from the checkpoint, 'albert.' left out. */
+  parameters: string[];
+}
+
+/** Refuses a model whose checkpoint lacks any of the parameters, as its answers would be random. */
+export function requireTrained(model: Albert, parameters: string[], what: string): void {
+  for (const warning of model.warnings) {
+    const names = /has no (.*): drawn afresh/.exec(warning)?.[1].split(', ') ?? [];
+    const missing = names.filter((name) =>
+      parameters.some((start) => name.replace(/^albert\./, '').startsWith(start)),
+    );
+    if (missing.length > 0) {
+      throw new AlbertError(
+        'CHECKPOINT',
+        `expected a checkpoint that was trained for ${what} but this one lacks ${missing.join(', ')}, so its answers ` +
+          'would be random; choose another, or pass allow_untrained: true',
+      );
+    }
+  }
+}
+
+/** The model for a task, and whether the pipeline has to dispose of it. */
+export async function openModel(
+  task: string,
+  source: string | Albert | undefined,
+  options: PipelineOptions | undefined,
+  needs: TaskNeeds,
+): Promise<{ model: Albert; owned: boolean }> {
+  const given = optionsObject<PipelineOptions>('options', options);
+  const allowUntrained = boolean('allow_untrained', given.allow_untrained, false);
+  const owned = !(source instanceof Albert);
+  const model = owned ? await Albert.load(source, await withHead(source, given, needs)) : source;
+  try {
+    if (!needs.heads.includes(model.head)) {
+      throw invalid(
+        `a model with head ${needs.heads.map((head) => `'${head}'`).join(' or ')}`,
+        task,
+        model.head,
+      );
+    }
+    if (!allowUntrained) requireTrained(model, needs.parameters, task);
+    void model.tokenizer; // throws where there is none
+    return { model, owned };
+  } catch (error) {
+    if (owned) await model.dispose();
+    throw error;
+  }
+}
+
+async function withHead(
+  source: string | undefined,
+  options: Partial<PipelineOptions>,
+  needs: TaskNeeds,
+): Promise<LoadOptions> {
+  if (needs.heads.length === 1) return { ...options, head: needs.heads[0] };
+  const { value, file } = await readConfig(await resolveFolder(source));
+  const declared = describeConfig(value, file).head as Head;
+  return { ...options, head: needs.heads.includes(declared) ? declared : needs.heads[0] };
+}
+
+/** Makes the callable object that users hold. */
+export function makePipeline<Task extends string, Call extends (...args: never[]) => unknown>(
+  task: Task,
+  opened: { model: Albert; owned: boolean },
+  call: Call,
+): Call & Pipeline<Task> {
+  const dispose = async () => {
+    if (opened.owned) await opened.model.dispose();
+  };
+  return Object.assign(call, {
+    task,
+    model: opened.model,
+    tokenizer: opened.model.tokenizer,
+    dispose,
+    [Symbol.asyncDispose]: dispose,
+  });
+}
+
+/** One text or an array of them, as an array, and whether it was one. */
+export function batchOf<T>(
+  subject: string,
+  input: T | readonly T[],
+  check: (subject: string, value: unknown) => T,
+): { items: T[]; single: boolean } {
+  if (!Array.isArray(input)) return { items: [check(subject, input)], single: true };
+  return { items: input.map((item, i) => check(`${subject}[${i}]`, item)), single: false };
+}
+
+/** batchOf for plain texts. */
+export function textsOf(subject: string, input: string | readonly string[]) {
+  return batchOf<string>(subject, input, string);
+}
+
+/** The label of output i, as config.json names it. */
+export function labelOf(model: Albert, i: number): string {
+  return model.config.id2label?.[i] ?? `LABEL_${i}`;
+}

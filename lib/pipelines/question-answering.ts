@@ -1,0 +1,199 @@
+/** question-answering: the spans of a context that answer a question, over contexts of any length. */
+import type { Albert } from '../albert';
+import { AlbertError } from '../errors';
+import { abortSignal, boolean, integer, optionsObject } from '../options';
+import type { NativeEncoding } from '../native';
+import type { TextOrPair } from '../tokenizer';
+import {
+  type CallOptions,
+  makePipeline,
+  openModel,
+  type Pipeline,
+  type PipelineOptions,
+  textsOf,
+} from './open';
+import { encodeFor, runEncodings } from './run';
+
+export interface QuestionAnsweringOptions extends CallOptions {
+  /** Answers to return, best first; more than one gives an array. Default 1. */
+  top_k?: number;
+  /** Tokens that neighbouring windows of a long context share. Default 128. */
+  doc_stride?: number;
+  /** Tokens of an answer at most. Default 15. */
+  max_answer_len?: number;
+  /** Tokens of a window at most, question included. Default 384, or what the model takes. */
+  max_seq_len?: number;
+  /** Tokens of the question at most. Default 64. */
+  max_question_len?: number;
+  /** Let the empty answer win where the model says that there is none. Default false. */
+  handle_impossible_answer?: boolean;
+}
+
+/** `context.slice(start, end)` is the answer. */
+export interface AnswerResult {
+  answer: string;
+  score: number;
+  start: number;
+  end: number;
+}
+
+export interface QuestionAnsweringPipeline extends Pipeline<'question-answering'> {
+  (
+    question: string,
+    context: string,
+    options: QuestionAnsweringOptions & { top_k: number },
+  ): Promise<AnswerResult | AnswerResult[]>;
+  (question: string, context: string, options?: QuestionAnsweringOptions): Promise<AnswerResult>;
+  (
+    questions: string[],
+    contexts: string | string[],
+    options?: QuestionAnsweringOptions,
+  ): Promise<(AnswerResult | AnswerResult[])[]>;
+}
+
+interface Window {
+  example: number;
+  encoding: NativeEncoding;
+  /** First and last position that belong to the context. */
+  first: number;
+  last: number;
+}
+
+interface Span {
+  start: number;
+  end: number;
+  score: number;
+}
+
+/** Probabilities over [CLS] and the context alone, [CLS] first. */
+function probabilities(logits: Float32Array, { first, last }: Window): Float64Array {
+  const row = new Float64Array(last - first + 2);
+  row[0] = logits[0];
+  for (let i = first; i <= last; i++) row[i - first + 1] = logits[i];
+  const peak = row.reduce((a, b) => (b > a ? b : a), -Infinity);
+  let sum = 0;
+  for (let i = 0; i < row.length; i++) sum += row[i] = Math.exp(row[i] - peak);
+  for (let i = 0; i < row.length; i++) row[i] /= sum;
+  return row;
+}
+
+/** The best spans of one window, and the probability that it holds no answer. */
+function decode(start: Float64Array, end: Float64Array, window: Window, maxLength: number, k: number) {
+  const spans: Span[] = [];
+  for (let i = 1; i < start.length; i++) {
+    for (let j = i; j < Math.min(end.length, i + maxLength); j++) {
+      const score = start[i] * end[j];
+      if (spans.length === k && !(score > spans[k - 1].score)) continue;
+      const span = { start: window.first + i - 1, end: window.first + j - 1, score };
+      let at = Math.min(spans.length, k - 1);
+      for (; at > 0 && score > spans[at - 1].score; at--) spans[at] = spans[at - 1];
+      spans[at] = span;
+    }
+  }
+  const offset = (position: number, side: 0 | 1) => window.encoding.offsets[2 * position + side];
+  return {
+    none: start[0] * end[0],
+    spans: spans.map((span) => ({ ...span, start: offset(span.start, 0), end: offset(span.end, 1) })),
+  };
+}
+
+function contextWindow(encoding: NativeEncoding, example: number): Window {
+  const first = encoding.types.indexOf(1);
+  // The last token of the second segment is [SEP].
+  const last = encoding.types.lastIndexOf(1) - 1;
+  return { example, encoding, first: first < 0 ? 1 : first, last: first < 0 ? 0 : last };
+}
+
+export async function questionAnswering(
+  source?: string | Albert,
+  options?: PipelineOptions,
+): Promise<QuestionAnsweringPipeline> {
+  const opened = await openModel('question-answering', source, options, {
+    heads: ['question-answering'],
+    parameters: ['qa_outputs.'],
+  });
+  const { model } = opened;
+
+  async function shorten(questions: string[], limit: number): Promise<string[]> {
+    const encodings = await encodeFor(model, questions, { addSpecialTokens: false, maxLength: limit });
+    return questions.map((question, i) => {
+      const { offsets } = encodings[i];
+      return offsets.length === 2 * limit ? question.slice(0, offsets[2 * limit - 1]) : question;
+    });
+  }
+
+  const call = async (
+    questionInput: string | string[],
+    contextInput: string | string[],
+    callOptions?: QuestionAnsweringOptions,
+  ) => {
+    const given = optionsObject<QuestionAnsweringOptions>('options', callOptions);
+    const { items: questions, single } = textsOf('question', questionInput);
+    const { items: givenContexts } = textsOf('context', contextInput);
+    const contexts = typeof contextInput === 'string' ? questions.map(() => contextInput) : givenContexts;
+    if (contexts.length !== questions.length) {
+      throw new AlbertError(
+        'INVALID_ARGUMENT',
+        `expected as many contexts as questions, ${questions.length}, but received ${contexts.length}`,
+      );
+    }
+    const k = integer('top_k', given.top_k, { min: 1 }, 1);
+    const longestAnswer = integer('max_answer_len', given.max_answer_len, { min: 1 }, 15);
+    const longestWindow = integer('max_seq_len', given.max_seq_len, { min: 8 }, 384);
+    const longestQuestion = integer('max_question_len', given.max_question_len, { min: 1 }, 64);
+    const maxLength = Math.min(longestWindow, model.maxLength);
+    const questionLength = Math.min(longestQuestion, Math.max(1, Math.floor(maxLength / 2) - 3));
+    // Windows must move on: they never share more than half of the room that question and special tokens leave.
+    const shared = integer('doc_stride', given.doc_stride, { min: 0 }, 128);
+    const stride = Math.min(shared, Math.floor((maxLength - questionLength - 3) / 2));
+    const mayBeImpossible = boolean('handle_impossible_answer', given.handle_impossible_answer, false);
+
+    const asked = await shorten(questions, questionLength);
+    const encodings = await encodeFor(
+      model,
+      asked.map((question, i): TextOrPair => [question, contexts[i]]),
+      { maxLength, truncation: 'only_second', stride, returnOverflowing: true },
+    );
+    const windows = encodings.flatMap((encoding, example) =>
+      [encoding, ...encoding.overflowing].map((window) => contextWindow(window, example)),
+    );
+    const decoded = await runEncodings(
+      model,
+      windows.map((window) => window.encoding),
+      { outputs: ['start_logits', 'end_logits'], signal: abortSignal(given.signal) },
+      (outputs, { row, index }) => {
+        const start = probabilities(outputs.start_logits!.row(row), windows[index]);
+        const end = probabilities(outputs.end_logits!.row(row), windows[index]);
+        return decode(start, end, windows[index], longestAnswer, k);
+      },
+    );
+    const results = questions.map((_, example) => {
+      const own = decoded.filter((_window, w) => windows[w].example === example);
+      // Neighbouring windows find the same span twice: the surer one counts.
+      const best = new Map<string, Span>();
+      for (const span of own.flatMap((window) => window.spans)) {
+        const key = `${span.start}:${span.end}`;
+        if (span.score > (best.get(key)?.score ?? -1)) best.set(key, span);
+      }
+      const answers = [...best.values()].map(({ start, end, score }): AnswerResult => ({
+        answer: contexts[example].slice(start, end),
+        score,
+        start,
+        end,
+      }));
+      if (mayBeImpossible) {
+        answers.push({
+          answer: '',
+          score: Math.min(1, ...own.map((window) => window.none)),
+          start: 0,
+          end: 0,
+        });
+      }
+      answers.sort((a, b) => b.score - a.score);
+      const none: AnswerResult = { answer: '', score: 0, start: 0, end: 0 };
+      return k === 1 ? (answers[0] ?? none) : answers.slice(0, k);
+    });
+    return single ? results[0] : results;
+  };
+  return makePipeline('question-answering', opened, call) as QuestionAnsweringPipeline;
+}

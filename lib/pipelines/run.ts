@@ -1,0 +1,92 @@
+/** Runs any number of tokenised texts through a model in parts, with bounded memory and turns for the event loop. */
+import type { Albert } from '../albert';
+import type { NativeEncodeOptions, NativeEncoding } from '../native';
+import type { ForwardOutputs } from '../outputs';
+import type { TextOrPair } from '../tokenizer';
+import { Breather } from './math';
+
+// A part keeps every core busy; a few in flight hide the work between them. More would only hold memory.
+const SEQUENCES_PER_PART = 32;
+const TOKENS_PER_PART = 4096;
+const PARTS_IN_FLIGHT = 3;
+
+/** What to compute for each sequence. */
+export interface RunPlan {
+  outputs: string[];
+  /** Masked-language heads: the positions of sequence i whose logits are wanted. */
+  positions?: (i: number) => number[];
+  signal?: AbortSignal;
+}
+
+/** Where a sequence stands in the outputs of its part. */
+export interface Place {
+  /** Among all sequences of the call. */
+  index: number;
+  /** Row of the outputs' first dimension. */
+  row: number;
+  /** With positions: row of its first position's logits. */
+  firstPosition: number;
+}
+
+/** Ids of texts, cut to what the model takes. */
+export function encodeFor(
+  model: Albert,
+  texts: readonly TextOrPair[],
+  options: Partial<NativeEncodeOptions> = {},
+): Promise<NativeEncoding[]> {
+  return model.tokenizer.encodeRaw(texts, {
+    maxLength: model.maxLength,
+    truncation: 'longest_first',
+    ...options,
+  });
+}
+
+function split(encodings: NativeEncoding[]): [begin: number, end: number][] {
+  const parts: [number, number][] = [];
+  for (let begin = 0, tokens = 0, i = 0; i < encodings.length; i++) {
+    const length = encodings[i].ids.length;
+    if (i > begin && (i - begin === SEQUENCES_PER_PART || tokens + length > TOKENS_PER_PART)) {
+      parts.push([begin, i]);
+      begin = i;
+      tokens = 0;
+    }
+    tokens += length;
+    if (i === encodings.length - 1) parts.push([begin, i + 1]);
+  }
+  return parts;
+}
+
+/** Runs every encoding and reads its result from the outputs of its part; results in the order of the encodings. */
+export async function runEncodings<T>(
+  model: Albert,
+  encodings: NativeEncoding[],
+  plan: RunPlan,
+  read: (outputs: ForwardOutputs, place: Place) => T,
+): Promise<T[]> {
+  const results = new Array<T>(encodings.length);
+  const parts = split(encodings);
+  const breather = new Breather();
+  let next = 0;
+  const work = async () => {
+    while (next < parts.length) {
+      const [begin, end] = parts[next++];
+      const slice = encodings.slice(begin, end);
+      const positions = plan.positions && slice.map((_, i) => plan.positions!(begin + i));
+      const outputs = await model.forward(
+        {
+          input_ids: slice.map((encoding) => encoding.ids),
+          token_type_ids: slice.map((encoding) => encoding.types),
+        },
+        { outputs: plan.outputs, positions, signal: plan.signal },
+      );
+      let firstPosition = 0;
+      for (let row = 0; row < slice.length; row++) {
+        results[begin + row] = read(outputs, { index: begin + row, row, firstPosition });
+        firstPosition += positions ? positions[row].length : 0;
+        await breather.pause();
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(PARTS_IN_FLIGHT, parts.length) }, work));
+  return results;
+}

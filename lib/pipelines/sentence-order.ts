@@ -1,0 +1,60 @@
+/** sentence-order: whether two passages stand in their original order, by the head ALBERT was pre-trained with. */
+import type { Albert } from '../albert';
+import { AlbertError } from '../errors';
+import { abortSignal, optionsObject } from '../options';
+import type { TextOrPair } from '../tokenizer';
+import { softmax } from './math';
+import {
+  type CallOptions,
+  makePipeline,
+  openModel,
+  type Pipeline,
+  type PipelineOptions,
+  textsOf,
+} from './open';
+import { encodeFor, runEncodings } from './run';
+
+export interface SentenceOrderResult {
+  /** Probability that the first passage comes first. */
+  ordered: number;
+  swapped: number;
+}
+
+export interface SentenceOrderPipeline extends Pipeline<'sentence-order'> {
+  (first: string, second: string, options?: CallOptions): Promise<SentenceOrderResult>;
+  (firsts: string[], seconds: string[], options?: CallOptions): Promise<SentenceOrderResult[]>;
+}
+
+export async function sentenceOrder(
+  source?: string | Albert,
+  options?: PipelineOptions,
+): Promise<SentenceOrderPipeline> {
+  const opened = await openModel('sentence-order', source, options, {
+    heads: ['pretraining'],
+    parameters: ['sop_classifier.', 'pooler.'],
+  });
+  const { model } = opened;
+
+  const call = async (first: string | string[], second: string | string[], callOptions?: CallOptions) => {
+    const given = optionsObject<CallOptions>('options', callOptions);
+    const { items: firsts, single } = textsOf('first', first);
+    const { items: seconds } = textsOf('second', second);
+    if (firsts.length !== seconds.length) {
+      throw new AlbertError(
+        'INVALID_ARGUMENT',
+        `expected as many second passages as first ones, ${firsts.length}, but received ${seconds.length}`,
+      );
+    }
+    const encodings = await encodeFor(
+      model,
+      firsts.map((text, i): TextOrPair => [text, seconds[i]]),
+    );
+    const plan = { outputs: ['sop_logits'], signal: abortSignal(given.signal) };
+    const results = await runEncodings(model, encodings, plan, (outputs, { row }) => {
+      const [ordered, swapped] = softmax(outputs.sop_logits!.row(row).subarray(0, 2));
+      return { ordered, swapped };
+    });
+    return single ? results[0] : results;
+  };
+  return makePipeline('sentence-order', opened, call) as SentenceOrderPipeline;
+}

@@ -1,0 +1,38 @@
+/** sentence-similarity: cosine of the mean-pooled embeddings of two texts. */
+import type { Albert } from '../albert';
+import { abortSignal, optionsObject, string } from '../options';
+import { embed } from './feature-extraction';
+import { dot, normalise } from './math';
+import {
+  type CallOptions,
+  makePipeline,
+  openModel,
+  type Pipeline,
+  type PipelineOptions,
+  textsOf,
+} from './open';
+
+export interface SentenceSimilarityPipeline extends Pipeline<'sentence-similarity'> {
+  /** From -1 to 1. */
+  (first: string, second: string, options?: CallOptions): Promise<number>;
+  /** One similarity for each of the others. */
+  (first: string, others: string[], options?: CallOptions): Promise<number[]>;
+}
+
+export async function sentenceSimilarity(
+  source?: string | Albert,
+  options?: PipelineOptions,
+): Promise<SentenceSimilarityPipeline> {
+  const opened = await openModel('sentence-similarity', source, options, { heads: ['base'], parameters: [] });
+
+  const call = async (first: string, second: string | string[], callOptions?: CallOptions) => {
+    const given = optionsObject<CallOptions>('options', callOptions);
+    const { items: others, single } = textsOf('second text', second);
+    const texts = [string('first text', first), ...others];
+    const vectors = await embed(opened.model, texts, 'mean', abortSignal(given.signal));
+    vectors.forEach(normalise);
+    const similarities = vectors.slice(1).map((vector) => dot(vectors[0], vector));
+    return single ? similarities[0] : similarities;
+  };
+  return makePipeline('sentence-similarity', opened, call) as SentenceSimilarityPipeline;
+}

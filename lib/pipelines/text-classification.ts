@@ -1,0 +1,106 @@
+/** text-classification: labels of texts or pairs, with regression and multi-label heads. */
+import type { Albert } from '../albert';
+import { abortSignal, integer, invalid, oneOf, optionsObject, string } from '../options';
+import type { TextOrPair } from '../tokenizer';
+import { sigmoid, softmax, topIndices } from './math';
+import {
+  batchOf,
+  type CallOptions,
+  labelOf,
+  makePipeline,
+  openModel,
+  type Pipeline,
+  type PipelineOptions,
+} from './open';
+import { encodeFor, runEncodings } from './run';
+
+/** A text, or a pair of them such as premise and hypothesis. */
+export type ClassificationInput = string | { text: string; text_pair?: string };
+
+export interface TextClassificationOptions extends CallOptions {
+  /** Labels to return, best first; null for all. Default 1. */
+  top_k?: number | null;
+  /**
+   * How logits become scores. Default: none for regression, sigmoid for multi-label or a single output, else softmax, as
+   * `problem_type` and the number of labels say.
+   */
+  function_to_apply?: 'softmax' | 'sigmoid' | 'none';
+}
+
+export interface ClassificationResult {
+  label: string;
+  score: number;
+}
+
+export interface TextClassificationPipeline extends Pipeline<'text-classification'> {
+  (input: ClassificationInput, options?: TextClassificationOptions): Promise<ClassificationResult[]>;
+  (
+    inputs: ClassificationInput[],
+    options: TextClassificationOptions & { top_k: number | null },
+  ): Promise<ClassificationResult[] | ClassificationResult[][]>;
+  (inputs: ClassificationInput[], options?: TextClassificationOptions): Promise<ClassificationResult[]>;
+}
+
+function readInput(subject: string, value: unknown): TextOrPair {
+  if (typeof value === 'string') return value;
+  if (typeof value !== 'object' || value === null || !('text' in value)) {
+    throw invalid('a string or { text, text_pair }', subject, value);
+  }
+  const { text, text_pair } = value as { text: unknown; text_pair?: unknown };
+  const first = string(`${subject}.text`, text);
+  return text_pair == null ? first : [first, string(`${subject}.text_pair`, text_pair)];
+}
+
+function usualFunction(model: Albert, labels: number): 'softmax' | 'sigmoid' | 'none' {
+  const { problem_type } = model.config;
+  if (problem_type === 'regression') return 'none';
+  return problem_type === 'multi_label_classification' || labels === 1 ? 'sigmoid' : 'softmax';
+}
+
+export async function textClassification(
+  source?: string | Albert,
+  options?: PipelineOptions,
+): Promise<TextClassificationPipeline> {
+  const opened = await openModel('text-classification', source, options, {
+    heads: ['sequence-classification'],
+    parameters: ['classifier.', 'pooler.'],
+  });
+  const { model } = opened;
+
+  const call = async (
+    input: ClassificationInput | ClassificationInput[],
+    callOptions?: TextClassificationOptions,
+  ) => {
+    const given = optionsObject<TextClassificationOptions>('options', callOptions);
+    const { items, single } = batchOf<unknown>('text', input, readInput);
+    const k = given.top_k === null ? Infinity : integer('top_k', given.top_k, { min: 1 }, 1);
+    const signal = abortSignal(given.signal);
+    const encodings = await encodeFor(model, items as TextOrPair[]);
+    const results = await runEncodings(
+      model,
+      encodings,
+      { outputs: ['logits'], signal },
+      (outputs, { row }) => {
+        const logits = outputs.logits!.row(row);
+        const usual = usualFunction(model, logits.length);
+        const apply = oneOf(
+          'function_to_apply',
+          given.function_to_apply,
+          ['softmax', 'sigmoid', 'none'],
+          usual,
+        );
+        const scores =
+          apply === 'softmax'
+            ? softmax(logits)
+            : Float64Array.from(logits, apply === 'sigmoid' ? sigmoid : (x) => x);
+        return topIndices(scores, Math.min(k, scores.length)).map((i): ClassificationResult => ({
+          label: labelOf(model, i),
+          score: scores[i],
+        }));
+      },
+    );
+    if (k === 1) return results.map((labels) => labels[0]);
+    return single ? results[0] : results;
+  };
+  return makePipeline('text-classification', opened, call) as TextClassificationPipeline;
+}

@@ -1,0 +1,179 @@
+/** token-classification: a label for every token, or for the entities that neighbouring tokens form. */
+import type { Albert } from '../albert';
+import { abortSignal, oneOf, optionsObject } from '../options';
+import type { NativeEncoding } from '../native';
+import type { Tokenizer } from '../tokenizer';
+import { argmax, softmax } from './math';
+import {
+  type CallOptions,
+  labelOf,
+  makePipeline,
+  openModel,
+  type Pipeline,
+  type PipelineOptions,
+  textsOf,
+} from './open';
+import { encodeFor, runEncodings } from './run';
+
+const STRATEGIES = ['none', 'simple', 'first', 'average', 'max'] as const;
+
+export interface TokenClassificationOptions extends CallOptions {
+  /**
+   * 'none' (default): every token. Otherwise neighbours with one label form an entity (a B- label begins a new one), and
+   * 'first', 'average' and 'max' first give each word the label of its first token, of the mean of its tokens' scores, or
+   * of its surest token.
+   */
+  aggregation_strategy?: (typeof STRATEGIES)[number];
+  /** Labels to leave out. Default ['O']. */
+  ignore_labels?: string[];
+}
+
+/** A token's label, with its place in the text: `text.slice(start, end)` is what it covers. */
+export interface TokenResult {
+  entity: string;
+  score: number;
+  /** Position in the sequence; [CLS] is 0. */
+  index: number;
+  word: string;
+  start: number;
+  end: number;
+}
+
+/** An entity of one or more tokens. */
+export interface EntityResult {
+  entity_group: string;
+  /** Mean over its tokens or words. */
+  score: number;
+  word: string;
+  start: number;
+  end: number;
+}
+
+export interface TokenClassificationPipeline extends Pipeline<'token-classification'> {
+  (
+    text: string,
+    options: TokenClassificationOptions & { aggregation_strategy: 'simple' | 'first' | 'average' | 'max' },
+  ): Promise<EntityResult[]>;
+  (
+    texts: string[],
+    options: TokenClassificationOptions & { aggregation_strategy: 'simple' | 'first' | 'average' | 'max' },
+  ): Promise<EntityResult[][]>;
+  (text: string, options?: TokenClassificationOptions): Promise<TokenResult[]>;
+  (texts: string[], options?: TokenClassificationOptions): Promise<TokenResult[][]>;
+}
+
+/** One token or word with the probabilities of all labels. */
+interface Unit {
+  ids: number[];
+  index: number;
+  scores: Float64Array;
+  start: number;
+  end: number;
+  continues: boolean;
+}
+
+function tokenUnits(
+  encoding: NativeEncoding,
+  rows: Float32Array,
+  special: Set<number>,
+  continues: (token: string) => boolean,
+) {
+  const labels = rows.length / encoding.ids.length;
+  const units: Unit[] = [];
+  encoding.ids.forEach((id, index) => {
+    const [start, end] = encoding.offsets.subarray(2 * index, 2 * index + 2);
+    if (special.has(id) && start === end) return;
+    const scores = softmax(rows.subarray(index * labels, (index + 1) * labels));
+    units.push({ ids: [id], index, scores, start, end, continues: continues(encoding.tokens[index]) });
+  });
+  return units;
+}
+
+/** Joins the tokens of each word, with the scores that the strategy gives it. */
+function words(units: Unit[], strategy: 'first' | 'average' | 'max'): Unit[] {
+  const groups: Unit[][] = [];
+  for (const unit of units) {
+    if (unit.continues && groups.length > 0) groups[groups.length - 1].push(unit);
+    else groups.push([unit]);
+  }
+  const peak = (unit: Unit) => unit.scores[argmax(unit.scores)];
+  return groups.map((group) => {
+    let { scores } = group[0];
+    if (strategy === 'max')
+      scores = group.reduce((best, unit) => (peak(unit) > peak(best) ? unit : best)).scores;
+    if (strategy === 'average') {
+      scores = scores.map((_, i) => group.reduce((sum, unit) => sum + unit.scores[i], 0) / group.length);
+    }
+    const ids = group.flatMap((unit) => unit.ids);
+    return { ...group[0], ids, scores, end: group[group.length - 1].end };
+  });
+}
+
+/** Joins neighbours with one label; 'B-PER' always begins an entity, 'I-PER' and 'PER' continue one of PER. */
+function entities(units: Unit[], labels: (i: number) => string, tokenizer: Tokenizer): EntityResult[] {
+  const groups: { tag: string; units: Unit[]; score: number }[] = [];
+  for (const unit of units) {
+    const best = argmax(unit.scores);
+    const label = labels(best);
+    const tag = label.replace(/^[BI]-/, '');
+    const last = groups[groups.length - 1];
+    if (last && last.tag === tag && !label.startsWith('B-')) {
+      last.units.push(unit);
+      last.score += unit.scores[best];
+    } else {
+      groups.push({ tag, units: [unit], score: unit.scores[best] });
+    }
+  }
+  return groups.map((group) => ({
+    entity_group: group.tag,
+    score: group.score / group.units.length,
+    word: tokenizer.decode(group.units.flatMap((unit) => unit.ids)),
+    start: group.units[0].start,
+    end: group.units[group.units.length - 1].end,
+  }));
+}
+
+export async function tokenClassification(
+  source?: string | Albert,
+  options?: PipelineOptions,
+): Promise<TokenClassificationPipeline> {
+  const opened = await openModel('token-classification', source, options, {
+    heads: ['token-classification'],
+    parameters: ['classifier.'],
+  });
+  const { model } = opened;
+  const { tokenizer } = model;
+  const special = new Set(Object.values(tokenizer.specialTokens));
+  // SentencePiece marks what begins a word, WordPiece what continues one.
+  const marksBeginnings = tokenizer.tokenToId('▁') >= 0;
+  const continues = (token: string) => (marksBeginnings ? !token.startsWith('▁') : token.startsWith('##'));
+  const label = (i: number) => labelOf(model, i);
+
+  const call = async (input: string | string[], callOptions?: TokenClassificationOptions) => {
+    const given = optionsObject<TokenClassificationOptions>('options', callOptions);
+    const { items: texts, single } = textsOf('text', input);
+    const strategy = oneOf('aggregation_strategy', given.aggregation_strategy, STRATEGIES, 'none');
+    const { items: ignored } = textsOf('ignore_labels', given.ignore_labels ?? ['O']);
+    const encodings = await encodeFor(model, texts, { tokens: true });
+    const plan = { outputs: ['logits'], signal: abortSignal(given.signal) };
+    const results = await runEncodings(model, encodings, plan, (outputs, { row, index }) => {
+      const encoding = encodings[index];
+      const width = outputs.logits!.dims[2];
+      const rows = outputs.logits!.row(row).subarray(0, encoding.ids.length * width);
+      const units = tokenUnits(encoding, rows, special, continues);
+      if (strategy !== 'none') {
+        const joined = strategy === 'simple' ? units : words(units, strategy);
+        return entities(joined, label, tokenizer).filter((entity) => !ignored.includes(entity.entity_group));
+      }
+      return units
+        .map(({ ids, index: position, scores, start, end }): TokenResult => {
+          const best = argmax(scores);
+          const word = tokenizer.decode(ids);
+          return { entity: label(best), score: scores[best], index: position, word, start, end };
+        })
+        .filter((token) => !ignored.includes(token.entity));
+    });
+    return single ? results[0] : results;
+  };
+  return makePipeline('token-classification', opened, call) as TokenClassificationPipeline;
+}

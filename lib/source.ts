@@ -1,0 +1,191 @@
+/** Finds a model's files: in a folder, or by name in the places where models are kept. Never uses the network. */
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { AlbertError } from './errors';
+import { invalid, show } from './options';
+
+/** The fields of config.json that TypeScript reads; all others are kept as they stand. */
+export interface AlbertConfig {
+  architectures?: string[];
+  id2label?: Record<string, string>;
+  label2id?: Record<string, number>;
+  num_labels?: number;
+  problem_type?: string | null;
+  max_position_embeddings?: number;
+  vocab_size?: number;
+  tokenizer_class?: string;
+  [field: string]: unknown;
+}
+
+/** Vocabulary and settings of a tokenizer. */
+export interface TokenizerFiles {
+  /** spiece.model, tokenizer.json or vocab.txt. */
+  vocabulary: string;
+  /** Contents of tokenizer_config.json and special_tokens_map.json; empty when absent. */
+  tokenizerConfig: string;
+  specialTokens: string;
+  /** `model_max_length`, or Infinity when the files set no limit. */
+  maxLength: number;
+}
+
+/** Files that save() copies along with a model. */
+export const TOKENIZER_FILES = [
+  'spiece.model',
+  'tokenizer.json',
+  'vocab.txt',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+];
+
+const WEIGHT_FILES = [
+  'model.safetensors',
+  'model.safetensors.index.json',
+  'pytorch_model.bin',
+  'pytorch_model.bin.index.json',
+];
+
+const packageModels = path.resolve(__dirname, '..', 'models');
+
+function isFolder(candidate: string): boolean {
+  return statSync(candidate, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+/** Where the Python library keeps what it downloaded. */
+function hubCache(): string {
+  const { HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME, XDG_CACHE_HOME } = process.env;
+  const home = HF_HOME ?? path.join(XDG_CACHE_HOME ?? path.join(os.homedir(), '.cache'), 'huggingface');
+  return HF_HUB_CACHE ?? HUGGINGFACE_HUB_CACHE ?? path.join(home, 'hub');
+}
+
+/** The snapshot of a hub repository that its main branch names, or the newest when no branch is recorded. */
+async function hubSnapshot(repository: string): Promise<string | null> {
+  const snapshots = path.join(repository, 'snapshots');
+  if (!isFolder(snapshots)) return null;
+  const main = path.join(repository, 'refs', 'main');
+  if (existsSync(main)) {
+    const folder = path.join(snapshots, (await readFile(main, 'utf8')).trim());
+    if (isFolder(folder)) return folder;
+  }
+  const folders = readdirSync(snapshots)
+    .map((name) => path.join(snapshots, name))
+    .filter(isFolder)
+    .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
+  return folders[0] ?? null;
+}
+
+/**
+ * The folder that a source means: a folder itself, else a name in the package's models, in the folders of ALBERT_MODELS, or
+ * in the local Hugging Face cache. Without a source, the model that the package ships.
+ * @throws AlbertError CHECKPOINT that lists where it looked.
+ */
+export async function resolveFolder(source?: string | null): Promise<string> {
+  if (source === undefined || source === null) {
+    const shipped = existsSync(packageModels)
+      ? readdirSync(packageModels)
+          .map((name) => path.join(packageModels, name))
+          .find((folder) => existsSync(path.join(folder, 'config.json')))
+      : undefined;
+    if (shipped) return shipped;
+    throw new AlbertError(
+      'CHECKPOINT',
+      'expected a model folder or name, as this version ships no model of its own; for instance ' +
+        "pipeline('fill-mask', './albert-base-v2')",
+    );
+  }
+  if (typeof source !== 'string' || source === '') throw invalid('a model folder or name', 'source', source);
+  if (isFolder(source)) return path.resolve(source);
+  const shelves = [packageModels, ...(process.env.ALBERT_MODELS ?? '').split(path.delimiter).filter(Boolean)];
+  const looked = [path.resolve(source)];
+  for (const shelf of shelves) {
+    const folder = path.join(shelf, source);
+    looked.push(folder);
+    if (isFolder(folder)) return folder;
+  }
+  // The hub moved 'albert-base-v2' and its like to 'albert/albert-base-v2'; caches hold either.
+  const names = source.includes('/') ? [source] : [source, `albert/${source}`];
+  for (const name of names) {
+    const repository = path.join(hubCache(), `models--${name.replaceAll('/', '--')}`);
+    looked.push(repository);
+    const folder = await hubSnapshot(repository);
+    if (folder) return folder;
+  }
+  throw new AlbertError(
+    'CHECKPOINT',
+    `expected a model folder or the name of a local model for source but found none for ${show(source)}; looked in ` +
+      `${looked.join(', ')}. Nothing is downloaded: fetch the model first and pass its folder`,
+  );
+}
+
+/** Reads a JSON file that holds an object. @throws AlbertError with the given code. */
+async function readJson(file: string, code: 'INVALID_CONFIG' | 'TOKENIZER') {
+  const text = await readFile(file, 'utf8').catch((error: Error) => {
+    throw new AlbertError(code, `could not read ${file}: ${error.message}`, { cause: error });
+  });
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      throw new Error('it holds no object');
+    return { text, value: value as AlbertConfig };
+  } catch (error) {
+    throw new AlbertError(code, `expected a JSON object in ${file}: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** config.json of a model folder: its path, its text and its contents. */
+export async function readConfig(folder: string) {
+  const file = path.join(folder, 'config.json');
+  if (!existsSync(file)) {
+    throw new AlbertError(
+      'CHECKPOINT',
+      `expected config.json in the model folder but found none in ${folder}`,
+    );
+  }
+  return { file, ...(await readJson(file, 'INVALID_CONFIG')) };
+}
+
+/** The weights of a model folder: one file, or the index of several. */
+export function findWeights(folder: string): string {
+  const found = WEIGHT_FILES.find((name) => existsSync(path.join(folder, name)));
+  if (found) return path.join(folder, found);
+  const others = readdirSync(folder).filter((name) =>
+    /\.(h5|onnx|msgpack|ot|ckpt|pt|pth|bin|safetensors)$/.test(name),
+  );
+  throw new AlbertError(
+    'CHECKPOINT',
+    `expected one of ${WEIGHT_FILES.join(', ')} in ${folder} but found ${others.length ? others.join(', ') : 'no weights'}`,
+  );
+}
+
+/**
+ * The tokenizer files of a model folder, or null when it has no vocabulary. The class that tokenizer_config.json or
+ * config.json names decides between several vocabularies.
+ */
+export async function findTokenizer(folder: string): Promise<TokenizerFiles | null> {
+  const optional = async (name: string, code: 'INVALID_CONFIG' | 'TOKENIZER') => {
+    const file = path.join(folder, name);
+    return existsSync(file) ? readJson(file, code) : { text: '', value: {} as AlbertConfig };
+  };
+  const [tokenizer, special, config] = await Promise.all([
+    optional('tokenizer_config.json', 'TOKENIZER'),
+    optional('special_tokens_map.json', 'TOKENIZER'),
+    optional('config.json', 'INVALID_CONFIG'),
+  ]);
+  const className = tokenizer.value.tokenizer_class ?? config.value.tokenizer_class ?? '';
+  const order = /^Bert/.test(className)
+    ? ['vocab.txt', 'tokenizer.json', 'spiece.model']
+    : ['spiece.model', 'tokenizer.json', 'vocab.txt'];
+  const vocabulary = order.find((name) => existsSync(path.join(folder, name)));
+  if (!vocabulary) return null;
+  // Files written without a limit hold 1e30.
+  const limit = tokenizer.value.model_max_length;
+  return {
+    vocabulary: path.join(folder, vocabulary),
+    tokenizerConfig: tokenizer.text,
+    specialTokens: special.text,
+    maxLength: typeof limit === 'number' && limit > 0 && limit < 1e9 ? Math.floor(limit) : Infinity,
+  };
+}

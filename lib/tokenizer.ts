@@ -1,0 +1,201 @@
+/** Text to ids and back, exactly as the reference tokenizers do it, with offsets into the caller's own string. */
+import { AlbertError, awaitNative, callNative } from './errors';
+import { binding, type NativeEncodeOptions, type NativeEncoding, type NativeTokenizer } from './native';
+import { boolean, integer, invalid, oneOf, optionsObject, string } from './options';
+import { findTokenizer, resolveFolder, type TokenizerFiles } from './source';
+
+/** One text, or a pair of them. */
+export type TextOrPair = string | [text: string, pair: string];
+
+export interface EncodeOptions {
+  /** Default true: [CLS] A [SEP] (B [SEP]). */
+  add_special_tokens?: boolean;
+  /** Default false; true treats '[MASK]' and its like in the text as plain characters, as with untrusted input. */
+  split_special_tokens?: boolean;
+  /** Tokens in all, special ones included. Default: no limit. */
+  max_length?: number;
+  /** What is cut where max_length is exceeded. Default 'longest_first'; 'none' or false rejects with TOO_LONG. */
+  truncation?: boolean | 'none' | 'longest_first' | 'only_first' | 'only_second';
+  /** Tokens that one overflow window shares with the next. Default 0. */
+  stride?: number;
+  /** Default false; true also returns the windows that truncation cut off. */
+  return_overflowing?: boolean;
+}
+
+/** A sequence of T tokens. */
+export interface Encoding {
+  input_ids: Int32Array;
+  /** 0 for the first text and its [SEP], 1 for the second. */
+  token_type_ids: Int32Array;
+  attention_mask: Int32Array;
+  /** [start, end] in UTF-16 units of the text that the token came from; [0, 0] for special tokens. */
+  offsets: [start: number, end: number][];
+  tokens: string[];
+  /** The windows after this one, when `return_overflowing` asked for them. */
+  overflowing?: Encoding[];
+}
+
+const TRUNCATIONS = ['none', 'longest_first', 'only_first', 'only_second'] as const;
+
+// Making JavaScript values blocks the event loop, so long batches return in parts of so many UTF-16 units of text.
+const UNITS_PER_PART = { tokens: 16 * 1024, ids: 128 * 1024 };
+const PARTS_IN_FLIGHT = 4;
+
+function nativeOptions(options: EncodeOptions | undefined): NativeEncodeOptions {
+  const given = optionsObject('options', options);
+  const { truncation } = given;
+  return {
+    addSpecialTokens: boolean('add_special_tokens', given.add_special_tokens, true),
+    splitSpecialTokens: boolean('split_special_tokens', given.split_special_tokens, false),
+    maxLength: integer('max_length', given.max_length, { min: 1, max: 0x7fffffff }, 0),
+    truncation:
+      typeof truncation === 'boolean'
+        ? truncation
+          ? 'longest_first'
+          : 'none'
+        : oneOf('truncation', truncation, TRUNCATIONS, 'longest_first'),
+    stride: integer('stride', given.stride, { min: 0, max: 0x7fffffff }, 0),
+    returnOverflowing: boolean('return_overflowing', given.return_overflowing, false),
+    tokens: true,
+  };
+}
+
+function splitPair(subject: string, text: unknown): [string, string | null] {
+  if (typeof text === 'string') return [text, null];
+  if (Array.isArray(text) && text.length === 2) {
+    return [string(`${subject}[0]`, text[0]), string(`${subject}[1]`, text[1])];
+  }
+  throw invalid('a string or a pair of strings', subject, text);
+}
+
+function toEncoding(native: NativeEncoding, withOverflow: boolean): Encoding {
+  const offsets: [number, number][] = [];
+  for (let i = 0; i < native.offsets.length; i += 2) offsets.push([native.offsets[i], native.offsets[i + 1]]);
+  return {
+    input_ids: native.ids,
+    token_type_ids: native.types,
+    attention_mask: new Int32Array(native.ids.length).fill(1),
+    offsets,
+    tokens: native.tokens,
+    ...(withOverflow ? { overflowing: native.overflowing.map((window) => toEncoding(window, false)) } : {}),
+  };
+}
+
+/** A loaded vocabulary. Immutable, and freed by the garbage collector. */
+export class Tokenizer {
+  readonly #native: NativeTokenizer;
+  /** `model_max_length` of tokenizer_config.json, or Infinity. */
+  readonly maxLength: number;
+  /** Number of ids, special tokens included. */
+  readonly vocabSize: number;
+  /** Ids by role; -1 when the vocabulary has none. */
+  readonly specialTokens: Readonly<Record<'pad' | 'unk' | 'cls' | 'sep' | 'mask' | 'bos' | 'eos', number>>;
+
+  private constructor(native: NativeTokenizer, maxLength: number) {
+    this.#native = native;
+    this.maxLength = maxLength;
+    this.vocabSize = native.vocabSize;
+    this.specialTokens = native.specialTokens;
+  }
+
+  /**
+   * Loads spiece.model, tokenizer.json or vocab.txt of a model, with tokenizer_config.json.
+   * @throws AlbertError CHECKPOINT when there is no such model, TOKENIZER when its files are missing or broken.
+   */
+  static async load(source: string): Promise<Tokenizer> {
+    const folder = await resolveFolder(source);
+    const files = await findTokenizer(folder);
+    if (!files) {
+      throw new AlbertError('TOKENIZER', `expected spiece.model, tokenizer.json or vocab.txt in ${folder}`);
+    }
+    return Tokenizer.fromFiles(files);
+  }
+
+  /** Loads the files that were found already. */
+  static async fromFiles(files: TokenizerFiles): Promise<Tokenizer> {
+    const native = await awaitNative(() => {
+      const { threads } = binding().cpuInfo();
+      return binding().loadTokenizer(files.vocabulary, files.tokenizerConfig, files.specialTokens, threads);
+    });
+    return new Tokenizer(native, files.maxLength);
+  }
+
+  /**
+   * Ids of a text or pair, at once on this thread.
+   * @throws AlbertError TOO_LONG when truncation is 'none' and the result exceeds max_length.
+   */
+  encode(text: TextOrPair, options?: EncodeOptions): Encoding {
+    const native = nativeOptions(options);
+    const [first, second] = splitPair('text', text);
+    return toEncoding(
+      callNative(() => this.#native.encode(first, second, native)),
+      native.returnOverflowing,
+    );
+  }
+
+  /** Ids of many texts or pairs, off the event loop and on several threads. */
+  async encodeBatch(texts: readonly TextOrPair[], options?: EncodeOptions): Promise<Encoding[]> {
+    const native = nativeOptions(options);
+    const encodings = await this.encodeRaw(texts, native);
+    return encodings.map((encoding) => toEncoding(encoding, native.returnOverflowing));
+  }
+
+  /** encodeBatch in the addon's own form, for the pipelines: typed arrays only, tokens where asked for. */
+  async encodeRaw(
+    texts: readonly TextOrPair[],
+    options: Partial<NativeEncodeOptions>,
+  ): Promise<NativeEncoding[]> {
+    if (!Array.isArray(texts)) throw invalid('an array of strings or pairs', 'texts', texts);
+    const native: NativeEncodeOptions = { ...nativeOptions(undefined), tokens: false, ...options };
+    const split = texts.map((text, i) => splitPair(`texts[${i}]`, text));
+    const parts: [begin: number, end: number][] = [];
+    const limit = native.tokens ? UNITS_PER_PART.tokens : UNITS_PER_PART.ids;
+    for (let begin = 0, units = 0, i = 0; i < split.length; i++) {
+      units += split[i][0].length + (split[i][1]?.length ?? 0);
+      if (units >= limit || i === split.length - 1) {
+        parts.push([begin, i + 1]);
+        begin = i + 1;
+        units = 0;
+      }
+    }
+    const results: NativeEncoding[][] = [];
+    let next = 0;
+    const work = async () => {
+      while (next < parts.length) {
+        const index = next++;
+        const slice = split.slice(...parts[index]);
+        const firsts = slice.map((entry) => entry[0]);
+        const seconds = slice.some((entry) => entry[1] !== null) ? slice.map((entry) => entry[1]) : null;
+        results[index] = await awaitNative(() => this.#native.encodeBatch(firsts, seconds, native));
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(PARTS_IN_FLIGHT, parts.length) }, work));
+    return results.flat();
+  }
+
+  /**
+   * Text of ids as the reference decoder writes it.
+   * @throws AlbertError OUT_OF_VOCABULARY for an id the vocabulary does not have.
+   */
+  decode(ids: ArrayLike<number>, options?: { skip_special_tokens?: boolean }): string {
+    if (typeof ids !== 'object' || ids === null || typeof ids.length !== 'number') {
+      throw invalid('an array of ids', 'ids', ids);
+    }
+    const list = Int32Array.from(ids, (id, i) =>
+      integer(`ids[${i}]`, id, { min: -0x80000000, max: 0x7fffffff }, 0),
+    );
+    const skip = boolean('skip_special_tokens', optionsObject('options', options).skip_special_tokens, false);
+    return callNative(() => this.#native.decode(list, skip));
+  }
+
+  /** The piece of an id. @throws AlbertError OUT_OF_VOCABULARY. */
+  idToToken(id: number): string {
+    const checked = integer('id', id, { min: -0x80000000, max: 0x7fffffff }, 0);
+    return callNative(() => this.#native.idToToken(checked));
+  }
+
+  /** The id of a piece, or -1 when there is none. */
+  tokenToId(token: string): number {
+    return callNative(() => this.#native.tokenToId(string('token', token)));
+  }
+}
