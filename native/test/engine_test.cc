@@ -1,0 +1,205 @@
+// The engine: concurrent requests merged without changing a bit, cancellation, closing, and a loop free of
+// allocation.
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <future>
+#include <new>
+#include <random>
+
+#include "albert/encoder.h"
+#include "albert/engine.h"
+#include "support/error.h"
+#include "test.h"
+
+namespace {
+std::atomic<int64_t> allocations{0};
+}  // namespace
+
+// Counts every allocation of this program, so that a test can show that a stretch of code makes none.
+void* operator new(size_t bytes) {
+  ++allocations;
+  if (void* memory = std::malloc(bytes ? bytes : 1)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+
+namespace albert::test {
+namespace {
+
+constexpr const char* kConfig =
+    R"({"model_type": "albert", "architectures": ["AlbertModel"], "vocab_size": 500,
+  "embedding_size": 16, "hidden_size": 64, "num_hidden_layers": 6, "num_attention_heads": 4, "intermediate_size": 128,
+  "max_position_embeddings": 96})";
+
+std::shared_ptr<Model> small_model(int threads) {
+  ModelOptions options;
+  options.threads = threads;
+  return Model::create(kConfig, 7, options);
+}
+
+ForwardRequest random_request(std::mt19937& engine) {
+  ForwardRequest request;
+  for (size_t s = 0, count = 1 + engine() % 5; s < count; ++s) {
+    const int32_t length = 1 + static_cast<int32_t>(engine() % 90);
+    request.batch.lengths.push_back(length);
+    for (int32_t i = 0; i < length; ++i) request.batch.ids.push_back(static_cast<int32_t>(engine() % 500));
+  }
+  request.wanted.last_hidden_state = engine() % 2;
+  request.wanted.pooler_output = !request.wanted.last_hidden_state || engine() % 2;
+  return request;
+}
+
+std::future<ForwardResult> submit(Engine& engine, const ForwardRequest& request) {
+  auto promise = std::make_shared<std::promise<ForwardResult>>();
+  ForwardRequest copy = request;
+  engine.submit(std::move(copy), [promise](ForwardResult result, std::exception_ptr error) {
+    if (error)
+      promise->set_exception(error);
+    else
+      promise->set_value(std::move(result));
+  });
+  return promise->get_future();
+}
+
+ErrorCode code_of(std::future<ForwardResult>& future) {
+  try {
+    future.get();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  throw Failure{"expected an error but a result came"};
+}
+
+}  // namespace
+
+TEST(engine_merges_without_changing_bits) {
+  std::mt19937 random(std::random_device{}());
+  const std::shared_ptr<Model> reference = small_model(1);
+  Engine engine(small_model(2));
+  std::vector<ForwardRequest> requests;
+  std::vector<std::future<ForwardResult>> futures;
+  for (int i = 0; i < 60; ++i) requests.push_back(random_request(random));
+  for (const ForwardRequest& request : requests) futures.push_back(submit(engine, request));
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const ForwardResult merged = futures[i].get(), alone = std::move(reference->forward({&requests[i]})[0]);
+    EXPECT(merged.size() == alone.size(), "request ", i);
+    for (size_t j = 0; j < alone.size(); ++j)
+      EXPECT(merged[j].dims == alone[j].dims &&
+                 !std::memcmp(merged[j].data.get(), alone[j].data.get(),
+                              static_cast<size_t>(alone[j].count()) * sizeof(float)),
+             "request ", i, " ", alone[j].name);
+  }
+}
+
+TEST(engine_cancels_closes_and_refuses) {
+  std::mt19937 random(1);
+  Engine engine(small_model(1));
+  std::atomic<uint8_t> cancelled{1};
+  ForwardRequest request = random_request(random);
+  request.cancelled = &cancelled;
+  std::future<ForwardResult> aborted = submit(engine, request);
+  EXPECT(code_of(aborted) == ErrorCode::kAborted, "a cancelled request");
+  request.cancelled = nullptr;
+  std::future<ForwardResult> queued = submit(engine, request);
+  engine.close();
+  EXPECT(!queued.get().empty(), "what was queued before close is answered");
+  engine.close();
+  try {
+    submit(engine, request);
+  } catch (const Error& error) {
+    EXPECT(error.code() == ErrorCode::kDisposed, error.what());
+    return;
+  }
+  EXPECT(false, "a closed engine took a request");
+}
+
+TEST(requests_are_checked_before_they_run) {
+  const std::shared_ptr<Model> model = small_model(1);
+  const auto code = [&](const auto& spoil) {
+    ForwardRequest request;
+    request.batch.ids = {1, 2, 3};
+    request.batch.lengths = {3};
+    request.wanted.last_hidden_state = true;
+    model->validate(request);
+    spoil(request);
+    try {
+      model->validate(request);
+    } catch (const Error& error) {
+      return std::string(to_string(error.code()));
+    }
+    return std::string("none");
+  };
+  EXPECT(code([](ForwardRequest& r) { r.batch.ids[1] = 500; }) == "OUT_OF_VOCABULARY");
+  EXPECT(code([](ForwardRequest& r) { r.batch.ids[1] = -1; }) == "OUT_OF_VOCABULARY");
+  EXPECT(code([](ForwardRequest& r) { r.batch.types = {0, 2, 0}; }) == "INVALID_ARGUMENT");
+  EXPECT(code([](ForwardRequest& r) { r.batch.types = {0}; }) == "INVALID_ARGUMENT");
+  EXPECT(code([](ForwardRequest& r) { r.batch.mask = {1}; }) == "INVALID_ARGUMENT");
+  EXPECT(code([](ForwardRequest& r) { r.batch.lengths = {3, 0}; }) == "INVALID_ARGUMENT");
+  EXPECT(code([](ForwardRequest& r) { r.batch.lengths = {}; }) == "INVALID_ARGUMENT");
+  EXPECT(code([](ForwardRequest& r) { r.batch.lengths = {2}; }) == "INVALID_ARGUMENT");
+  EXPECT(code([](ForwardRequest& r) { r.wanted.logits = true; }) == "INVALID_ARGUMENT");
+  EXPECT(code([](ForwardRequest& r) { r.wanted = {}; }) == "INVALID_ARGUMENT");
+  EXPECT(code([](ForwardRequest& r) { r.logits_rows = {0, 0}; }) == "INVALID_ARGUMENT");
+  EXPECT(code([](ForwardRequest& r) {
+           r.batch.ids.assign(97, 1);
+           r.batch.lengths = {97};
+         }) == "TOO_LONG");
+}
+
+// Masked positions of a pooled sequence: position 0 attends without being attended to, an empty mask gives
+// zeros.
+TEST(masks_remove_keys_completely) {
+  const std::shared_ptr<Model> model = small_model(2);
+  ForwardRequest request;
+  request.batch.ids = {9, 8, 7, 6, 9, 8, 7, 6, 9, 8, 7, 6};
+  request.batch.mask = {0, 1, 1, 0, 0, 0, 0, 0, 1, 1, 1, 1};
+  request.batch.lengths = {4, 4, 4};
+  request.wanted.last_hidden_state = request.wanted.pooler_output = true;
+  const ForwardResult before = std::move(model->forward({&request})[0]);
+  for (size_t i : {3, 4, 5, 6, 7}) request.batch.ids[i] = 499;
+  const ForwardResult after = std::move(model->forward({&request})[0]);
+  for (size_t i = 0; i < 2; ++i)
+    EXPECT(!std::memcmp(before[i].data.get(), after[i].data.get(),
+                        static_cast<size_t>(before[i].count()) * sizeof(float)),
+           "a masked token changed ", before[i].name);
+  const auto all_zero = [](const float* values, size_t count) {
+    for (size_t i = 0; i < count; ++i)
+      if (values[i] != 0) return false;
+    return true;
+  };
+  EXPECT(all_zero(before[0].data.get() + 4 * 64, 4 * 64), "rows of a fully masked sequence");
+  EXPECT(all_zero(before[1].data.get() + 64, 64), "the pooled output of a fully masked sequence");
+  EXPECT(!all_zero(before[1].data.get(), 64), "the pooled output where only position 0 is masked");
+}
+
+TEST(encoder_loop_does_not_allocate) {
+  const Config config = Config::parse(kConfig, "config");
+  const std::unique_ptr<Weights> weights = Weights::create(config, Head::kBase, 3);
+  const std::unique_ptr<Backend> backend = make_cpu_backend("", 2);
+  backend->reserve({128, 96, 16});
+  const EncoderWeights encoder(config, *weights, *backend);
+  Workspace workspace(*backend);
+  SequenceBatch sequences;
+  for (int32_t length : {90, 5, 17}) {
+    sequences.lengths.push_back(length);
+    for (int32_t i = 0; i < length; ++i) sequences.ids.push_back(i);
+  }
+  const std::vector<int32_t> no_pairs;
+  const PackedBatch batch({{&sequences, &no_pairs, true, false}});
+  // The loop polls `cancelled` once a layer: what was allocated between the first and the last poll is the
+  // loop's own.
+  int64_t first = -1, last = 0, polls = 0;
+  const std::function<bool()> poll = [&] {
+    if (first < 0) first = allocations;
+    last = allocations;
+    ++polls;
+    return false;
+  };
+  EXPECT(encoder_forward(*backend, config, encoder, batch, workspace, {}, poll) != nullptr);
+  EXPECT(polls >= 6, "the loop was not polled");
+  EXPECT(last == first, last - first, " allocations in the loop");
+}
+
+}  // namespace albert::test

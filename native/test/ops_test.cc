@@ -1,0 +1,320 @@
+// Every operation of every backend against a double-precision reference: odd shapes, fresh inputs, poisoned
+// outputs.
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "ops.h"
+#include "support/error.h"
+#include "test.h"
+
+namespace albert::test {
+namespace {
+
+constexpr float kPoison = std::numeric_limits<float>::quiet_NaN();
+constexpr double kTolerance = 4e-6;  // max-norm, relative to the largest value: a chain of 300 fp32 additions
+
+std::mt19937& random_engine() {
+  static const unsigned seed = std::random_device{}();
+  static std::mt19937 engine((std::printf("ops_test seed %u\n", seed), seed));
+  return engine;
+}
+
+std::vector<float> random_floats(size_t count, float deviation = 1) {
+  std::normal_distribution<float> normal(0, deviation);
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(random_engine());
+  return values;
+}
+
+// Rows with the padded stride of activations; what lies between them is poison.
+struct Rows {
+  Rows(int64_t count, int64_t width, bool filled)
+      : width(width), stride(row_stride(width)), data(count * stride, kPoison) {
+    if (!filled) return;
+    const std::vector<float> values = random_floats(static_cast<size_t>(count * width));
+    for (int64_t r = 0; r < count; ++r)
+      std::copy_n(values.begin() + r * width, width, data.begin() + r * stride);
+  }
+  float& at(int64_t r, int64_t c) { return data[r * stride + c]; }
+  int64_t width, stride;
+  std::vector<float> data;
+};
+
+void expect_close(const std::vector<double>& truth, const std::vector<float>& values,
+                  const std::string& what) {
+  double largest = 1e-30, error = 0;
+  for (double value : truth) largest = std::max(largest, std::fabs(value));
+  for (size_t i = 0; i < truth.size(); ++i) {
+    const double difference = std::fabs(truth[i] - values[i]);
+    if (!(difference <= error))
+      error = std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference;
+  }
+  EXPECT(error / largest <= kTolerance, what, ": relative error ", error / largest);
+}
+
+std::vector<float> visible(const Rows& rows, int64_t count) {
+  std::vector<float> values;
+  for (int64_t r = 0; r < count; ++r)
+    values.insert(values.end(), rows.data.begin() + r * rows.stride,
+                  rows.data.begin() + r * rows.stride + rows.width);
+  return values;
+}
+
+double activate(Activation activation, double x) {
+  switch (activation) {
+    case Activation::kIdentity:
+      return x;
+    case Activation::kRelu:
+      return std::max(x, 0.0);
+    case Activation::kSilu:
+      return x / (1 + std::exp(-x));
+    case Activation::kTanh:
+      return std::tanh(x);
+    case Activation::kGelu:
+      return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
+    case Activation::kGeluNew:
+      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+  }
+  return x;
+}
+
+struct Linear {
+  Linear(int64_t in, int64_t out)
+      : in(in),
+        out(out),
+        weight(random_floats(static_cast<size_t>(in * out), 1 / std::sqrt(static_cast<float>(in)))),
+        bias(random_floats(static_cast<size_t>(out))) {}
+  double dot(const float* x, int64_t o) const {
+    double sum = bias[o];
+    for (int64_t k = 0; k < in; ++k) sum += static_cast<double>(x[k]) * weight[o * in + k];
+    return sum;
+  }
+  LinearSource source() const { return {weight.data(), bias.data(), out}; }
+  int64_t in, out;
+  std::vector<float> weight, bias;
+};
+
+struct Norm {
+  explicit Norm(int64_t width)
+      : weight(random_floats(static_cast<size_t>(width))), bias(random_floats(static_cast<size_t>(width))) {}
+  LayerNormWeights view() const { return {weight.data(), bias.data(), 1e-12f}; }
+  void apply(std::vector<double>& row) const {
+    double mean = 0, variance = 0;
+    for (double x : row) mean += x / static_cast<double>(row.size());
+    for (double x : row) variance += (x - mean) * (x - mean) / static_cast<double>(row.size());
+    for (size_t i = 0; i < row.size(); ++i)
+      row[i] = (row[i] - mean) / std::sqrt(variance + 1e-12) * weight[i] + bias[i];
+  }
+  std::vector<float> weight, bias;
+};
+
+// Runs a test body on every instruction set with one thread and with three.
+template <typename Body>
+void on_every_backend(const Body& body) {
+  for (const std::string& isa : cpu_info().available)
+    for (int threads : {1, 3}) {
+      const std::unique_ptr<Backend> backend = make_cpu_backend(isa, threads);
+      BackendLimits limits;
+      limits.max_width = 320;
+      limits.max_length = 200;
+      limits.head_size = 70;
+      backend->reserve(limits);
+      body(*backend, str(isa, " with ", threads, " threads"));
+    }
+}
+
+}  // namespace
+
+TEST(linear_with_every_activation_and_odd_shapes) {
+  on_every_backend([](Backend& backend, const std::string& where) {
+    for (const auto& [in, out] :
+         {std::pair<int64_t, int64_t>{1, 1}, {13, 52}, {48, 97}, {300, 49}, {64, 240}}) {
+      const Linear layer(in, out);
+      const auto packed = backend.pack({layer.source()}, in);
+      for (int64_t rows : {1, 5, 8, 23, 131})
+        for (Activation activation : {Activation::kIdentity, Activation::kGelu, Activation::kGeluNew,
+                                      Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
+          Rows x(rows, in, true), y(rows, out, false);
+          backend.linear_forward(y.data.data(), y.stride, x.data.data(), x.stride, *packed, activation, rows);
+          std::vector<double> truth;
+          for (int64_t r = 0; r < rows; ++r)
+            for (int64_t o = 0; o < out; ++o)
+              truth.push_back(activate(activation, layer.dot(&x.at(r, 0), o)));
+          expect_close(truth, visible(y, rows), str("linear ", rows, "x", in, "x", out, " on ", where));
+          for (int64_t r = 0; r < rows; ++r)
+            EXPECT(std::isnan(y.at(r, out)), "a row was written past its end on ", where);
+        }
+    }
+  });
+}
+
+TEST(embedding) {
+  on_every_backend([](Backend& backend, const std::string& where) {
+    for (int64_t rows : {1, 7, 150}) {
+      const int64_t width = 13, hidden = 52;
+      const std::vector<float> words = random_floats(97 * width), positions = random_floats(40 * width),
+                               types = random_floats(2 * width);
+      const Norm norm(width);
+      const Linear map(width, hidden);
+      const auto packed = backend.pack({map.source()}, width);
+      const EmbeddingWeights weights{words.data(), positions.data(), types.data(),
+                                     norm.view(),  packed.get(),     width};
+      std::vector<int32_t> id, type, position;
+      std::vector<double> truth;
+      for (int64_t r = 0; r < rows; ++r) {
+        id.push_back(static_cast<int32_t>(random_engine()() % 97));
+        type.push_back(static_cast<int32_t>(random_engine()() % 2));
+        position.push_back(static_cast<int32_t>(random_engine()() % 40));
+        std::vector<double> row;
+        for (int64_t i = 0; i < width; ++i)
+          row.push_back(static_cast<double>(words[id[r] * width + i]) + types[type[r] * width + i] +
+                        positions[position[r] * width + i]);
+        norm.apply(row);
+        const std::vector<float> normal(row.begin(), row.end());
+        for (int64_t o = 0; o < hidden; ++o) truth.push_back(map.dot(normal.data(), o));
+      }
+      Rows y(rows, hidden, false);
+      backend.embedding_forward(y.data.data(), id.data(), type.data(), position.data(), weights, rows);
+      expect_close(truth, visible(y, rows), str("embedding of ", rows, " rows on ", where));
+    }
+  });
+}
+
+TEST(residual_and_feed_forward) {
+  on_every_backend([](Backend& backend, const std::string& where) {
+    for (int64_t rows : {1, 30, 131}) {
+      const int64_t hidden = 52, inner = 99;
+      const Linear up(hidden, inner), down(inner, hidden);
+      const Norm norm(hidden);
+      const auto packed_up = backend.pack({up.source()}, hidden),
+                 packed_down = backend.pack({down.source()}, inner);
+      Rows x(rows, hidden, true), input(rows, inner, true), y = x;
+      std::vector<double> residual, feed_forward;
+      for (int64_t r = 0; r < rows; ++r) {
+        std::vector<double> row;
+        for (int64_t o = 0; o < hidden; ++o) row.push_back(down.dot(&input.at(r, 0), o) + x.at(r, o));
+        norm.apply(row);
+        residual.insert(residual.end(), row.begin(), row.end());
+        std::vector<float> middle;
+        for (int64_t i = 0; i < inner; ++i)
+          middle.push_back(static_cast<float>(activate(Activation::kGeluNew, up.dot(&x.at(r, 0), i))));
+        for (int64_t o = 0; o < hidden; ++o) row[o] = down.dot(middle.data(), o) + x.at(r, o);
+        norm.apply(row);
+        feed_forward.insert(feed_forward.end(), row.begin(), row.end());
+      }
+      backend.linear_residual_layernorm_forward(y.data.data(), input.data.data(), *packed_down, norm.view(),
+                                                rows);
+      expect_close(residual, visible(y, rows),
+                   str("linear_residual_layernorm of ", rows, " rows on ", where));
+      backend.feed_forward_forward(x.data.data(), *packed_up, Activation::kGeluNew, *packed_down, norm.view(),
+                                   rows);
+      expect_close(feed_forward, visible(x, rows), str("feed_forward of ", rows, " rows on ", where));
+    }
+  });
+}
+
+// Ragged sequences, one of them empty and one with a row that is no key, with and without a selection of
+// queries.
+TEST(qkv_and_attention) {
+  on_every_backend([](Backend& backend, const std::string& where) {
+    for (const auto& [head_count, size] : {std::pair<int64_t, int64_t>{4, 12}, {2, 26}, {3, 64}, {1, 70}}) {
+      const int64_t hidden = head_count * size, stride = backend.head_stride(size);
+      const std::vector<int32_t> begin{0, 5, 5, 75, 76, 179}, keys{5, 0, 70, 1, 102};
+      const std::vector<int32_t> queries{0, 4, 0, 33, 69, 0, 102}, query_begin{0, 2, 2, 5, 6, 7};
+      const int64_t rows = begin.back();
+      const Linear q(hidden, hidden), k(hidden, hidden), v(hidden, hidden);
+      const auto packed = backend.pack({q.source(), k.source(), v.source()}, hidden);
+      Rows x(rows, hidden, true);
+      std::vector<float> matrices(static_cast<size_t>(3 * head_count * rows * stride), kPoison);
+      const int64_t matrix = head_count * rows * stride;
+      Heads heads{matrices.data(), matrices.data() + matrix, matrices.data() + 2 * matrix, head_count, size,
+                  stride};
+      backend.qkv_forward(heads, x.data.data(), *packed, rows);
+
+      const Linear* layers[] = {&q, &k, &v};
+      std::vector<double> projected_truth;
+      std::vector<float> projected;
+      for (int part = 0; part < 3; ++part)
+        for (int64_t r = 0; r < rows; ++r)
+          for (int64_t c = 0; c < hidden; ++c) {
+            projected_truth.push_back(layers[part]->dot(&x.at(r, 0), c));
+            projected.push_back(matrices[part * matrix + (c / size * rows + r) * stride + c % size]);
+          }
+      expect_close(projected_truth, projected, str("qkv of ", head_count, " heads of ", size, " on ", where));
+
+      for (bool selected : {false, true}) {
+        Segments segments{5, begin.data(), keys.data(), selected ? queries.data() : nullptr,
+                          selected ? query_begin.data() : nullptr};
+        const int64_t results = selected ? query_begin.back() : rows;
+        Rows context(results, hidden, false);
+        std::vector<double> truth, weight_truth;
+        for (int64_t s = 0; s < 5; ++s)
+          for (int64_t head = 0; head < head_count; ++head)
+            for (int64_t i = 0; i < segments.query_count(s); ++i) {
+              const int64_t row = segments.first_row(s) + (selected ? queries[query_begin[s] + i] : i);
+              const auto value = [&](const float* of, int64_t r, int64_t d) {
+                return static_cast<double>(of[(head * rows + r) * stride + d]);
+              };
+              std::vector<double> weights;
+              double largest = -1e30, sum = 0;
+              for (int64_t key = 0; key < keys[s]; ++key) {
+                double score = 0;
+                for (int64_t d = 0; d < size; ++d)
+                  score += value(heads.query, row, d) * value(heads.key, segments.first_row(s) + key, d);
+                weights.push_back(score / std::sqrt(static_cast<double>(size)));
+                largest = std::max(largest, weights.back());
+              }
+              for (double& w : weights) sum += w = std::exp(w - largest);
+              for (double& w : weights) weight_truth.push_back(w / sum);
+              truth.resize(static_cast<size_t>(results * hidden));
+              for (int64_t d = 0; d < size; ++d) {
+                double total = 0;
+                for (int64_t key = 0; key < keys[s]; ++key)
+                  total += weights[key] / sum * value(heads.value, segments.first_row(s) + key, d);
+                truth[(segments.first_query(s) + i) * hidden + head * size + d] = total;
+              }
+            }
+        std::vector<float> probabilities(weight_truth.size(), kPoison);
+        backend.attention_forward(context.data.data(), probabilities.data(), heads, segments);
+        const std::string what = str("attention of ", head_count, " heads of ", size,
+                                     selected ? ", selected," : "", " on ", where);
+        expect_close(truth, visible(context, results), what);
+        expect_close(weight_truth, probabilities, what + ": probabilities");
+      }
+    }
+  });
+}
+
+TEST(layernorm_and_gather) {
+  on_every_backend([](Backend& backend, const std::string& where) {
+    for (int64_t width : {1, 16, 52, 313}) {
+      Rows x(9, width, true), y(9, width, false), z(2, width, false);
+      const Norm norm(width);
+      backend.layernorm_forward(y.data.data(), y.stride, x.data.data(), x.stride, norm.view(), width, 9);
+      std::vector<double> truth;
+      for (int64_t r = 0; r < 9; ++r) {
+        std::vector<double> row(&x.at(r, 0), &x.at(r, 0) + width);
+        norm.apply(row);
+        truth.insert(truth.end(), row.begin(), row.end());
+      }
+      expect_close(truth, visible(y, 9), str("layernorm of width ", width, " on ", where));
+      const int32_t rows[] = {8, 3};
+      backend.gather_rows(z.data.data(), z.stride, x.data.data(), x.stride, rows, width, 2);
+      EXPECT(z.at(0, width - 1) == x.at(8, width - 1) && z.at(1, 0) == x.at(3, 0), "gather_rows on ", where);
+    }
+  });
+}
+
+TEST(unknown_isa_is_refused_by_name) {
+  try {
+    make_cpu_backend("mmx", 1);
+  } catch (const Error& error) {
+    EXPECT(error.code() == ErrorCode::kDevice && std::string(error.what()).find("'mmx'") != std::string::npos,
+           error.what());
+    return;
+  }
+  EXPECT(false, "no error came");
+}
+
+}  // namespace albert::test
