@@ -5,6 +5,7 @@
 
 #include "half.h"
 #include "safetensors.h"
+#include "torch_file.h"
 
 namespace albert {
 namespace {
@@ -86,6 +87,8 @@ TensorFile TensorFile::open(const std::string& path) {
 TensorFile TensorFile::read(std::shared_ptr<const FileMap> map) {
   // The header of a safetensors file opens with '{' after its 8-byte length, which no torch file has there.
   if (map->size() > 8 && map->data()[8] == '{') return read_safetensors(std::move(map));
+  if (starts_with(*map, "PK\x03\x04")) return read_torch_zip(std::move(map));
+  if (starts_with(*map, "\x80")) return read_torch_legacy(std::move(map));
   check(!starts_with(*map, "version https://git-lfs"), ErrorCode::kCheckpoint, map->path(),
         ": this is a Git LFS pointer, not the weights; run 'git lfs pull' or download the file itself");
   throw Error(ErrorCode::kCheckpoint,

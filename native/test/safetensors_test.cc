@@ -1,0 +1,123 @@
+// Safetensors and half precision: round trip, every forbidden header, every truncation.
+#include "support/safetensors.h"
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+
+#include "support/half.h"
+#include "test.h"
+
+namespace albert {
+namespace {
+
+TensorFile read(const std::string& header, const std::string& data) {
+  uint64_t length = header.size();
+  std::string text(reinterpret_cast<const char*>(&length), 8);
+  text += header + data;
+  return read_safetensors(FileMap::from_bytes({text.begin(), text.end()}, "x.safetensors"));
+}
+
+void refuse(const std::string& header, const std::string& data, const std::string& part) {
+  try {
+    read(header, data);
+  } catch (const Error& error) {
+    EXPECT(error.code() == ErrorCode::kCheckpoint, error.what());
+    EXPECT(std::string(error.what()).find("x.safetensors: ") == 0, error.what());
+    EXPECT(std::string(error.what()).find(part) != std::string::npos, "'", part, "' in: ", error.what());
+    return;
+  }
+  EXPECT(false, "a refusal of ", header);
+}
+
+std::string entry(const std::string& shape, const std::string& offsets, const std::string& dtype = "F32") {
+  return str("{\"a\":{\"dtype\":\"", dtype, "\",\"shape\":", shape, ",\"data_offsets\":", offsets, "}}");
+}
+
+const std::string kEight(8, '\1');
+
+}  // namespace
+
+TEST(safetensors_round_trip) {
+  std::string path =
+      (std::filesystem::temp_directory_path() / "albert-safetensors-test.safetensors").string();
+  float values[6] = {1, -2, 3.5f, 0, 1e-30f, 7};
+  int64_t ids[2] = {1, -1};
+  write_safetensors(path, {{"x\"y", DType::kF32, {2, 3}, reinterpret_cast<uint8_t*>(values), 24},
+                           {"none", DType::kF32, {0, 5}, nullptr, 0},
+                           {"ids", DType::kI64, {2}, reinterpret_cast<uint8_t*>(ids), 16}});
+  TensorFile file = TensorFile::open(path);
+  std::filesystem::remove(path);
+  EXPECT(file.tensors.size() == 3 && file.tensors[0].name == "x\"y" && file.find("none")->bytes == 0, "");
+  EXPECT(std::memcmp(file.tensors[0].data, values, 24) == 0 && file.find("ids")->dtype == DType::kI64, "");
+  EXPECT((file.tensors[0].data - file.map->data()) % 8 == 0, "data aligned to 8 bytes");
+  EXPECT(file.map->size() > 8 && file.map->data()[8] == '{', "");
+}
+
+TEST(safetensors_refuses_what_the_format_forbids) {
+  EXPECT(read(entry("[2]", "[0,8]"), kEight).tensors[0].bytes == 8, "");
+  EXPECT(read(entry("[]", "[0,4]"), "abcd").tensors[0].shape.empty(), "a scalar");
+  EXPECT(read("{}", "").tensors.empty(), "an empty file of tensors");
+  refuse("[]", "", "must be an object");
+  refuse("{\"a\":", "", "header: not valid JSON");
+  refuse("{\"a\":1}", "",
+         "tensor 'a': expected an object with dtype, shape and two data_offsets, found the number 1");
+  refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[]}}", "", "an object without them");
+  refuse(entry("[2]", "[0,8]", "F7"), kEight, "unknown dtype 'F7'");
+  refuse(entry("[-2]", "[0,8]"), kEight, "shape must hold integers from 0, found the number -2");
+  refuse(entry("[1.5]", "[0,8]"), kEight, "shape must hold integers");
+  refuse(entry("[\"2\"]", "[0,8]"), kEight, "shape must hold integers");
+  refuse(entry("[2]", "[0,8,9]"), kEight, "two data_offsets");
+  refuse(entry("[2]", "[8,0]"), kEight, "data_offsets [8, 0] do not fit the 8 bytes");
+  refuse(entry("[2]", "[0,16]"), kEight, "truncated or damaged");
+  refuse(entry("[2]", "[0,1e300]"), kEight, "data_offsets must hold integers");
+  refuse(entry("[3]", "[0,8]"), kEight, "shape [3] of F32 does not take the 8 bytes");
+  refuse(entry("[4611686018427387904,4]", "[0,8]"), kEight, "tensor 'a'");
+  refuse(entry("[4294967296,4294967296,4294967296]", "[0,8]"), kEight, "does not take");
+  refuse(entry("[1]", "[0,4]"), kEight, "the tensors take 4 bytes, but the file holds 8");
+  refuse(entry("[1]", "[4,8]"), kEight, "starts at byte 4 of the data, expected byte 0");
+  refuse(entry("[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,2]", "[0,8]"), kEight, "at most 16 dimensions");
+  std::string a = "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}";
+  refuse("{" + a + "," + a + "}", "abcd", "the key \"a\" appears twice");
+  refuse("{" + a + ",\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "abcd",
+         "expected byte 4");
+}
+
+TEST(safetensors_limits_the_header) {
+  for (uint64_t length : {uint64_t{1000}, uint64_t{100000001}, ~uint64_t{0}}) {
+    std::vector<uint8_t> bytes(16, '{');
+    std::memcpy(bytes.data(), &length, 8);
+    try {
+      TensorFile::read(FileMap::from_bytes(bytes, "x"));
+      EXPECT(false, "a refusal");
+    } catch (const Error& error) {
+      EXPECT(std::string(error.what()).find(str("claims ", length, " bytes")) != std::string::npos,
+             error.what());
+    }
+  }
+}
+
+TEST(safetensors_truncated_anywhere_is_refused) {
+  auto whole = FileMap::open(test::golden_folder() + "/torch/expect.safetensors", ErrorCode::kCheckpoint);
+  for (size_t size = 0; size < whole->size(); ++size) {
+    bool refused = false;
+    try {
+      TensorFile::read(FileMap::from_bytes({whole->data(), whole->data() + size}, "x"));
+    } catch (const Error& error) {
+      refused = error.code() == ErrorCode::kCheckpoint;
+    }
+    EXPECT(refused, size);
+  }
+}
+
+TEST(half_values_widen_exactly) {
+  EXPECT(f16_to_f32(0x3c00) == 1 && f16_to_f32(0xc000) == -2 && f16_to_f32(0x7bff) == 65504, "");
+  EXPECT(f16_to_f32(0x0001) == std::ldexp(1.0f, -24) && f16_to_f32(0x8001) == -std::ldexp(1.0f, -24),
+         "subnormal");
+  EXPECT(f16_to_f32(0x03ff) == std::ldexp(1023.0f, -24) && f16_to_f32(0x0400) == std::ldexp(1.0f, -14), "");
+  EXPECT(f16_to_f32(0) == 0 && std::signbit(f16_to_f32(0x8000)), "signed zero");
+  EXPECT(std::isinf(f16_to_f32(0x7c00)) && f16_to_f32(0xfc00) < 0 && std::isnan(f16_to_f32(0x7e00)), "");
+  EXPECT(bf16_to_f32(0x3f80) == 1 && bf16_to_f32(0xc000) == -2 && std::isnan(bf16_to_f32(0x7fc0)), "");
+}
+
+}  // namespace albert
