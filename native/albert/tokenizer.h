@@ -54,6 +54,10 @@ class Tokenizer {
  public:
   // Throws Error{kTokenizer} that names the file, what was expected and what came.
   static std::unique_ptr<Tokenizer> load(const TokenizerFiles& files);
+  // The same from the bytes of a vocabulary file; files.vocabulary_path is not read, `name` is what errors
+  // call the bytes.
+  static std::unique_ptr<Tokenizer> load_bytes(std::string_view vocabulary, const std::string& name,
+                                               const TokenizerFiles& files);
   virtual ~Tokenizer() = default;
 
   // Throws Error{kInvalidArgument} for options that contradict each other (stride too large, limit below the

@@ -1,0 +1,53 @@
+// A double-array trie over bytes: which of a set of strings start at a position of a text, one array access a
+// byte.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace albert {
+
+// Built once from sorted keys. The layout follows J. Aoe, "An Efficient Digital Search Algorithm by Using a
+// Double-Array Structure" (1989), with the label check and the XOR addressing of darts-clone: the child of
+// node n for byte b is slot base(n) ^ b, and it is n's child exactly when its label is b, because no two
+// nodes share a base.
+class DoubleArray {
+ public:
+  static constexpr int32_t kNoValue = -1;
+  static constexpr uint32_t kRoot = 0;
+  using Key = std::pair<std::string_view, int32_t>;  // bytes and value, which must not be negative
+
+  DoubleArray() : DoubleArray(std::vector<Key>()) {}
+  // Keys must be sorted, distinct and not empty. Throws Error{kTokenizer} when they need more than 2^23
+  // nodes.
+  explicit DoubleArray(const std::vector<Key>& keys);
+
+  // Moves to the child for `byte`; false, and `node` is of no more use, when there is none.
+  bool step(uint32_t* node, unsigned char byte) const {
+    const uint32_t next = (nodes_[*node].base_and_label >> kLabelBits) ^ byte;
+    *node = next;
+    return (nodes_[next].base_and_label & kLabelMask) == byte;
+  }
+  // The value of the key that ends at the node, or kNoValue.
+  int32_t value(uint32_t node) const { return nodes_[node].value; }
+
+  // The longest key that `text` starts with: its value and, in `length`, its bytes; kNoValue when there is
+  // none.
+  int32_t longest_prefix(std::string_view text, size_t* length) const;
+
+ private:
+  friend class DoubleArrayBuilder;
+  static constexpr int kLabelBits = 9;  // a byte, or kNoLabel
+  static constexpr uint32_t kLabelMask = (1u << kLabelBits) - 1;
+  static constexpr uint32_t kNoLabel = 256;
+  struct Node {
+    uint32_t base_and_label = kNoLabel;
+    int32_t value = kNoValue;
+  };
+  std::vector<Node> nodes_;  // a multiple of 256, so that base ^ byte never leaves it
+};
+
+}  // namespace albert

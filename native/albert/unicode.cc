@@ -1,0 +1,180 @@
+// Expands the generated Unicode tables and converts between UTF-8, UTF-16 and code points.
+#include "unicode.h"
+
+#include <cstring>
+
+namespace albert::unicode {
+namespace {
+
+#include "unicode_tables.inc"
+
+// Reads the base-64 numbers that scripts/generate-unicode.cjs writes.
+class NumberReader {
+ public:
+  NumberReader(const char* const* lines, size_t count) : line_(lines), end_(lines + count), at_(*lines) {}
+  bool done() {
+    if (*at_ == 0 && ++line_ != end_) at_ = *line_;
+    return line_ == end_;
+  }
+  uint32_t number() {
+    uint32_t value = 0;
+    for (int shift = 0; !done(); shift += 5) {
+      const uint32_t digit = digit_value(*at_++);
+      value |= (digit & 31) << shift;
+      if (digit < 32) break;
+    }
+    return value;
+  }
+  int32_t signed_number() {
+    const uint32_t value = number();
+    return value & 1 ? -static_cast<int32_t>(value >> 1) : static_cast<int32_t>(value >> 1);
+  }
+
+ private:
+  static uint32_t digit_value(char digit) {
+    if (digit >= 'A' && digit <= 'Z') return digit - 'A';
+    if (digit >= 'a' && digit <= 'z') return digit - 'a' + 26;
+    if (digit >= '0' && digit <= '9') return digit - '0' + 52;
+    return digit == '+' ? 62 : 63;
+  }
+  const char* const* line_;
+  const char* const* end_;
+  const char* at_;
+};
+
+template <size_t N>
+NumberReader reader_of(const char* const (&lines)[N]) {
+  return NumberReader(lines, N);
+}
+
+// The Hangul arithmetic of The Unicode Standard, section 3.12.
+constexpr char32_t kHangulFirst = 0xAC00, kHangulLast = 0xD7A3, kLeads = 0x1100, kVowels = 0x1161,
+                   kTails = 0x11A7;
+constexpr char32_t kTailCount = 28, kVowelTailCount = 21 * 28;
+
+}  // namespace
+
+const Tables& Tables::get() {
+  static const Tables tables;
+  return tables;
+}
+
+Tables::Tables() {
+  NumberReader runs = reader_of(kPropertyRuns);
+  for (char32_t c = 0; !runs.done();) {
+    c += runs.number();
+    const char32_t end = c + runs.number();
+    for (const uint32_t value = runs.number(); c < end; ++c) properties_.set(c, static_cast<uint8_t>(value));
+  }
+  NumberReader lowers = reader_of(kLowerRuns);
+  for (char32_t c = 0; !lowers.done();) {
+    c += lowers.number();
+    const char32_t end = c + lowers.number();
+    for (const int32_t difference = lowers.signed_number(); c < end; ++c) lower_.set(c, difference);
+  }
+  canonical_.read(kCanonicalMappings, std::size(kCanonicalMappings));
+  compatibility_.read(kCompatibilityMappings, std::size(kCompatibilityMappings));
+}
+
+void Tables::Decompositions::read(const char* const* lines, size_t line_count) {
+  NumberReader mappings(lines, line_count);
+  int32_t target = 0;
+  for (char32_t c = 0; !mappings.done(); ++c) {
+    c += mappings.number();
+    first.push_back(static_cast<uint16_t>(targets.size()));
+    index.set(c, static_cast<uint16_t>(first.size()));
+    for (uint32_t left = mappings.number(); left > 0; --left)
+      targets.push_back(static_cast<char32_t>(target += mappings.signed_number()));
+  }
+  first.push_back(static_cast<uint16_t>(targets.size()));
+}
+
+int Tables::Decompositions::get(char32_t c, char32_t* out) const {
+  const uint16_t entry = index[c];
+  if (entry == 0) return 0;
+  const int count = first[entry] - first[entry - 1];
+  std::memcpy(out, &targets[first[entry - 1]], count * sizeof(char32_t));
+  return count;
+}
+
+int Tables::decompose(char32_t c, Form form, char32_t out[kMaxDecomposition]) const {
+  if (c >= kHangulFirst && c <= kHangulLast) {
+    const char32_t syllable = c - kHangulFirst;
+    out[0] = kLeads + syllable / kVowelTailCount;
+    out[1] = kVowels + syllable % kVowelTailCount / kTailCount;
+    out[2] = kTails + syllable % kTailCount;
+    return out[2] == kTails ? 2 : 3;
+  }
+  int count = form == Form::kCompatibility ? compatibility_.get(c, out) : 0;
+  if (count == 0) count = canonical_.get(c, out);
+  if (count > 0) return count;
+  out[0] = c;
+  return 1;
+}
+
+int Tables::lower(char32_t c, char32_t out[kMaxLower]) const {
+  out[0] = c + static_cast<char32_t>(lower_[c]);
+  if (c != 0x130) return 1;
+  out[1] = 0x307;  // the one unconditional mapping of SpecialCasing.txt that lengthens
+  return 2;
+}
+
+int encode_utf8(char32_t c, char* out) {
+  if (c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF)) c = kReplacement;
+  if (c < 0x80) {
+    out[0] = static_cast<char>(c);
+    return 1;
+  }
+  const int length = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+  for (int i = length - 1; i > 0; --i, c >>= 6) out[i] = static_cast<char>(0x80 | (c & 0x3F));
+  static constexpr unsigned char kLead[] = {0, 0, 0xC0, 0xE0, 0xF0};
+  out[0] = static_cast<char>(kLead[length] | c);
+  return length;
+}
+
+void append_utf8(std::string& out, char32_t c) {
+  char bytes[4];
+  out.append(bytes, encode_utf8(c, bytes));
+}
+
+char32_t decode_utf8(std::string_view text, size_t* length) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const auto continues = [&](size_t i) { return i < text.size() && (byte(i) & 0xC0) == 0x80; };
+  const char32_t lead = byte(0);
+  *length = 1;
+  if (lead < 0x80) return lead;
+  if (lead >= 0xC2 && lead < 0xE0 && continues(1)) {
+    *length = 2;
+    return (lead & 0x1F) << 6 | (byte(1) & 0x3F);
+  }
+  if ((lead & 0xF0) == 0xE0 && continues(1) && continues(2)) {
+    const char32_t c = (lead & 0x0F) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F);
+    if (c < 0x800 || (c >= 0xD800 && c <= 0xDFFF)) return kReplacement;
+    *length = 3;
+    return c;
+  }
+  if (lead >= 0xF0 && lead < 0xF5 && continues(1) && continues(2) && continues(3)) {
+    const char32_t c =
+        (lead & 0x07) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6 | (byte(3) & 0x3F);
+    if (c < 0x10000 || c > 0x10FFFF) return kReplacement;
+    *length = 4;
+    return c;
+  }
+  return kReplacement;
+}
+
+std::u16string to_utf16(std::string_view text) {
+  std::u16string out;
+  for (size_t length = 0; !text.empty(); text.remove_prefix(length)) {
+    const char32_t c = decode_utf8(text, &length);
+    if (c >= 0x10000) {
+      out += static_cast<char16_t>(0xD800 + ((c - 0x10000) >> 10));
+      out += static_cast<char16_t>(0xDC00 + ((c - 0x10000) & 0x3FF));
+    } else {
+      out += static_cast<char16_t>(c);
+    }
+  }
+  return out;
+}
+
+}  // namespace albert::unicode
