@@ -96,8 +96,9 @@ export async function resolveFolder(source?: string | null): Promise<string> {
   }
   if (typeof source !== 'string' || source === '') throw invalid('a model folder or name', 'source', source);
   if (isFolder(source)) return path.resolve(source);
-  const shelves = [packageModels, ...(process.env.ALBERT_MODELS ?? '').split(path.delimiter).filter(Boolean)];
   const looked = [path.resolve(source)];
+  if (path.isAbsolute(source) || /^\.{1,2}([\\/]|$)/.test(source)) throw noModel(source, looked);
+  const shelves = [packageModels, ...(process.env.ALBERT_MODELS ?? '').split(path.delimiter).filter(Boolean)];
   for (const shelf of shelves) {
     const folder = path.join(shelf, source);
     looked.push(folder);
@@ -111,7 +112,11 @@ export async function resolveFolder(source?: string | null): Promise<string> {
     const folder = await hubSnapshot(repository);
     if (folder) return folder;
   }
-  throw new AlbertError(
+  throw noModel(source, looked);
+}
+
+function noModel(source: string, looked: string[]): AlbertError {
+  return new AlbertError(
     'CHECKPOINT',
     `expected a model folder or the name of a local model for source but found none for ${show(source)}; looked in ` +
       `${looked.join(', ')}. Nothing is downloaded: fetch the model first and pass its folder`,

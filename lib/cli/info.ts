@@ -1,0 +1,102 @@
+/** albert info: what a model or a published size consists of, or what this machine offers. */
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { type Command, Option } from 'commander';
+import { describeConfig } from '../albert';
+import { callNative } from '../errors';
+import { binding, type NativeParameter } from '../native';
+import { type Head, HEADS } from '../options';
+import { preset, PRESETS } from '../presets';
+import { type AlbertConfig, readConfig, resolveFolder } from '../source';
+import { print, printJson, printTable } from './shared';
+
+// The parts of a model, by how the names of their parameters begin.
+const PARTS: [part: string, beginning: string][] = [
+  ['embeddings', 'embeddings.'],
+  ['embedding projection', 'encoder.embedding_hidden_mapping_in.'],
+  ['encoder layers', 'encoder.albert_layer_groups.'],
+  ['pooler', 'pooler.'],
+  ['masked-language head', 'predictions.'],
+  ['sentence-order head', 'sop_classifier.'],
+  ['classifier', 'classifier.'],
+  ['answer head', 'qa_outputs.'],
+];
+
+function size({ shape }: NativeParameter): number {
+  return shape.reduce((product, extent) => product * extent, 1);
+}
+
+/** Exact parameter counts of each part, and of all. */
+function countParts(parameters: NativeParameter[]): { part: string; parameters: number }[] {
+  const counts = PARTS.map(([part, beginning]) => ({
+    part,
+    parameters: parameters
+      .filter(({ name }) => name.replace(/^albert\./, '').startsWith(beginning))
+      .reduce((sum, parameter) => sum + size(parameter), 0),
+  })).filter((entry) => entry.parameters > 0);
+  return [
+    ...counts,
+    { part: 'total', parameters: parameters.reduce((sum, parameter) => sum + size(parameter), 0) },
+  ];
+}
+
+function filesOf(folder: string) {
+  return readdirSync(folder)
+    .map((name) => ({ name, stat: statSync(path.join(folder, name)) }))
+    .filter(({ stat }) => stat.isFile())
+    .map(({ name, stat }) => ({ file: name, bytes: stat.size }));
+}
+
+function printMachine(json: boolean): void {
+  const { version } = binding();
+  const cpu = callNative(() => binding().cpuInfo());
+  const devices = callNative(() => binding().devices());
+  if (json) return printJson({ version, cpu, devices });
+  print(`albert-native ${version} on node ${process.version} ${process.platform}-${process.arch}`);
+  print(
+    `cpu: ${cpu.isa} (available: ${cpu.available.join(', ')}), ${cpu.cores} cores, ${cpu.threads} threads usable`,
+  );
+  for (const { type, index, name, available, reason } of devices) {
+    print(`device: ${type}:${index} ${name}${available ? '' : ` (unavailable: ${reason})`}`);
+  }
+  print(`presets: ${PRESETS.join(', ')}`);
+}
+
+async function printModel(source: string, json: boolean, head?: Head): Promise<void> {
+  // A folder called 'base' would be meant by './base'.
+  const folder = PRESETS.includes(source) && !existsSync(source) ? null : await resolveFolder(source);
+  const { file, value }: { file: string; value: AlbertConfig } = folder
+    ? await readConfig(folder)
+    : { file: source, value: preset(source) };
+  const described = describeConfig(value, file, head);
+  const parts = countParts(described.parameters);
+  const files = folder ? filesOf(folder) : [];
+  if (json) return printJson({ source: folder ?? source, head: described.head, parts, config: value, files });
+  print(`${folder ?? `preset ${source}`}, head ${described.head}`);
+  print('parameters:');
+  printTable(parts.map(({ part, parameters }) => [part, parameters]));
+  print('config:');
+  printTable(Object.entries(value).map(([field, entry]) => [field, JSON.stringify(entry)]));
+  if (files.length > 0) {
+    print('files:');
+    printTable(files.map(({ file: name, bytes }) => [name, bytes]));
+  }
+}
+
+export function addInfo(program: Command): void {
+  program
+    .command('info [model]')
+    .description(
+      'show the configuration, exact parameter counts and files of a model or preset, or this machine',
+    )
+    .addOption(new Option('--head <head>', 'count the parameters with this head').choices(HEADS))
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ albert info\n  $ albert info xxlarge-v2\n  $ albert info ./albert-base-v2 --json',
+    )
+    .action(async (model: string | undefined, flags: { json?: boolean; head?: Head }) => {
+      if (model === undefined) printMachine(flags.json ?? false);
+      else await printModel(model, flags.json ?? false, flags.head);
+    });
+}

@@ -1,0 +1,64 @@
+#!/usr/bin/env node
+/** The command line: exit status 0 when done, 1 when something failed, 2 for wrong usage. */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { Command, CommanderError } from 'commander';
+import { addAnswer } from './answer';
+import { addChoose } from './choose';
+import { addClassify } from './classify';
+import { addEmbed } from './embed';
+import { addFillMask } from './fill-mask';
+import { addInfo } from './info';
+import { addOrder } from './order';
+import { addSimilarity } from './similarity';
+import { addTag } from './tag';
+
+function oneLine(text: string): string {
+  return text.replace(/\s*\n\s*/g, ' ').trim();
+}
+
+async function main(): Promise<number> {
+  const manifest = readFileSync(path.resolve(__dirname, '..', '..', 'package.json'), 'utf8');
+  const program = new Command('albert')
+    .description(
+      'ALBERT from the command line: text from arguments, a file or standard input; answers as text or JSON',
+    )
+    .version((JSON.parse(manifest) as { version: string }).version)
+    .showHelpAfterError("(type 'albert --help' or 'albert help <verb>')")
+    .exitOverride();
+  const verbs = [
+    addFillMask,
+    addClassify,
+    addTag,
+    addAnswer,
+    addChoose,
+    addOrder,
+    addEmbed,
+    addSimilarity,
+    addInfo,
+  ];
+  for (const add of verbs) add(program);
+  program.addHelpText(
+    'after',
+    "\nExample:\n  $ albert fill-mask --model ./albert-base-v2 'The capital of France is [MASK].'",
+  );
+  try {
+    await program.parseAsync();
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    process.stderr.write(`albert: ${oneLine(error instanceof Error ? error.message : String(error))}\n`);
+    return 1;
+  }
+}
+
+// `albert ... | head` closes the pipe early, which is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? 0 : 1);
+});
+process.removeAllListeners('warning');
+process.on('warning', (warning) => process.stderr.write(`albert: warning: ${oneLine(warning.message)}\n`));
+
+void main().then((code) => {
+  process.exitCode = code;
+});

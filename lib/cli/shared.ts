@@ -1,0 +1,120 @@
+/** What the verbs share: their common options, where text comes from, and how results are printed. */
+import { createReadStream, existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { AlbertError } from '../errors';
+import { DEVICES, DTYPES, type LoadOptions } from '../options';
+import { type Pipelines, type Task, pipeline } from '../pipelines';
+
+/** Options that every verb which runs a model has. */
+export interface ModelFlags extends Pick<LoadOptions, 'dtype' | 'device' | 'threads'> {
+  model?: string;
+  file?: string;
+  json?: boolean;
+  allowUntrained?: boolean;
+}
+
+/** A parser of option values that takes whole numbers from 1. */
+export function positive(value: string): number {
+  const number = Number(value);
+  if (!Number.isSafeInteger(number) || number < 1)
+    throw new InvalidArgumentError('expected a whole number from 1');
+  return number;
+}
+
+/** A verb with the common options, and examples below its help. */
+export function verb(program: Command, usage: string, description: string, examples: string[]): Command {
+  return program
+    .command(usage)
+    .description(description)
+    .option('-m, --model <folder or name>', 'the model; default: the one that the package ships')
+    .addOption(new Option('--dtype <dtype>', 'precision of the weights').choices(DTYPES))
+    .addOption(new Option('--device <device>', 'where to run').choices(DEVICES))
+    .option('--threads <count>', 'threads to use; default: all this process may use', positive)
+    .option('-f, --file <path>', 'read text from a file')
+    .option('--json', 'print JSON, one line a result')
+    .option('--allow-untrained', 'accept a checkpoint without a trained head for this task')
+    .addHelpText('after', `\nExamples:\n${examples.map((example) => `  $ ${example}`).join('\n')}`);
+}
+
+/** Runs work with the pipeline of a task and disposes of it. */
+export async function withPipeline<T extends Task>(
+  task: T,
+  flags: ModelFlags,
+  work: (pipe: Pipelines[T]) => Promise<void>,
+): Promise<void> {
+  const { dtype, device, threads } = flags;
+  const options = { dtype, device, threads, allow_untrained: flags.allowUntrained ?? false };
+  const pipe = await pipeline(task, flags.model, options);
+  try {
+    await work(pipe);
+  } finally {
+    await pipe.dispose();
+  }
+}
+
+function openFile(path: string) {
+  if (!existsSync(path)) throw new AlbertError('DATA', `expected a file at ${path} but there is none`);
+  return createReadStream(path, 'utf8');
+}
+
+// Lines in groups, so that long files stream through with bounded memory.
+const LINES_PER_GROUP = 256;
+
+/** Texts in groups: the arguments, else the lines of --file, else those of standard input; blank lines are skipped. */
+export async function* textGroups(args: string[], file: string | undefined): AsyncGenerator<string[]> {
+  if (args.length > 0) {
+    yield args;
+    return;
+  }
+  const input = file === undefined ? process.stdin : openFile(file);
+  let group: string[] = [];
+  for await (const line of createInterface({ input, crlfDelay: Infinity })) {
+    if (line.trim() === '') continue;
+    group.push(line);
+    if (group.length === LINES_PER_GROUP) {
+      yield group;
+      group = [];
+    }
+  }
+  if (group.length > 0) yield group;
+}
+
+/** One long text: the argument, else all of --file, else all of standard input. */
+export async function wholeText(argument: string | undefined, file: string | undefined): Promise<string> {
+  if (argument !== undefined) return argument;
+  if (file !== undefined) {
+    return readFile(file, 'utf8').catch((error: Error) => {
+      throw new AlbertError('DATA', `could not read ${file}: ${error.message}`);
+    });
+  }
+  let text = '';
+  for await (const part of process.stdin.setEncoding('utf8')) text += part as string;
+  return text;
+}
+
+export function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value));
+}
+
+/** Rows of cells as aligned columns; numbers stand on the right. */
+export function printTable(rows: (string | number)[][]): void {
+  const shown = rows.map((row) => row.map((cell) => String(cell)));
+  const widths = shown[0]?.map((_, column) => Math.max(...shown.map((row) => row[column].length))) ?? [];
+  shown.forEach((row, r) => {
+    const cells = row.map((cell, column) =>
+      typeof rows[r][column] === 'number' ? cell.padStart(widths[column]) : cell.padEnd(widths[column]),
+    );
+    print(`  ${cells.join('  ')}`.trimEnd());
+  });
+}
+
+/** A probability or score as people read it. */
+export function score(value: number): string {
+  return value.toFixed(4);
+}
