@@ -16,7 +16,9 @@ function keptRows(name: string, dims: number[], mask: StoredTensor): boolean[] |
       return tokens[sequence * length + (row % length)];
     });
   }
-  const perToken = /hidden_state|prediction_logits|start_logits|end_logits/.test(name) || (name === 'logits' && dims.length === 3);
+  const perToken =
+    /hidden_state|prediction_logits|start_logits|end_logits/.test(name) ||
+    (name === 'logits' && dims.length === 3);
   return perToken ? tokens : null;
 }
 

@@ -1,0 +1,176 @@
+/** From load to dispose: aborts, concurrent calls, worker threads, memory, and an event loop that stays free. */
+import { spawnSync } from 'node:child_process';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import path from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { Albert, preset, type Tensor } from '../lib';
+import { goldenModel, root } from './support/data';
+import { failure } from './support/errors';
+
+const medium = { ...preset('tiny'), vocab_size: 2000 };
+const long = Array.from({ length: 32 }, (_, s) => Array.from({ length: 256 }, (_, i) => (i * 7 + s) % 2000));
+const addon = path.join(root, 'build', 'Release', 'albert.node');
+
+function bytes(tensor: Tensor): Buffer {
+  return Buffer.from(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength);
+}
+
+test('a sequence gives the same bits alone, in any company, and with any number of threads', async () => {
+  const sequences = [3, 17, 40, 1, 29, 8].map((length, s) =>
+    Array.from({ length }, (_, i) => (i * 13 + s * 5) % 97),
+  );
+  const alone: Buffer[] = [];
+  for (const threads of [1, 2]) {
+    const model = await Albert.load(goldenModel('sequence-classification'), { threads });
+    const together = await model.forward({ input_ids: sequences });
+    for (let s = 0; s < sequences.length; s++) {
+      const single = await model.forward({ input_ids: [sequences[s]] });
+      const width = single.last_hidden_state!.dims[2];
+      const batchRow = together.last_hidden_state!.row(s).subarray(0, sequences[s].length * width);
+      expect(Array.from(batchRow)).toEqual(Array.from(single.last_hidden_state!.data));
+      expect(Array.from(together.logits!.row(s))).toEqual(Array.from(single.logits!.data));
+      if (threads === 1) alone.push(Buffer.from(bytes(single.last_hidden_state!)));
+      else expect(bytes(single.last_hidden_state!).equals(alone[s])).toBe(true);
+    }
+    await model.dispose();
+  }
+});
+
+test('concurrent calls queue and each gets its own answer', async () => {
+  const model = await Albert.load(goldenModel('base'));
+  const inputs = Array.from({ length: 50 }, (_, i) => [[(i * 3) % 97, (i * 5) % 97, 7]]);
+  const one = await Promise.all(inputs.map((input_ids) => model.forward({ input_ids })));
+  for (let i = 0; i < inputs.length; i++) {
+    const again = await model.forward({ input_ids: inputs[i] });
+    expect(bytes(one[i].pooler_output!).equals(bytes(again.pooler_output!))).toBe(true);
+  }
+  await model.dispose();
+});
+
+test('dispose waits for queued runs, repeats quietly, and ends the model', async () => {
+  const model = await Albert.create(medium, { head: 'base' });
+  const runs = [model.forward({ input_ids: long }), model.forward({ input_ids: long.slice(0, 2) })];
+  const settled: string[] = [];
+  const disposed = model.dispose().then(() => settled.push('disposed'));
+  const results = await Promise.allSettled(runs);
+  await disposed;
+  await model.dispose();
+  expect(results.map((result) => result.status)).toEqual(['fulfilled', 'fulfilled']);
+  await failure('DISPOSED', () => model.forward({ input_ids: [[1]] }));
+  await failure('DISPOSED', () => model.save('anywhere'));
+  expect(model.parameters().length).toBeGreaterThan(20);
+});
+
+test('Symbol.asyncDispose disposes', async () => {
+  const model = await Albert.load(goldenModel('base'));
+  await model[Symbol.asyncDispose]();
+  await failure('DISPOSED', () => model.forward({ input_ids: [[1]] }));
+});
+
+test('an abort rejects at once and frees the model for others', async () => {
+  const model = await Albert.create(medium, { head: 'base' });
+  const early = AbortSignal.abort('never mind');
+  expect((await failure('ABORTED', () => model.forward({ input_ids: long }, { signal: early }))).cause).toBe(
+    'never mind',
+  );
+  const controller = new AbortController();
+  const running = model.forward({ input_ids: long }, { signal: controller.signal });
+  const queued = model.forward({ input_ids: long }, { signal: controller.signal });
+  setTimeout(() => controller.abort(), 5);
+  const begin = performance.now();
+  await failure('ABORTED', () => running);
+  await failure('ABORTED', () => queued);
+  expect(performance.now() - begin).toBeLessThan(1000);
+  const { last_hidden_state } = await model.forward({ input_ids: [[1, 2]] });
+  expect(last_hidden_state!.dims).toEqual([1, 2, 312]);
+  await model.dispose();
+});
+
+test('the event loop stays free while a batch runs', async () => {
+  const model = await Albert.create(medium, { head: 'base' });
+  await model.forward({ input_ids: [[1]] });
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  await model.forward({ input_ids: long }, { outputs: ['pooler_output'] });
+  delay.disable();
+  // The machine may be busy with other tests; the run itself takes far longer than this.
+  expect(delay.percentile(90) / 1e6).toBeLessThan(20);
+  await model.dispose();
+});
+
+test('a second load of the same addon in a worker thread, and termination with runs pending', async () => {
+  const script = `
+    const { parentPort, workerData } = require('node:worker_threads');
+    const native = require(workerData.addon);
+    const options = { head: 'base', dtype: 'fp32', device: 'auto', isa: null, threads: 1 };
+    native.createModel(workerData.config, 1, options).then((model) => {
+      const ids = Int32Array.from({ length: 8192 }, (_, i) => i % 2000);
+      const batch = { ids, types: null, mask: null, lengths: new Int32Array(32).fill(256), choices: 0 };
+      const wanted = { last_hidden_state: true, pooler_output: false, logits: false, hidden_states: false, attentions: false, logitsRows: null };
+      for (let i = 0; i < 5; i++) model.forward(batch, wanted).result.catch(() => {});
+      parentPort.postMessage('running');
+    });`;
+  for (let round = 0; round < 3; round++) {
+    const worker = new Worker(script, { eval: true, workerData: { addon, config: JSON.stringify(medium) } });
+    const message = await new Promise((resolve, reject) =>
+      worker.once('message', resolve).once('error', reject),
+    );
+    expect(message).toBe('running');
+    await worker.terminate();
+  }
+});
+
+test('a process ends by itself, with or without dispose, and with runs pending at exit', () => {
+  const run = (body: string) =>
+    spawnSync(process.execPath, ['-e', body], { cwd: root, encoding: 'utf8', timeout: 30000 });
+  const setup = `const native = require(${JSON.stringify(addon)});
+    const options = { head: 'base', dtype: 'fp32', device: 'auto', isa: null, threads: 2 };
+    const batch = { ids: new Int32Array(2048), types: null, mask: null, lengths: new Int32Array(8).fill(256), choices: 0 };
+    const wanted = { last_hidden_state: true, pooler_output: false, logits: false, hidden_states: false, attentions: false, logitsRows: null };
+    native.createModel(${JSON.stringify(JSON.stringify(medium))}, 1, options).then((model) => {
+      const { result } = model.forward(batch, wanted);`;
+  expect(run(`${setup} result.then(() => console.log('done')); });`)).toMatchObject({
+    status: 0,
+    stdout: 'done\n',
+  });
+  expect(run(`${setup} process.exit(3); });`).status).toBe(3);
+});
+
+test('methods borrowed onto foreign objects throw', () => {
+  const script = `const native = require(${JSON.stringify(addon)});
+    const options = { head: 'base', dtype: 'fp32', device: 'auto', isa: null, threads: 1 };
+    native.createModel(${JSON.stringify(JSON.stringify(medium))}, 1, options).then((model) => {
+      for (const receiver of [{}, null, 1, new Map(), Object.create(Object.getPrototypeOf(model))]) {
+        for (const name of ['forward', 'parameters', 'save', 'dispose'])
+          try { model[name].call(receiver, {}, {}); console.log('accepted'); } catch (error) { if (!(error instanceof TypeError)) console.log(error); }
+      }
+      try { new model.constructor(); console.log('constructed'); } catch {}
+    });`;
+  const result = spawnSync(process.execPath, ['-e', script], { cwd: root, encoding: 'utf8' });
+  expect([result.status, result.stdout]).toEqual([0, '']);
+});
+
+test('resident memory is flat over calls and over load and dispose', async () => {
+  const model = await Albert.load(goldenModel('base'));
+  const call = () =>
+    model.forward({
+      input_ids: [
+        [1, 2, 3],
+        [4, 5],
+      ],
+    });
+  const resident = () => process.memoryUsage().rss / 2 ** 20;
+  for (let i = 0; i < 300; i++) await call();
+  const before = resident();
+  for (let i = 0; i < 2000; i++) await call();
+  expect(resident() - before).toBeLessThan(48);
+  await model.dispose();
+  const cycle = async () => {
+    const other = await Albert.create(medium, { head: 'base' });
+    await other.dispose();
+  };
+  for (let i = 0; i < 5; i++) await cycle();
+  const loaded = resident();
+  for (let i = 0; i < 15; i++) await cycle();
+  expect(resident() - loaded).toBeLessThan(64);
+});
