@@ -46,9 +46,12 @@ struct Config {
   Head head = Head::kBase;  // what `architectures` names; base when it names nothing
 
   int32_t head_size() const { return hidden_size / num_attention_heads; }
-  // Which weight group layer l of L uses: floor(l * groups / layers), see hf-albert notes on non-dividing
-  // counts.
-  int32_t group_of_layer(int32_t layer) const { return layer * num_hidden_groups / num_hidden_layers; }
+  // Which weight group layer l of L uses: floor(l * groups / L), which is what Hugging Face and the TF1
+  // release compute with floats, also where groups does not divide L. In 64 bits, because a config need not
+  // come from parse().
+  int32_t group_of_layer(int32_t layer) const {
+    return static_cast<int32_t>(int64_t{layer} * num_hidden_groups / num_hidden_layers);
+  }
 
   // Throws Error{kInvalidConfig} that names `name` (the file), the field, what was expected and what came.
   static Config parse(std::string_view json, const std::string& name);

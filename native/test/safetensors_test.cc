@@ -5,6 +5,12 @@
 #include <cstring>
 #include <filesystem>
 
+#if !defined(_WIN32)
+#include <sys/resource.h>
+
+#include <csignal>
+#endif
+
 #include "support/half.h"
 #include "test.h"
 
@@ -109,6 +115,40 @@ TEST(safetensors_truncated_anywhere_is_refused) {
     EXPECT(refused, size);
   }
 }
+
+#if !defined(_WIN32)
+// A limit on file sizes stands in for a full disk: writes fail the same way.
+TEST(safetensors_write_failure_keeps_the_old_file) {
+  namespace fs = std::filesystem;
+  fs::path folder = fs::temp_directory_path() / "albert-full-test";
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  std::string path = (folder / "w.safetensors").string();
+  float one = 1;
+  write_safetensors(path, {{"old", DType::kF32, {1}, reinterpret_cast<uint8_t*>(&one), 4}});
+
+  std::vector<uint8_t> large(1 << 20);
+  rlimit before;
+  getrlimit(RLIMIT_FSIZE, &before);
+  auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit small = before;
+  small.rlim_cur = 1 << 16;
+  setrlimit(RLIMIT_FSIZE, &small);
+  std::string message;
+  try {
+    write_safetensors(path, {{"new", DType::kU8, {1 << 20}, large.data(), large.size()}});
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+
+  EXPECT(message.find(path + ": cannot be written: File too large") == 0, message);
+  EXPECT(TensorFile::open(path).find("old"), "the old file");
+  EXPECT(std::distance(fs::directory_iterator(folder), {}) == 1, "no temporary file");
+  fs::remove_all(folder);
+}
+#endif
 
 TEST(half_values_widen_exactly) {
   EXPECT(f16_to_f32(0x3c00) == 1 && f16_to_f32(0xc000) == -2 && f16_to_f32(0x7bff) == 65504, "");
