@@ -31,7 +31,7 @@ $out/core.a: \$(OBJECTS)
 	rm -f \$@ && ar rcs \$@ \$^
 $out/%.o: %.cc
 	@mkdir -p \$(dir \$@)
-	$clang \$(FLAGS) -fsanitize=fuzzer-no-link,address,undefined -MMD -c -o \$@ \$<
+	$clang \$(FLAGS) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c -o \$@ \$<
 ${targets[*]/#/$out/}: $out/%: native/test/fuzz/fuzz_%.cc $out/core.a
 	$clang \$(FLAGS) -fsanitize=fuzzer,address,undefined -o \$@ \$< $out/core.a -lpthread
 -include \$(OBJECTS:.o=.d)

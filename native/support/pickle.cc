@@ -61,123 +61,46 @@ class PickleReader {
   bool step() {
     start_ = at_;
     unsigned op = byte();
+    // clang-format off
     switch (op) {
-      case 0x80:
-        protocol(byte());
-        break;
-      case 0x95:
-        number(8);
-        break;  // FRAME: only a hint for readers of streams
-      case '.':
-        return stop();
-      case '(':
-        marks_.push_back(stack_.size());
-        break;
-      case 'N':
-        push(kNoneRef);
-        break;
-      case 0x88:
-        push(kTrueRef);
-        break;
-      case 0x89:
-        push(kFalseRef);
-        break;
-      case 'K':
-        push_int(static_cast<int64_t>(number(1)));
-        break;
-      case 'M':
-        push_int(static_cast<int64_t>(number(2)));
-        break;
-      case 'J':
-        push_int(static_cast<int32_t>(number(4)));
-        break;
-      case 0x8a:
-        push_long(number(1));
-        break;
-      case 'G':
-        number(8), add(Kind::kFloat);
-        break;
-      case 'X':
-      case 'T':
-      case 'B':
-        push_string(number(4));
-        break;
-      case 0x8c:
-      case 'U':
-      case 'C':
-        push_string(number(1));
-        break;
-      case 0x8d:
-      case 0x8e:
-        push_string(number(8));
-        break;
-      case '}':
-        add(Kind::kDict);
-        break;
-      case ']':
-        add(Kind::kList);
-        break;
-      case ')':
-        add(Kind::kTuple);
-        break;
-      case 't':
-        collect(Kind::kTuple, since_mark());
-        break;
-      case 'l':
-        collect(Kind::kList, since_mark());
-        break;
-      case 0x85:
-      case 0x86:
-      case 0x87:
-        collect(Kind::kTuple, op - 0x84);
-        break;
-      case 's':
-        append(Kind::kDict, 2);
-        break;
-      case 'u':
-        append(Kind::kDict, since_mark());
-        break;
-      case 'a':
-        append(Kind::kList, 1);
-        break;
-      case 'e':
-        append(Kind::kList, since_mark());
-        break;
-      case 'q':
-        remember(number(1));
-        break;
-      case 'r':
-        remember(number(4));
-        break;
-      case 0x94:
-        remember(memo_.size());
-        break;
-      case 'h':
-        recall(number(1));
-        break;
-      case 'j':
-        recall(number(4));
-        break;
-      case 'c': {
-        std::string module = line();
-        global(module, line());
-        break;
-      }
-      case 0x93:
-        stack_global();
-        break;
-      case 'R':
-        reduce();
-        break;
-      case 'Q':
-        persistent();
-        break;
-      case 'b':
-        pop(), top();
-        break;  // BUILD: attributes such as OrderedDict._metadata hold no tensors
-      default:
-        refuse_opcode(op);
+      case 0x80: protocol(byte()); break;
+      case 0x95: number(8); break;  // FRAME: only a hint for readers of streams
+      case '.': return stop();
+      case '(': marks_.push_back(stack_.size()); break;
+      case 'N': push(kNoneRef); break;
+      case 0x88: push(kTrueRef); break;
+      case 0x89: push(kFalseRef); break;
+      case 'K': push_int(static_cast<int64_t>(number(1))); break;
+      case 'M': push_int(static_cast<int64_t>(number(2))); break;
+      case 'J': push_int(static_cast<int32_t>(number(4))); break;
+      case 0x8a: push_long(number(1)); break;
+      case 'G': number(8), add(Kind::kFloat); break;
+      case 'X': case 'T': case 'B': push_string(number(4)); break;
+      case 0x8c: case 'U': case 'C': push_string(number(1)); break;
+      case 0x8d: case 0x8e: push_string(number(8)); break;
+      case '}': add(Kind::kDict); break;
+      case ']': add(Kind::kList); break;
+      case ')': add(Kind::kTuple); break;
+      case 't': collect(Kind::kTuple, since_mark()); break;
+      case 'l': collect(Kind::kList, since_mark()); break;
+      case 0x85: case 0x86: case 0x87: collect(Kind::kTuple, op - 0x84); break;
+      case 's': append(Kind::kDict, 2); break;
+      case 'u': append(Kind::kDict, since_mark()); break;
+      case 'a': append(Kind::kList, 1); break;
+      case 'e': append(Kind::kList, since_mark()); break;
+      case 'q': remember(number(1)); break;
+      case 'r': remember(number(4)); break;
+      case 0x94: remember(memo_.size()); break;
+      case 'h': recall(number(1)); break;
+      case 'j': recall(number(4)); break;
+      case 'c': module_global(); break;
+      case 0x93: stack_global(); break;
+      case 'R': reduce(); break;
+      case 'Q': persistent(); break;
+      case 'b': pop(), top(); break;  // BUILD: attributes such as OrderedDict._metadata hold no tensors
+      default: refuse_opcode(op);
     }
+    // clang-format on
     return true;
   }
 
@@ -307,6 +230,11 @@ class PickleReader {
            "': a state dictionary of tensors needs no such object, and loading it "
            "could run code; save model.state_dict() instead, best as safetensors");
     add(Kind::kGlobal).text = std::move(full);
+  }
+
+  void module_global() {
+    std::string module = line();
+    global(module, line());
   }
 
   void stack_global() {

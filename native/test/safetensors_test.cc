@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <random>
 
 #if !defined(_WIN32)
 #include <sys/resource.h>
@@ -46,7 +47,8 @@ const std::string kEight(8, '\1');
 
 TEST(safetensors_round_trip) {
   std::string path =
-      (std::filesystem::temp_directory_path() / "albert-safetensors-test.safetensors").string();
+      (std::filesystem::temp_directory_path() / str("albert-safetensors-test-", std::random_device()()))
+          .string();
   float values[6] = {1, -2, 3.5f, 0, 1e-30f, 7};
   int64_t ids[2] = {1, -1};
   write_safetensors(path, {{"x\"y", DType::kF32, {2, 3}, reinterpret_cast<uint8_t*>(values), 24},
@@ -120,7 +122,7 @@ TEST(safetensors_truncated_anywhere_is_refused) {
 // A limit on file sizes stands in for a full disk: writes fail the same way.
 TEST(safetensors_write_failure_keeps_the_old_file) {
   namespace fs = std::filesystem;
-  fs::path folder = fs::temp_directory_path() / "albert-full-test";
+  fs::path folder = fs::temp_directory_path() / str("albert-full-test-", std::random_device()());
   fs::remove_all(folder);
   fs::create_directories(folder);
   std::string path = (folder / "w.safetensors").string();

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <random>
 
 #include "albert/checkpoint.h"
 #include "support/safetensors.h"
@@ -55,9 +56,9 @@ Config golden_config(const std::string& name) {
   return Config::parse(std::string((std::istreambuf_iterator<char>(file)), {}), name);
 }
 
-// A folder that disappears with the test.
+// A folder of this test's own that disappears with it.
 struct Folder {
-  fs::path path = fs::temp_directory_path() / "albert-weights-test";
+  fs::path path = fs::temp_directory_path() / str("albert-weights-test-", std::random_device()());
   Folder() {
     fs::remove_all(path);
     fs::create_directories(path);
