@@ -241,6 +241,7 @@ export class Albert {
     };
     delete config.dtype;
     config.torch_dtype = 'float32';
+    if (!this.#native.tiedDecoder) config.tie_word_embeddings = false;
     try {
       await mkdir(folder, { recursive: true });
       await awaitNative(() => this.#native.save(path.join(folder, 'model.safetensors')));

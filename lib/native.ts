@@ -57,6 +57,8 @@ export interface NativeModel {
   readonly isa: string;
   readonly threads: number;
   readonly warnings: string[];
+  /** False when the checkpoint brought a decoder matrix of its own instead of the word table. */
+  readonly tiedDecoder: boolean;
   /** [sync] Names and shapes of all parameters. */
   parameters(): NativeParameter[];
   /** [async] Throws at once for input that does not fit the model. */

@@ -329,7 +329,7 @@ void Weights::save(const std::string& path) const {
   for (const Parameter& parameter : parameters_)
     tensors.push_back(float_tensor(parameter.name, parameter.shape, parameter.data));
   const Parameter* table = find(kWordTable);
-  if (find("predictions.bias") && decoder_ != table->data)
+  if (find("predictions.bias") && !has_tied_decoder())
     tensors.push_back(float_tensor("predictions.decoder.weight", table->shape, decoder_));
   write_safetensors(path, tensors);
 }

@@ -54,6 +54,7 @@ class Weights {
   // The decoder of the masked-language head: the word table, or the file's own matrix when it is not tied.
   // [V, E]
   const float* decoder() const { return decoder_; }
+  bool has_tied_decoder() const { return decoder_ == data("embeddings.word_embeddings.weight"); }
 
   // Writes a safetensors file (temporary file, then rename) that Hugging Face loads. Throws
   // Error{kCheckpoint}.

@@ -35,22 +35,17 @@ ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelWra
     throw Napi::TypeError::New(env, "a Model is made by loadModel or createModel");
   const Loaded& loaded = *info[0].As<Napi::External<Loaded>>().Data();
   const Model& model = *loaded.model;
-  facts_.head = to_string(model.head());
-  facts_.device = model.backend().device();
-  facts_.dtype = loaded.dtype;
-  facts_.isa = model.backend().isa();
-  facts_.threads = model.backend().threads();
-  facts_.warnings = model.warnings();
   for (const Parameter& parameter : model.weights().all())
-    facts_.parameters.push_back({parameter.name, parameter.shape, nullptr});
+    parameters_.push_back({parameter.name, parameter.shape, nullptr});
 
   Napi::Object self = info.This().As<Napi::Object>();
-  self.Set("head", Napi::String::New(env, facts_.head));
-  self.Set("device", Napi::String::New(env, facts_.device));
-  self.Set("dtype", Napi::String::New(env, facts_.dtype));
-  self.Set("isa", Napi::String::New(env, facts_.isa));
-  self.Set("threads", Napi::Number::New(env, facts_.threads));
-  self.Set("warnings", strings_to_js(env, facts_.warnings));
+  self.Set("head", Napi::String::New(env, to_string(model.head())));
+  self.Set("device", Napi::String::New(env, model.backend().device()));
+  self.Set("dtype", Napi::String::New(env, loaded.dtype));
+  self.Set("isa", Napi::String::New(env, model.backend().isa()));
+  self.Set("threads", Napi::Number::New(env, model.backend().threads()));
+  self.Set("warnings", strings_to_js(env, model.warnings()));
+  self.Set("tiedDecoder", Napi::Boolean::New(env, model.weights().has_tied_decoder()));
   self.TypeTag(&kModelTag);
   session_ = Environment::of(env).open(env, loaded.model);
 }
@@ -93,7 +88,7 @@ Napi::Value ModelWrap::create(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ModelWrap::parameters(const Napi::CallbackInfo& info) {
-  return parameters_to_js(info.Env(), facts_.parameters);
+  return parameters_to_js(info.Env(), parameters_);
 }
 
 // Returns { result: Promise, cancel() }: calling cancel abandons the run between layers.

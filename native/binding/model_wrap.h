@@ -24,13 +24,7 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   void Finalize(Napi::Env env) override;
 
  private:
-  // Facts that stay readable after dispose.
-  struct Facts {
-    std::string head, device, dtype, isa;
-    int threads = 0;
-    std::vector<std::string> warnings;
-    std::vector<Parameter> parameters;
-  };
+  // What loadModel and createModel hand to the constructor.
   struct Loaded {
     std::shared_ptr<Model> model;
     std::string dtype;
@@ -43,7 +37,7 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   Napi::Value dispose(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Session> session_;
-  Facts facts_;
+  std::vector<Parameter> parameters_;  // names and shapes; they outlive dispose
 };
 
 // [{ name, shape }]
