@@ -101,6 +101,8 @@ export class Albert {
   readonly threads: number;
   /** What loading had to assume, such as parameters that the checkpoint lacks and that were drawn afresh. */
   readonly warnings: readonly string[];
+  /** Parameters that the checkpoint lacks and that were drawn at random; outputs that use them mean nothing yet. */
+  readonly freshParameters: readonly string[];
 
   private constructor(
     native: NativeModel,
@@ -118,6 +120,7 @@ export class Albert {
     this.isa = native.isa;
     this.threads = native.threads;
     this.warnings = native.warnings;
+    this.freshParameters = native.freshParameters;
     this.warnings.forEach(warnOnce);
   }
 

@@ -57,6 +57,8 @@ export interface NativeModel {
   readonly isa: string;
   readonly threads: number;
   readonly warnings: string[];
+  /** Names of parameters that the checkpoint lacks and that were drawn at random. */
+  readonly freshParameters: string[];
   /** False when the checkpoint brought a decoder matrix of its own instead of the word table. */
   readonly tiedDecoder: boolean;
   /** [sync] Names and shapes of all parameters. */

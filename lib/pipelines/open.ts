@@ -37,19 +37,15 @@ export interface TaskNeeds {
 
 /** Refuses a model whose checkpoint lacks any of the parameters, as its answers would be random. */
 export function requireTrained(model: Albert, parameters: string[], what: string): void {
-  for (const warning of model.warnings) {
-    const names = /has no (.*): drawn afresh/.exec(warning)?.[1].split(', ') ?? [];
-    const missing = names.filter((name) =>
-      parameters.some((start) => name.replace(/^albert\./, '').startsWith(start)),
-    );
-    if (missing.length > 0) {
-      throw new AlbertError(
-        'CHECKPOINT',
-        `expected a checkpoint that was trained for ${what} but this one lacks ${missing.join(', ')}, so its answers ` +
-          'would be random; choose another, or pass allow_untrained: true',
-      );
-    }
-  }
+  const missing = model.freshParameters.filter((name) =>
+    parameters.some((start) => name.replace(/^albert\./, '').startsWith(start)),
+  );
+  if (missing.length === 0) return;
+  throw new AlbertError(
+    'CHECKPOINT',
+    `expected a checkpoint that was trained for ${what} but this one lacks ${missing.join(', ')}, so its answers ` +
+      'would be random; choose another, or pass allow_untrained: true',
+  );
 }
 
 /** The model for a task, and whether the pipeline has to dispose of it. */

@@ -244,6 +244,13 @@ Config Config::parse(std::string_view json, const std::string& name) {
   return config;
 }
 
+bool is_pooled(Head head) {
+  return head == Head::kBase || head == Head::kPretraining || head == Head::kSequenceClassification ||
+         head == Head::kMultipleChoice;
+}
+
+bool is_language(Head head) { return head == Head::kPretraining || head == Head::kMaskedLm; }
+
 const char* to_string(Head head) {
   for (const NamedHead& known : kHeads)
     if (known.head == head) return known.name;

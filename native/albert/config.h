@@ -57,6 +57,9 @@ struct Config {
   static Config parse(std::string_view json, const std::string& name);
 };
 
+bool is_pooled(Head head);    // its result comes from the pooled first row of a sequence
+bool is_language(Head head);  // it scores every row against the vocabulary
+
 const char* to_string(Head head);              // 'masked-lm' and so on, as the public API spells them
 Head head_from_string(std::string_view name);  // throws Error{kInvalidArgument} that lists the names
 

@@ -3,13 +3,6 @@
 
 namespace albert {
 
-bool is_pooled(Head head) {
-  return head == Head::kBase || head == Head::kPretraining || head == Head::kSequenceClassification ||
-         head == Head::kMultipleChoice;
-}
-
-bool is_language(Head head) { return head == Head::kPretraining || head == Head::kMaskedLm; }
-
 HeadWeights::HeadWeights(const Config& config, Head head, const Weights& weights, Backend& backend) {
   const int64_t hidden = config.hidden_size, width = config.embedding_size;
   const auto pack = [&](const std::string& name, int64_t in) {

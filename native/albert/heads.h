@@ -10,11 +10,6 @@
 
 namespace albert {
 
-// True for heads whose result comes from the pooled first row of a sequence.
-bool is_pooled(Head head);
-// True for heads that score every row against the vocabulary.
-bool is_language(Head head);
-
 // Null pointers for the parts that the head does not have.
 struct HeadWeights {
   HeadWeights(const Config& config, Head head, const Weights& weights, Backend& backend);

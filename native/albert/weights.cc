@@ -34,13 +34,6 @@ bool is_encoder(std::string_view name) {
   return starts_with(name, "embeddings.") || starts_with(name, "encoder.");
 }
 
-bool has_pooler(Head head) {
-  return head == Head::kBase || head == Head::kPretraining || head == Head::kSequenceClassification ||
-         head == Head::kMultipleChoice;
-}
-
-bool has_predictions(Head head) { return head == Head::kPretraining || head == Head::kMaskedLm; }
-
 // Collects names and shapes in the order in which Hugging Face's modules register them.
 class Table {
  public:
@@ -49,8 +42,8 @@ class Table {
     for (int32_t group = 0; group < c_.num_hidden_groups; ++group)
       for (int32_t inner = 0; inner < c_.inner_group_num; ++inner)
         block(str(prefix_, "encoder.albert_layer_groups.", group, ".albert_layers.", inner, "."));
-    if (has_pooler(head)) linear(str(prefix_, "pooler."), c_.hidden_size, c_.hidden_size);
-    if (has_predictions(head)) {
+    if (is_pooled(head)) linear(str(prefix_, "pooler."), c_.hidden_size, c_.hidden_size);
+    if (is_language(head)) {
       add("predictions.bias", {c_.vocab_size});
       norm("predictions.LayerNorm.", c_.embedding_size);
       linear("predictions.dense.", c_.embedding_size, c_.hidden_size);
@@ -184,13 +177,14 @@ class StoredWeights : public Weights {
     std::string names;
     for (size_t i : missing) {
       create(i, 0);
+      fresh_.push_back(parameters_[i].name);
       names += str(names.empty() ? "" : ", ", parameters_[i].name);
     }
     if (!missing.empty())
       warnings->push_back(str(checkpoint_.path(), " has no ", names, ": drawn afresh, so the outputs of the ",
                               to_string(head_), " head mean nothing until it is trained"));
     decoder_ = data(kWordTable);
-    if (has_predictions(head_)) load_decoder(warnings);
+    if (is_language(head_)) load_decoder(warnings);
   }
 
   void release_pages() const override { checkpoint_.release_pages(); }

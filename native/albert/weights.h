@@ -34,8 +34,8 @@ class Weights {
 
   // Reads model.safetensors, model.safetensors.index.json, pytorch_model.bin or pytorch_model.bin.index.json.
   // F32 tensors stay in the mapped file; others are converted once. Parameters of a head that the file lacks
-  // are drawn afresh and named in `warnings` (may be null); a missing encoder parameter, a wrong shape or a broken file
-  // throws Error{kCheckpoint}.
+  // are drawn afresh and named in `warnings` (may be null); a missing encoder parameter, a wrong shape or a
+  // broken file throws Error{kCheckpoint}.
   static std::unique_ptr<Weights> load(const Config& config, Head head, const std::string& path,
                                        std::vector<std::string>* warnings);
 
@@ -50,6 +50,9 @@ class Weights {
   const Parameter* find(std::string_view name) const;
   const float* data(
       std::string_view name) const;  // throws std::logic_error for a name the table does not have
+
+  // Names of the parameters that load() found in no file and drew afresh: their outputs mean nothing yet.
+  const std::vector<std::string>& fresh() const { return fresh_; }
 
   // The decoder of the masked-language head: the word table, or the file's own matrix when it is not tied.
   // [V, E]
@@ -67,6 +70,7 @@ class Weights {
  protected:
   std::vector<Parameter> parameters_;
   std::unordered_map<std::string, size_t> index_;
+  std::vector<std::string> fresh_;
   const float* decoder_ = nullptr;
 };
 
