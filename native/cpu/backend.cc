@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cpu/kernels.h"
+#include "cpu/memory.h"
 #include "cpu/packed_linear.h"
 #include "cpu/thread_pool.h"
 #include "ops.h"

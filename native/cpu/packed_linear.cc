@@ -2,24 +2,10 @@
 #include "cpu/packed_linear.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 
-#include "support/error.h"
+#include "cpu/memory.h"
 
 namespace albert::cpu {
-
-float* allocate_floats(size_t floats) {
-  constexpr size_t kAlignment = 64;
-  const size_t bytes = (floats * sizeof(float) + kAlignment - 1) / kAlignment * kAlignment;
-  void* memory =
-      floats > SIZE_MAX / 8 ? nullptr : std::aligned_alloc(kAlignment, std::max(bytes, kAlignment));
-  check(memory != nullptr, ErrorCode::kOutOfMemory, "expected ", bytes >> 20,
-        " MiB of memory but the system has no more; use smaller batches or a smaller model");
-  return static_cast<float*>(memory);
-}
-
-void release_floats(float* memory) { std::free(memory); }
 
 CpuPackedLinear::CpuPackedLinear(const std::vector<LinearSource>& sources, int64_t depth,
                                  int64_t panel_width) {

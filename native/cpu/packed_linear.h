@@ -9,10 +9,6 @@
 
 namespace albert::cpu {
 
-// 64-byte aligned memory for `floats` floats; throws Error{kOutOfMemory} that names the size.
-float* allocate_floats(size_t floats);
-void release_floats(float* memory);
-
 class CpuPackedLinear final : public PackedLinear {
  public:
   CpuPackedLinear(const std::vector<LinearSource>& sources, int64_t in, int64_t panel_width);
