@@ -14,7 +14,7 @@ class DoubleArrayBuilder {
   }
 
   void build(const std::vector<DoubleArray::Key>& keys) {
-    // An explicit stack: a hostile vocabulary may hold a piece of a million bytes.
+    // An explicit stack, so that the length of keys costs no recursion.
     std::vector<Range> stack{{0, keys.size(), 0, DoubleArray::kRoot}};
     std::vector<Range> children;
     while (!stack.empty()) {

@@ -1,6 +1,8 @@
 // Loads spiece.model, tokenizer.json or vocab.txt, told apart by their first bytes.
 #include "tokenizer_loader.h"
 
+#include <algorithm>
+
 #include "sentencepiece_tokenizer.h"
 #include "support/file_map.h"
 #include "tokenizer_json.h"

@@ -2,6 +2,7 @@
 #include "unicode.h"
 
 #include <cstring>
+#include <iterator>
 
 namespace albert::unicode {
 namespace {

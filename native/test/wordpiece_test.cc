@@ -2,7 +2,6 @@
 // (tokenization_test.py).
 #include "albert/tokenizer.h"
 #include "test.h"
-#include "support/error.h"
 
 namespace albert {
 namespace {
