@@ -1,6 +1,7 @@
 // Tests the WordPiece tokenizer with the conformance vectors of google-research/albert
 // (tokenization_test.py).
 #include "albert/tokenizer.h"
+#include "support/error.h"
 #include "test.h"
 
 namespace albert {
