@@ -21,7 +21,10 @@ export interface NativeBatch {
 
 export interface NativeWanted {
   last_hidden_state: boolean;
+  first_hidden_state: boolean;
+  mean_hidden_state: boolean;
   pooler_output: boolean;
+  sop_logits: boolean;
   /** All logits of the head. */
   logits: boolean;
   hidden_states: boolean;

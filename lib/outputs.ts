@@ -8,6 +8,9 @@ import { Tensor } from './tensor';
 export interface ForwardOutputs {
   /** [B, T, H] */
   last_hidden_state?: Tensor;
+  /** The state of position 0 and the mean over the real tokens, [B, H] each; only where `outputs` names them. */
+  first_hidden_state?: Tensor;
+  mean_hidden_state?: Tensor;
   /** [B, H] */
   pooler_output?: Tensor;
   /** The mapped embeddings and then each layer's output: [B, T, H] each. */
@@ -42,7 +45,7 @@ export function chooseOutputs(
   options: { outputs?: string[]; hidden_states?: boolean; attentions?: boolean },
 ): Set<string> {
   const usual = ['last_hidden_state', ...(POOLED.includes(head) ? ['pooler_output'] : []), ...LOGITS[head]];
-  const possible = [...usual, 'hidden_states', 'attentions'];
+  const possible = [...usual, 'first_hidden_state', 'mean_hidden_state', 'hidden_states', 'attentions'];
   const names = new Set(options.outputs === undefined ? usual : strings('outputs', options.outputs));
   for (const name of names) {
     if (!possible.includes(name)) {
@@ -61,8 +64,11 @@ export function wantedOutputs(head: Head, names: Set<string>, logitsRows: Int32A
   }
   return {
     last_hidden_state: names.has('last_hidden_state'),
+    first_hidden_state: names.has('first_hidden_state'),
+    mean_hidden_state: names.has('mean_hidden_state'),
     pooler_output: names.has('pooler_output'),
-    logits: LOGITS[head].some((name) => names.has(name)),
+    logits: LOGITS[head].some((name) => name !== 'sop_logits' && names.has(name)),
+    sop_logits: names.has('sop_logits'),
     hidden_states: names.has('hidden_states'),
     attentions: names.has('attentions'),
     logitsRows,

@@ -106,7 +106,7 @@ test('a second load of the same addon in a worker thread, and termination with r
     native.createModel(workerData.config, 1, options).then((model) => {
       const ids = Int32Array.from({ length: 8192 }, (_, i) => i % 2000);
       const batch = { ids, types: null, mask: null, lengths: new Int32Array(32).fill(256), choices: 0 };
-      const wanted = { last_hidden_state: true, pooler_output: false, logits: false, hidden_states: false, attentions: false, logitsRows: null };
+      const wanted = { last_hidden_state: true, first_hidden_state: false, mean_hidden_state: false, pooler_output: false, logits: false, sop_logits: false, hidden_states: false, attentions: false, logitsRows: null };
       for (let i = 0; i < 5; i++) model.forward(batch, wanted).result.catch(() => {});
       parentPort.postMessage('running');
     });`;
@@ -126,7 +126,7 @@ test('a process ends by itself, with or without dispose, and with runs pending a
   const setup = `const native = require(${JSON.stringify(addon)});
     const options = { head: 'base', dtype: 'fp32', device: 'auto', isa: null, threads: 2 };
     const batch = { ids: new Int32Array(2048), types: null, mask: null, lengths: new Int32Array(8).fill(256), choices: 0 };
-    const wanted = { last_hidden_state: true, pooler_output: false, logits: false, hidden_states: false, attentions: false, logitsRows: null };
+    const wanted = { last_hidden_state: true, first_hidden_state: false, mean_hidden_state: false, pooler_output: false, logits: false, sop_logits: false, hidden_states: false, attentions: false, logitsRows: null };
     native.createModel(${JSON.stringify(JSON.stringify(medium))}, 1, options).then((model) => {
       const { result } = model.forward(batch, wanted);`;
   expect(run(`${setup} result.then(() => console.log('done')); });`)).toMatchObject({

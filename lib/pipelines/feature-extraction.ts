@@ -31,11 +31,12 @@ export interface FeatureExtractionPipeline extends Pipeline<'feature-extraction'
   (text: string | string[], options?: FeatureExtractionOptions): Promise<Tensor>;
 }
 
-function meanRow(states: Float32Array, length: number, width: number): Float32Array {
-  const mean = new Float64Array(width);
-  for (let t = 0; t < length; t++) for (let h = 0; h < width; h++) mean[h] += states[t * width + h];
-  return Float32Array.from(mean, (sum) => sum / length);
-}
+const OUTPUTS = {
+  none: 'last_hidden_state',
+  mean: 'mean_hidden_state',
+  cls: 'first_hidden_state',
+  pooler: 'pooler_output',
+} as const;
 
 /** One embedding a text: all its states [T, H] in a row, or one pooled vector [H]. */
 export async function embed(
@@ -45,14 +46,12 @@ export async function embed(
   signal?: AbortSignal,
 ): Promise<Float32Array[]> {
   const encodings = await encodeFor(model, texts);
-  const output = pooling === 'pooler' ? 'pooler_output' : 'last_hidden_state';
+  const output = OUTPUTS[pooling];
   return runEncodings(model, encodings, { outputs: [output], signal }, (outputs, { row, index }) => {
-    const states = outputs[output]!.row(row);
-    if (pooling === 'pooler') return states.slice();
-    const width = outputs[output]!.dims[2];
-    const length = encodings[index].ids.length;
-    if (pooling === 'mean') return meanRow(states, length, width);
-    return states.slice(0, pooling === 'cls' ? width : length * width);
+    const states = outputs[output]!;
+    return pooling === 'none'
+      ? states.row(row).slice(0, encodings[index].ids.length * states.dims[2])
+      : states.row(row).slice();
   });
 }
 

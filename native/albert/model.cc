@@ -29,9 +29,10 @@ BatchItem item_of(const ForwardRequest& request, Head head) {
   BatchItem item;
   item.sequences = &request.batch;
   item.pairs = &request.logits_rows;
-  item.pooled = wanted.pooler_output || (wanted.logits && is_pooled(head));
-  item.every_row = wanted.last_hidden_state || wanted.hidden_states || wanted.attentions ||
-                   (wanted.logits && token_logits);
+  item.pooled = wanted.first_hidden_state || wanted.pooled() ||
+                (wanted.logits && is_pooled(head) && !is_language(head));
+  item.every_row = wanted.last_hidden_state || wanted.mean_hidden_state || wanted.hidden_states ||
+                   wanted.attentions || (wanted.logits && token_logits);
   return item;
 }
 
@@ -128,9 +129,9 @@ void Model::validate(const ForwardRequest& request) const {
   }
 
   const WantedOutputs& wanted = request.wanted;
-  fail_unless(wanted.last_hidden_state || wanted.pooler_output || wanted.logits || wanted.hidden_states ||
-                  wanted.attentions,
-              "expected at least one output to be asked for");
+  fail_unless(wanted.any(), "expected at least one output to be asked for");
+  fail_unless(!wanted.sop_logits || head_ == Head::kPretraining,
+              "expected a 'pretraining' model for sop_logits but this one is '", to_string(head_), "'");
   fail_unless(!wanted.pooler_output || is_pooled(head_),
               "expected a head with a pooler but this model's head is '", to_string(head_),
               "'; load it with head: 'base' for pooler_output");

@@ -24,14 +24,22 @@ struct ModelOptions {
   int threads = 0;  // 0: the cores this process may use
 };
 
-// Which outputs to compute: any of the names of API.md that the head has.
+// Which outputs to compute; a request may want those that its model's head has.
 struct WantedOutputs {
   bool last_hidden_state = false;
+  bool first_hidden_state = false;  // [B, H] the row of position 0
+  bool mean_hidden_state = false;   // [B, H] the mean over the real tokens
   bool pooler_output = false;
-  bool logits =
-      false;  // all logits of the head: logits, prediction_logits and sop_logits, or start and end logits
+  bool logits = false;      // of the head: logits, prediction_logits, or start_logits and end_logits
+  bool sop_logits = false;  // pre-training head
   bool hidden_states = false;
   bool attentions = false;
+
+  bool pooled() const { return pooler_output || sop_logits; }
+  bool any() const {
+    return last_hidden_state || first_hidden_state || mean_hidden_state || pooled() || logits ||
+           hidden_states || attentions;
+  }
 };
 
 struct ForwardRequest {

@@ -28,13 +28,12 @@ Results::Results(Backend& backend, const Config& config, Head head, const HeadWe
       batch_(batch),
       hidden_(hidden),
       taps_(taps),
-      workspace_(workspace) {
-  if (is_pooled(head)) pool();
-}
+      workspace_(workspace) {}
 
-// All sequences of the batch that have a first row at once: one reading of the pooler's weights serves every
-// caller.
-void Results::pool() {
+// Computed when the first caller needs it, for all sequences of the batch at once: one reading of the
+// pooler's weights serves every caller.
+const float* Results::pooled() {
+  if (!pooled_.empty()) return pooled_.data();
   const int64_t sequences = static_cast<int64_t>(batch_.keys.size()),
                 stride = row_stride(config_.hidden_size);
   std::vector<int32_t> rows, owners;
@@ -45,16 +44,16 @@ void Results::pool() {
     owners.push_back(static_cast<int32_t>(s));
   }
   pooled_.assign(static_cast<size_t>(sequences * stride), 0.0f);
-  if (rows.empty()) return;
   const int64_t count = static_cast<int64_t>(rows.size());
   const size_t floats = static_cast<size_t>(count * stride);
   workspace_.reset(2 * Workspace::rounded(floats));
   float* first_rows = workspace_.take(floats);
-  float* pooled = workspace_.take(floats);
+  float* results = workspace_.take(floats);
   backend_.gather_rows(first_rows, stride, hidden_, stride, rows.data(), config_.hidden_size, count);
-  pooler_forward(backend_, pooled, first_rows, weights_, count);
+  pooler_forward(backend_, results, first_rows, weights_, count);
   for (int64_t r = 0; r < count; ++r)
-    std::copy_n(pooled + r * stride, config_.hidden_size, pooled_.begin() + owners[r] * stride);
+    std::copy_n(results + r * stride, config_.hidden_size, pooled_.begin() + owners[r] * stride);
+  return pooled_.data();
 }
 
 int64_t Results::result_begin(int64_t sequence) const {
@@ -86,19 +85,51 @@ OutputTensor Results::token_rows(const char* name, const Range& range, const flo
   return output;
 }
 
-OutputTensor Results::pooled_rows(const Range& range) const {
+OutputTensor Results::first_rows(const Range& range) const {
+  const int64_t hidden = config_.hidden_size;
+  OutputTensor output = make_output("first_hidden_state", {range.count, hidden});
+  for (int64_t i = 0; i < range.count; ++i) {
+    const int64_t row = batch_.result_row(range.first + i, 0);
+    float* to = output.data.get() + i * hidden;
+    if (row < 0)
+      std::fill_n(to, hidden, 0.0f);
+    else
+      std::copy_n(hidden_ + row * row_stride(hidden), hidden, to);
+  }
+  return output;
+}
+
+OutputTensor Results::mean_rows(const Range& range) const {
+  const int64_t hidden = config_.hidden_size, stride = row_stride(hidden);
+  OutputTensor output = make_output("mean_hidden_state", {range.count, hidden});
+  std::vector<double> sum(static_cast<size_t>(hidden));
+  for (int64_t i = 0; i < range.count; ++i) {
+    const int64_t rows = batch_.keys[range.first + i];
+    const float* row = hidden_ + result_begin(range.first + i) * stride;
+    std::fill(sum.begin(), sum.end(), 0.0);
+    for (int64_t r = 0; r < rows; ++r, row += stride)
+      for (int64_t h = 0; h < hidden; ++h) sum[h] += row[h];
+    for (int64_t h = 0; h < hidden; ++h)
+      output.data[i * hidden + h] =
+          static_cast<float>(sum[h] / std::max<double>(1, static_cast<double>(rows)));
+  }
+  return output;
+}
+
+OutputTensor Results::pooled_rows(const Range& range) {
   const int64_t hidden = config_.hidden_size, stride = row_stride(hidden);
   OutputTensor output = make_output("pooler_output", {range.count, hidden});
+  const float* rows = pooled() + range.first * stride;
   for (int64_t i = 0; i < range.count; ++i)
-    std::copy_n(pooled_.begin() + (range.first + i) * stride, hidden, output.data.get() + i * hidden);
+    std::copy_n(rows + i * stride, hidden, output.data.get() + i * hidden);
   return output;
 }
 
 OutputTensor Results::pooled_logits(const char* name, const Range& range, int32_t choices) {
   OutputTensor output = choices ? make_output(name, {range.count / choices, choices})
                                 : make_output(name, {range.count, weights_.classifier->out});
-  classifier_forward(backend_, output.data.get(),
-                     pooled_.data() + range.first * row_stride(config_.hidden_size), weights_, range.count);
+  classifier_forward(backend_, output.data.get(), pooled() + range.first * row_stride(config_.hidden_size),
+                     weights_, range.count);
   return output;
 }
 
@@ -194,14 +225,16 @@ ForwardResult Results::of(int64_t item, const ForwardRequest& request) {
   ForwardResult result;
   if (request.wanted.last_hidden_state)
     result.push_back(token_rows("last_hidden_state", range, hidden_, row_stride(hidden), hidden));
+  if (request.wanted.first_hidden_state) result.push_back(first_rows(range));
+  if (request.wanted.mean_hidden_state) result.push_back(mean_rows(range));
   if (request.wanted.pooler_output) result.push_back(pooled_rows(range));
+  if (request.wanted.sop_logits) result.push_back(pooled_logits("sop_logits", range, 0));
   if (request.wanted.logits) {
     switch (head_) {
       case Head::kBase:
         break;
       case Head::kPretraining:
         result.push_back(language_logits("prediction_logits", range, request));
-        result.push_back(pooled_logits("sop_logits", range, 0));
         break;
       case Head::kMaskedLm:
         result.push_back(language_logits("logits", range, request));

@@ -25,14 +25,16 @@ class Results {
   struct Range {
     int64_t first, count, length;
   };
-  void pool();
+  const float* pooled();  // [B, row_stride(H)], zeros where a sequence has no row
   int64_t result_begin(int64_t sequence) const;
   // Copies rows [width] of the item's sequences to [B, T, width]; rows that no token has become zero.
   void scatter(OutputTensor& output, const Range& range, const float* rows, int64_t stride,
                int64_t width) const;
   OutputTensor token_rows(const char* name, const Range& range, const float* rows, int64_t stride,
                           int64_t width) const;
-  OutputTensor pooled_rows(const Range& range) const;
+  OutputTensor first_rows(const Range& range) const;
+  OutputTensor mean_rows(const Range& range) const;
+  OutputTensor pooled_rows(const Range& range);
   OutputTensor pooled_logits(const char* name, const Range& range, int32_t choices);
   void question_logits(ForwardResult& result, const Range& range);
   OutputTensor token_logits(const Range& range);
@@ -49,7 +51,7 @@ class Results {
   const float* hidden_;
   const EncoderTaps& taps_;
   Workspace& workspace_;
-  std::vector<float> pooled_;  // [B, row_stride(H)], zeros where a sequence has no row
+  std::vector<float> pooled_;  // empty until it is needed
 };
 
 }  // namespace albert

@@ -132,8 +132,11 @@ ForwardRequest to_request(const Napi::Value& batch_value, const Napi::Value& wan
   const Napi::Object wanted = to_object(wanted_value, "wanted");
   const auto flag = [&](const char* name) { return to_bool(wanted.Get(name), name); };
   request.wanted.last_hidden_state = flag("last_hidden_state");
+  request.wanted.first_hidden_state = flag("first_hidden_state");
+  request.wanted.mean_hidden_state = flag("mean_hidden_state");
   request.wanted.pooler_output = flag("pooler_output");
   request.wanted.logits = flag("logits");
+  request.wanted.sop_logits = flag("sop_logits");
   request.wanted.hidden_states = flag("hidden_states");
   request.wanted.attentions = flag("attentions");
   request.logits_rows = to_ints(wanted.Get("logitsRows"), "logitsRows");

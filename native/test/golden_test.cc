@@ -15,7 +15,9 @@ WantedOutputs everything(Head head, bool pooled) {
   WantedOutputs wanted;
   wanted.last_hidden_state = wanted.hidden_states = wanted.attentions = true;
   wanted.pooler_output = pooled;
+  wanted.first_hidden_state = wanted.mean_hidden_state = true;
   wanted.logits = head != Head::kBase;
+  wanted.sop_logits = head == Head::kPretraining;
   return wanted;
 }
 
@@ -104,6 +106,33 @@ TEST(rows_are_bit_identical_alone_in_batch_and_on_any_thread_count) {
   }
 }
 
+// The two summaries of the last hidden state against the state itself.
+TEST(first_and_mean_hidden_state_agree_with_the_rows) {
+  for (const GoldenCase& golden : golden_cases()) {
+    const ForwardRequest request = request_of(golden);
+    const ForwardResult result = std::move(load(golden, "", 1)->forward({&request})[0]);
+    const auto output = [&](const char* name) -> const OutputTensor& {
+      for (const OutputTensor& tensor : result)
+        if (tensor.name == name) return tensor;
+      throw Failure{golden.name + " has no " + name};
+    };
+    const OutputTensor &rows = output("last_hidden_state"), &first = output("first_hidden_state");
+    const OutputTensor& mean = output("mean_hidden_state");
+    const int64_t length = rows.dims[1], width = rows.dims[2];
+    for (int64_t s = 0; s < rows.dims[0]; ++s)
+      for (int64_t h = 0; h < width; ++h) {
+        double sum = 0, count = 0;
+        for (int64_t t = 0; t < length; ++t) {
+          if (!request.batch.mask[static_cast<size_t>(s * length + t)]) continue;
+          sum += rows.data[(s * length + t) * width + h];
+          ++count;
+        }
+        EXPECT(first.data[s * width + h] == rows.data[s * length * width + h], golden.name);
+        EXPECT(mean.data[s * width + h] == static_cast<float>(sum / count), golden.name, " mean");
+      }
+  }
+}
+
 // Asking for less must compute the same bits: the last layer then finishes only the rows that are needed.
 TEST(selected_outputs_have_the_bits_of_full_ones) {
   for (const GoldenCase& golden : golden_cases()) {
@@ -113,6 +142,7 @@ TEST(selected_outputs_have_the_bits_of_full_ones) {
     ForwardRequest some = request_of(golden);
     some.wanted = {};
     some.wanted.logits = true;
+    some.wanted.sop_logits = golden.head == Head::kPretraining;
     const bool language = golden.head == Head::kMaskedLm || golden.head == Head::kPretraining;
     if (language) some.logits_rows = {0, 2, 1, 5, 0, 0};
     const std::vector<ForwardResult> results = model->forward({&some, &full});
