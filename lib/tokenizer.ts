@@ -40,6 +40,9 @@ const TRUNCATIONS = ['none', 'longest_first', 'only_first', 'only_second'] as co
 // Making JavaScript values blocks the event loop, so long batches return in parts of so many UTF-16 units of text.
 const UNITS_PER_PART = { tokens: 16 * 1024, ids: 128 * 1024 };
 const PARTS_IN_FLIGHT = 4;
+// Below this, a fraction of a millisecond, encoding costs less than a trip to another thread.
+const UNITS_AT_ONCE = 4096;
+const TEXTS_AT_ONCE = 16;
 
 function nativeOptions(options: EncodeOptions | undefined): NativeEncodeOptions {
   const given = optionsObject('options', options);
@@ -148,6 +151,9 @@ export class Tokenizer {
     if (!Array.isArray(texts)) throw invalid('an array of strings or pairs', 'texts', texts);
     const native: NativeEncodeOptions = { ...nativeOptions(undefined), tokens: false, ...options };
     const split = texts.map((text, i) => splitPair(`texts[${i}]`, text));
+    const total = split.reduce((units, [first, second]) => units + first.length + (second?.length ?? 0), 0);
+    if (total <= UNITS_AT_ONCE && split.length <= TEXTS_AT_ONCE)
+      return callNative(() => split.map(([first, second]) => this.#native.encode(first, second, native)));
     const parts: [begin: number, end: number][] = [];
     const limit = native.tokens ? UNITS_PER_PART.tokens : UNITS_PER_PART.ids;
     for (let begin = 0, units = 0, i = 0; i < split.length; i++) {

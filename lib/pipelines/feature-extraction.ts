@@ -2,7 +2,7 @@
 import type { Albert } from '../albert';
 import { abortSignal, boolean, invalid, oneOf, optionsObject } from '../options';
 import { Tensor } from '../tensor';
-import { normalise } from './math';
+import { Breather, normalise } from './math';
 import {
   type CallOptions,
   makePipeline,
@@ -79,7 +79,11 @@ export async function featureExtraction(
     }
     const length = Math.max(...vectors.map((vector) => vector.length));
     const data = new Float32Array(texts.length * length);
-    vectors.forEach((vector, i) => data.set(vector, i * length));
+    const breather = new Breather();
+    for (const [i, vector] of vectors.entries()) {
+      data.set(vector, i * length);
+      await breather.pause();
+    }
     return new Tensor(
       pooling === 'none' ? [texts.length, length / width, width] : [texts.length, width],
       data,
