@@ -49,9 +49,8 @@ export async function embed(
   const output = OUTPUTS[pooling];
   return runEncodings(model, encodings, { outputs: [output], signal }, (outputs, { row, index }) => {
     const states = outputs[output]!;
-    return pooling === 'none'
-      ? states.row(row).slice(0, encodings[index].ids.length * states.dims[2])
-      : states.row(row).slice();
+    const vector = states.row(row);
+    return pooling === 'none' ? vector.subarray(0, encodings[index].ids.length * states.dims[2]) : vector;
   });
 }
 

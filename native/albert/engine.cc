@@ -2,6 +2,7 @@
 #include "engine.h"
 
 #include "support/error.h"
+#include "support/thread_priority.h"
 
 namespace albert {
 namespace {
@@ -45,6 +46,7 @@ void Engine::close() {
 }
 
 void Engine::run() {
+  lower_thread_priority();
   for (;;) {
     std::vector<Job> jobs;
     {
