@@ -1,0 +1,141 @@
+/** The command line as a user meets it: arguments, files, standard input, JSON, exit status and error lines. */
+import { spawn, spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { root, temporaryFolder } from './support/data';
+import { labels, tinyModel } from './support/tiny';
+
+const main = path.join(root, 'dist', 'cli', 'main.js');
+
+beforeAll(() => {
+  // The command line is tested as it is shipped: compiled.
+  const compiler = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  const built = spawnSync(process.execPath, [compiler, '-p', path.join(root, 'tsconfig.json')], {
+    encoding: 'utf8',
+  });
+  expect(built.stdout).toBe('');
+});
+
+function albert(args: string[], input = '') {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
+    encoding: 'utf8',
+    input,
+  });
+  return { status, stdout, stderr, lines: stdout.split('\n').filter(Boolean) };
+}
+
+function records(lines: string[]): Record<string, unknown>[] {
+  return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+test('fill-mask from arguments, a file and standard input', async () => {
+  const model = await tinyModel('masked-lm');
+  const text = 'The [MASK] swam.';
+  const plain = albert(['fill-mask', '--model', model, '--top-k', '2', text]);
+  expect(plain).toMatchObject({ status: 0, stderr: '' });
+  expect(plain.lines).toHaveLength(3);
+  const json = ['fill-mask', '--model', model, '--json', '-k', '2'];
+  const direct = albert([...json, text, 'A [MASK], a [MASK].']);
+  const [first, second] = records(direct.lines);
+  expect(first).toMatchObject({ text, masks: [[{ token: expect.any(Number) as number }, {}]] });
+  expect(second.masks).toHaveLength(2);
+  const file = path.join(temporaryFolder(), 'texts.txt');
+  writeFileSync(file, `${text}\r\n\nA [MASK], a [MASK].`);
+  expect(albert([...json, '--file', file]).stdout).toBe(direct.stdout);
+  expect(albert(json, `${text}\nA [MASK], a [MASK].\n`).stdout).toBe(direct.stdout);
+});
+
+test('classify, by trained labels and by labels of one’s own', async () => {
+  const model = await tinyModel('sequence-classification', labels('entailment', 'neutral', 'contradiction'));
+  const [trained] = records(albert(['classify', '-m', model, '--json', 'the whale']).lines);
+  expect(trained.labels).toHaveLength(3);
+  const [own] = records(
+    albert(['classify', '-m', model, '--json', '--labels', 'sea,land', 'the whale']).lines,
+  );
+  expect((own.labels as { label: string }[]).map(({ label }) => label).sort()).toEqual(['land', 'sea']);
+  expect(albert(['classify', '-m', model, 'the whale']).lines).toHaveLength(4);
+});
+
+test('tag, answer, choose, order, embed and similarity', async () => {
+  const tagger = await tinyModel('token-classification', labels('O', 'B-PER', 'I-PER'));
+  expect(
+    records(albert(['tag', '-m', tagger, '--json', 'Ishmael sailed.']).lines)[0].entities,
+  ).toBeInstanceOf(Array);
+  const reader = await tinyModel('question-answering');
+  const [found] = records(albert(['answer', '-m', reader, '--json', 'Who swam?'], 'The whale swam.').lines);
+  expect('The whale swam.').toContain(found.answer);
+  const chooser = await tinyModel('multiple-choice');
+  const choices = albert(['choose', '-m', chooser, '--json', '-c', 'It rained.', 'It was _ .', 'wet', 'dry']);
+  expect(choices.lines).toHaveLength(2);
+  const pretrained = await tinyModel('pretraining');
+  const orders = albert(['order', '-m', pretrained, '--json'], 'It rained.\tIt was wet.\nA.\tB.\n');
+  expect(records(orders.lines)[1]).toMatchObject({
+    first: 'A.',
+    second: 'B.',
+    ordered: expect.any(Number) as number,
+  });
+  const base = await tinyModel('base');
+  const [vector] = records(albert(['embed', '-m', base, '--json', '--normalize', 'the whale']).lines);
+  expect(vector.embedding).toHaveLength(32);
+  const similar = records(
+    albert(['similarity', '-m', base, '--json', 'the whale', 'a ship', 'the whale']).lines,
+  );
+  expect(similar[0]).toMatchObject({ text: 'the whale', similarity: expect.closeTo(1, 4) as number });
+});
+
+test('info of the machine, of a preset and of a folder', async () => {
+  expect(albert(['info']).stdout).toMatch(/^albert-native \d.*\ncpu: /);
+  const totals: Record<string, number> = {
+    base: 11683584,
+    large: 17683968,
+    xlarge: 58724864,
+    xxlarge: 222595584,
+  };
+  for (const [size, total] of Object.entries(totals)) {
+    const [described] = records(albert(['info', `${size}-v2`, '--head', 'base', '--json']).lines);
+    expect(described.parts).toContainEqual({ part: 'total', parameters: total });
+  }
+  const folder = await tinyModel('base');
+  expect(albert(['info', folder]).stdout).toMatch(
+    /head base[\s\S]*total[\s\S]*hidden_size +32[\s\S]*model.safetensors/,
+  );
+});
+
+test('wrong usage exits with 2, failures with 1 and one line', () => {
+  for (const args of [
+    ['fly'],
+    ['fill-mask', '--top-k', 'x', 'a'],
+    ['fill-mask', '--dtype', 'fp3', 'a'],
+    ['answer'],
+  ]) {
+    const { status, stderr } = albert(args);
+    expect([args, status]).toEqual([args, 2]);
+    expect(stderr).toMatch(/^error: /);
+  }
+  const { status, stderr } = albert(['fill-mask', '--model', './nowhere', 'a [MASK]']);
+  expect(status).toBe(1);
+  expect(stderr).toMatch(/^albert: .*nowhere[^\n]*\n$/);
+  expect(albert(['fill-mask', '--model', './nowhere', '--file', './none']).status).toBe(1);
+});
+
+test('every verb has help with an example', () => {
+  const { stdout, status } = albert(['--help']);
+  expect(status).toBe(0);
+  const verbs = ['fill-mask', 'classify', 'tag', 'answer', 'choose', 'order', 'embed', 'similarity', 'info'];
+  for (const verb of verbs) {
+    expect(stdout).toContain(verb);
+    expect(albert([verb, '--help']).stdout).toContain(`$ albert ${verb}`);
+  }
+});
+
+test('a reader that leaves early is no failure', async () => {
+  const model = await tinyModel('base');
+  const child = spawn(process.execPath, [main, 'embed', '-m', model, '--json']);
+  child.stdin.on('error', () => {});
+  child.stdin.end('the whale\n'.repeat(3000));
+  let errors = '';
+  child.stderr.on('data', (part: Buffer) => (errors += part.toString()));
+  child.stdout.once('data', () => child.stdout.destroy());
+  const status = await new Promise((resolve) => child.on('close', resolve));
+  expect([status, errors]).toEqual([0, '']);
+});

@@ -1,0 +1,320 @@
+/** Result shapes of every pipeline, and their numbers against the model's own outputs. */
+import { Albert, type AnswerResult, type FillMaskResult, pipeline, type Tensor } from '../lib';
+import { goldenModel } from './support/data';
+import { failure } from './support/errors';
+import { labels, tinyModel } from './support/tiny';
+
+function softmax(row: ArrayLike<number>): number[] {
+  const exponentials = Array.from(row, (value) => Math.exp(value));
+  const sum = exponentials.reduce((a, b) => a + b, 0);
+  return exponentials.map((value) => value / sum);
+}
+
+describe('fill-mask', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await tinyModel('masked-lm');
+  });
+
+  test('answers, batches, several masks and targets', async () => {
+    await using unmask = await pipeline('fill-mask', folder);
+    const text = 'The [MASK] swam past the ship.';
+    const one = (await unmask(text)) as FillMaskResult[];
+    expect(one).toHaveLength(5);
+    expect(Object.keys(one[0])).toEqual(['score', 'token', 'token_str', 'sequence']);
+    const { input_ids, token_type_ids } = unmask.tokenizer.encode(text);
+    const { logits } = await unmask.model.forward({
+      input_ids: [input_ids],
+      token_type_ids: [token_type_ids],
+    });
+    const position = input_ids.indexOf(4);
+    const scores = softmax(logits!.data.subarray(position * 1800, (position + 1) * 1800));
+    for (const { score, token } of one) expect(score).toBeCloseTo(scores[token], 6);
+    expect(one.map(({ score }) => score)).toEqual(
+      scores
+        .sort((a, b) => b - a)
+        .slice(0, 5)
+        .map((s) => expect.closeTo(s, 6)),
+    );
+    expect(one[0].sequence).toContain('swam past the ship');
+    expect(one[0].sequence).not.toContain('[CLS]');
+
+    const many = await unmask([text, 'a [MASK] and a [MASK]'], { top_k: 2 });
+    expect(many[0]).toHaveLength(2);
+    expect((many[1] as FillMaskResult[][]).map((mask) => mask.length)).toEqual([2, 2]);
+    expect(many[0]).toEqual(one.slice(0, 2));
+
+    const targets = (await unmask(text, { targets: ['whale', 'ship'] })) as FillMaskResult[];
+    expect(targets.map(({ token_str }) => token_str).sort()).toEqual(['ship', 'whale']);
+    expect(targets[0].score).toBeGreaterThanOrEqual(targets[1].score);
+    expect(await unmask([])).toEqual([]);
+  });
+
+  test('misuse', async () => {
+    await using unmask = await pipeline('fill-mask', folder);
+    expect((await failure('INVALID_ARGUMENT', () => unmask('no mask'))).message).toContain('[MASK]');
+    await failure('INVALID_ARGUMENT', () => unmask(5 as never));
+    await failure('INVALID_ARGUMENT', () => unmask('[MASK]', { top_k: 0 }));
+    await failure('ABORTED', () => unmask('[MASK]', { signal: AbortSignal.abort() }));
+    await unmask.dispose();
+    await failure('DISPOSED', () => unmask('[MASK]'));
+  });
+
+  test('a text over the limit is cut with its special tokens', async () => {
+    await using unmask = await pipeline('fill-mask', folder);
+    const answers = (await unmask(`the [MASK] ${'whale '.repeat(500)}`)) as FillMaskResult[];
+    expect(answers).toHaveLength(5);
+  });
+});
+
+describe('feature-extraction and sentence-similarity', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await tinyModel('base');
+  });
+
+  test('poolings', async () => {
+    await using extract = await pipeline('embeddings', folder);
+    const texts = ['the whale', 'the ship and the sea'];
+    const states = await extract(texts);
+    expect(states.dims[0]).toBe(2);
+    expect(states.dims[2]).toBe(32);
+    const { input_ids } = extract.tokenizer.encode(texts[0]);
+    const { last_hidden_state, pooler_output } = await extract.model.forward({ input_ids: [input_ids] });
+    expect(Array.from(states.row(0).subarray(0, last_hidden_state!.data.length))).toEqual(
+      Array.from(last_hidden_state!.data),
+    );
+    const row = (tensor: Tensor, i = 0) => Array.from(tensor.row(i));
+    const mean = await extract(texts, { pooling: 'mean' });
+    expect(mean.dims).toEqual([2, 32]);
+    const expected = row(mean).map((_, h) => {
+      let sum = 0;
+      for (let t = 0; t < input_ids.length; t++) sum += last_hidden_state!.data[t * 32 + h];
+      return expect.closeTo(sum / input_ids.length, 5) as number;
+    });
+    expect(row(mean)).toEqual(expected);
+    expect(row(await extract(texts[0], { pooling: 'cls' }))).toEqual(
+      Array.from(last_hidden_state!.data.subarray(0, 32)),
+    );
+    expect(row(await extract(texts[0], { pooling: 'pooler' }))).toEqual(Array.from(pooler_output!.data));
+    const unit = await extract(texts, { pooling: 'mean', normalize: true });
+    expect(row(unit, 1).reduce((sum, value) => sum + value * value, 0)).toBeCloseTo(1, 5);
+  });
+
+  test('similarity', async () => {
+    await using compare = await pipeline('sentence-similarity', folder);
+    expect(await compare('the whale', 'the whale')).toBeCloseTo(1, 5);
+    const [same, other] = await compare('the whale', ['the whale', 'quite another thing']);
+    expect(same).toBeCloseTo(1, 5);
+    expect(other).toBeLessThan(same);
+  });
+
+  test('many texts run in parts and come back in order', async () => {
+    await using extract = await pipeline('feature-extraction', folder);
+    const texts = Array.from({ length: 150 }, (_, i) => `${'whale '.repeat(i % 20)}${i}`);
+    const all = await extract(texts, { pooling: 'mean' });
+    for (const i of [0, 31, 32, 99, 149]) {
+      expect(Array.from(all.row(i))).toEqual(
+        Array.from((await extract(texts[i], { pooling: 'mean' })).row(0)),
+      );
+    }
+  });
+});
+
+describe('text-classification', () => {
+  test('single label, top_k, pairs and batches', async () => {
+    const folder = await tinyModel('sequence-classification', labels('bad', 'fair', 'good'));
+    await using classify = await pipeline('sentiment-analysis', folder);
+    const { input_ids } = classify.tokenizer.encode('the whale');
+    const { logits } = await classify.model.forward({ input_ids: [input_ids] });
+    const expected = softmax(logits!.data);
+    const all = await classify('the whale', { top_k: null });
+    expect(all).toHaveLength(3);
+    for (const { label, score } of all) {
+      expect(score).toBeCloseTo(expected[['bad', 'fair', 'good'].indexOf(label)], 6);
+    }
+    expect(await classify('the whale')).toEqual(all.slice(0, 1));
+    expect(await classify(['the whale', 'the ship'])).toHaveLength(2);
+    const nested = await classify(['the whale', 'the ship'], { top_k: 2 });
+    expect(nested.map((list) => (list as unknown[]).length)).toEqual([2, 2]);
+    const [pair] = await classify({ text: 'the whale', text_pair: 'the ship' });
+    expect(pair.score).not.toBeCloseTo(all[0].score, 6);
+    const raw = await classify('the whale', { top_k: null, function_to_apply: 'none' });
+    expect(raw[0].score).toBeCloseTo(Math.max(...logits!.data), 6);
+  });
+
+  test('regression gives the number, multi-label independent probabilities', async () => {
+    const regression = await tinyModel('sequence-classification', {
+      ...labels('score'),
+      problem_type: 'regression',
+    });
+    await using rate = await pipeline('text-classification', regression);
+    const { input_ids } = rate.tokenizer.encode('the whale');
+    const { logits } = await rate.model.forward({ input_ids: [input_ids] });
+    expect((await rate('the whale'))[0]).toEqual({ label: 'score', score: logits!.data[0] });
+    const several = await tinyModel('sequence-classification', {
+      ...labels('a', 'b', 'c'),
+      problem_type: 'multi_label_classification',
+    });
+    await using tag = await pipeline('text-classification', several);
+    const outputs = await tag.model.forward({ input_ids: [input_ids] });
+    const best = Math.max(...outputs.logits!.data);
+    expect((await tag('the whale'))[0].score).toBeCloseTo(1 / (1 + Math.exp(-best)), 6);
+  });
+});
+
+describe('zero-shot-classification', () => {
+  test('scores', async () => {
+    const folder = await tinyModel(
+      'sequence-classification',
+      labels('entailment', 'neutral', 'contradiction'),
+    );
+    await using ask = await pipeline('zero-shot-classification', folder);
+    const result = await ask('the whale', ['sea', 'land', 'air']);
+    expect(result.sequence).toBe('the whale');
+    expect([...result.labels].sort()).toEqual(['air', 'land', 'sea']);
+    expect(result.scores.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 6);
+    expect(result.scores).toEqual([...result.scores].sort((a, b) => b - a));
+    const multi = await ask(['the whale', 'the ship'], 'sea, land', { multi_label: true });
+    expect(multi).toHaveLength(2);
+    const { input_ids, token_type_ids } = ask.tokenizer.encode(['the whale', 'This example is sea.']);
+    const { logits } = await ask.model.forward({ input_ids: [input_ids], token_type_ids: [token_type_ids] });
+    const expected = softmax([logits!.data[2], logits!.data[0]])[1];
+    expect(multi[0].scores[multi[0].labels.indexOf('sea')]).toBeCloseTo(expected, 6);
+    await failure('INVALID_ARGUMENT', () => ask('x', ['a'], { hypothesis_template: 'nothing' }));
+  });
+
+  test('a model without an entailment label is refused', async () => {
+    const folder = await tinyModel('sequence-classification', labels('yes', 'no'));
+    const error = await failure('INVALID_CONFIG', () => pipeline('zero-shot-classification', folder));
+    expect(error.message).toMatch(/entailment.*yes, no/s);
+  });
+});
+
+describe('token-classification', () => {
+  test('tokens and entities', async () => {
+    const folder = await tinyModel('token-classification', labels('O', 'B-PER', 'I-PER', 'B-LOC', 'I-LOC'));
+    await using tag = await pipeline('ner', folder);
+    const text = 'Ishmael sailed from Nantucket.';
+    const tokens = await tag(text, { ignore_labels: [] });
+    const { tokens: pieces } = tag.tokenizer.encode(text);
+    expect(tokens).toHaveLength(pieces.length - 2);
+    expect(Object.keys(tokens[0])).toEqual(['entity', 'score', 'index', 'word', 'start', 'end']);
+    expect(text.slice(tokens[0].start, tokens[0].end)).toBe('Ishmael');
+    expect(tokens[0].index).toBe(1);
+    const kept = await tag(text);
+    expect(kept.every(({ entity }) => entity !== 'O')).toBe(true);
+    for (const aggregation_strategy of ['simple', 'first', 'average', 'max'] as const) {
+      const groups = await tag(text, { aggregation_strategy, ignore_labels: [] });
+      expect(Object.keys(groups[0])).toEqual(['entity_group', 'score', 'word', 'start', 'end']);
+      expect(groups.every(({ entity_group }) => ['O', 'PER', 'LOC'].includes(entity_group))).toBe(true);
+      expect(groups[0].start).toBe(0);
+      expect(groups[groups.length - 1].end).toBe(text.length);
+      if (aggregation_strategy !== 'simple') {
+        for (const { start } of groups) expect(start === 0 || /\s/.test(text[start - 1])).toBe(true);
+      }
+    }
+    expect(await tag([text, text])).toEqual([kept, kept]);
+  });
+});
+
+describe('question-answering', () => {
+  test('spans, windows and the empty answer', async () => {
+    const folder = await tinyModel('question-answering');
+    await using answer = await pipeline('question-answering', folder);
+    const context =
+      'The whale swam under the ship. The men looked at the sea for three days and nights. '.repeat(6);
+    const best = await answer('Where did the whale swim?', context);
+    expect(Object.keys(best)).toEqual(['answer', 'score', 'start', 'end']);
+    expect(context.slice(best.start, best.end)).toBe(best.answer);
+    expect(best.answer).not.toBe('');
+    const several = (await answer('Where did the whale swim?', context, { top_k: 4 })) as AnswerResult[];
+    expect(several).toHaveLength(4);
+    expect(several[0]).toEqual(best);
+    expect(new Set(several.map(({ start, end }) => `${start}-${end}`)).size).toBe(4);
+    const short = await answer('Who?', 'The whale swam.', { max_answer_len: 1 });
+    expect(short.answer.split(' ')).toHaveLength(1);
+    const batch = await answer(['Who?', 'Where?'], 'The whale swam.');
+    expect(batch).toHaveLength(2);
+    const empty = await answer('Who?', '', { handle_impossible_answer: true });
+    expect(empty.answer).toBe('');
+    expect((await answer('Who?', '')).answer).toBe('');
+  });
+
+  test('the best span of a short text is the best product of probabilities', async () => {
+    const folder = await tinyModel('question-answering');
+    await using answer = await pipeline('question-answering', folder);
+    const [question, context] = ['Who swam?', 'The whale swam past.'];
+    const { input_ids, token_type_ids, offsets } = answer.tokenizer.encode([question, context]);
+    const outputs = await answer.model.forward({ input_ids: [input_ids], token_type_ids: [token_type_ids] });
+    const first = token_type_ids.indexOf(1);
+    const last = input_ids.length - 2;
+    const pick = (logits: Float32Array) => softmax([logits[0], ...logits.subarray(first, last + 1)]).slice(1);
+    const starts = pick(outputs.start_logits!.data);
+    const ends = pick(outputs.end_logits!.data);
+    let expected = { score: 0, i: 0, j: 0 };
+    starts.forEach((start, i) =>
+      ends.forEach((end, j) => {
+        if (j >= i && j < i + 15 && start * end > expected.score) expected = { score: start * end, i, j };
+      }),
+    );
+    const best = await answer(question, context);
+    expect(best.score).toBeCloseTo(expected.score, 6);
+    expect([best.start, best.end]).toEqual([offsets[first + expected.i][0], offsets[first + expected.j][1]]);
+  });
+});
+
+test('multiple-choice', async () => {
+  const folder = await tinyModel('multiple-choice');
+  await using choose = await pipeline('multiple-choice', folder);
+  const results = await choose('It rained.', 'The ground was _ .', ['wet', 'dry', 'green']);
+  expect(results.map(({ index }) => index).sort()).toEqual([0, 1, 2]);
+  expect(results.reduce((sum, { score }) => sum + score, 0)).toBeCloseTo(1, 6);
+  expect(Object.keys(results[0])).toEqual(['choice', 'index', 'score']);
+  const encodings = ['wet', 'dry', 'green'].map((choice) =>
+    choose.tokenizer.encode(['It rained.', `The ground was ${choice} .`]),
+  );
+  const { logits } = await choose.model.forward({
+    input_ids: [encodings.map((encoding) => encoding.input_ids)],
+    token_type_ids: [encodings.map((encoding) => encoding.token_type_ids)],
+  });
+  const expected = softmax(logits!.data);
+  for (const { index, score } of results) expect(score).toBeCloseTo(expected[index], 6);
+});
+
+describe('sentence-order', () => {
+  test('label 0 is in order', async () => {
+    const folder = await tinyModel('pretraining');
+    await using order = await pipeline('sentence-order', folder);
+    const result = await order('It rained.', 'The ground was wet.');
+    const { input_ids, token_type_ids } = order.tokenizer.encode(['It rained.', 'The ground was wet.']);
+    const { sop_logits } = await order.model.forward({
+      input_ids: [input_ids],
+      token_type_ids: [token_type_ids],
+    });
+    const [ordered, swapped] = softmax(sop_logits!.data);
+    expect(result).toEqual({
+      ordered: expect.closeTo(ordered, 6) as number,
+      swapped: expect.closeTo(swapped, 6) as number,
+    });
+    expect(await order(['a', 'b'], ['c', 'd'])).toHaveLength(2);
+  });
+
+  test('a checkpoint without the head is refused unless its user insists', async () => {
+    const folder = await tinyModel('masked-lm');
+    const error = await failure('CHECKPOINT', () => pipeline('sentence-order', folder));
+    expect(error.message).toMatch(/sop_classifier.*allow_untrained/s);
+    await using order = await pipeline('sentence-order', folder, { allow_untrained: true });
+    expect((await order('a', 'b')).ordered).toBeGreaterThan(0);
+  });
+});
+
+test('pipelines refuse models without vocabulary or with another head, and leave a caller’s model alive', async () => {
+  await failure('TOKENIZER', () => pipeline('fill-mask', goldenModel('masked-lm')));
+  const model = await Albert.load(await tinyModel('masked-lm'));
+  await failure('INVALID_ARGUMENT', () => pipeline('question-answering', model));
+  const unmask = await pipeline('fill-mask', model);
+  await unmask.dispose();
+  expect(await unmask('[MASK]')).toHaveLength(5);
+  await model.dispose();
+});

@@ -1,0 +1,92 @@
+/** Where a model's name leads, and which of a folder's files count. */
+import { cpSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { Albert, pipeline, Tokenizer } from '../lib';
+import { copyModel, temporaryFolder } from './support/data';
+import { failure } from './support/errors';
+import { tinyModel } from './support/tiny';
+
+const variables = ['ALBERT_MODELS', 'HF_HOME', 'HF_HUB_CACHE'] as const;
+const before = variables.map((name) => process.env[name]);
+afterEach(() => {
+  variables.forEach((name, i) => {
+    if (before[i] === undefined) delete process.env[name];
+    else process.env[name] = before[i];
+  });
+});
+
+async function loads(source: string): Promise<void> {
+  const model = await Albert.load(source);
+  await model.dispose();
+}
+
+test('a name in ALBERT_MODELS', async () => {
+  const folder = copyModel('base');
+  process.env.ALBERT_MODELS = `${temporaryFolder()}${path.delimiter}${path.dirname(folder)}`;
+  await loads('base');
+});
+
+test('a name in the local Hugging Face cache, by its main branch or without one', async () => {
+  const home = temporaryFolder();
+  process.env.HF_HOME = home;
+  delete process.env.HF_HUB_CACHE;
+  const repository = path.join(home, 'hub', 'models--someone--albert-x');
+  const snapshot = path.join(repository, 'snapshots', 'abc123');
+  mkdirSync(path.dirname(snapshot), { recursive: true });
+  cpSync(copyModel('base'), snapshot, { recursive: true });
+  await loads('someone/albert-x');
+  mkdirSync(path.join(repository, 'refs'));
+  writeFileSync(path.join(repository, 'refs', 'main'), 'abc123\n');
+  mkdirSync(path.join(repository, 'snapshots', 'newer'));
+  await loads('someone/albert-x');
+  process.env.HF_HUB_CACHE = path.join(home, 'hub');
+  process.env.HF_HOME = temporaryFolder();
+  await loads('someone/albert-x');
+  renameSync(repository, path.join(home, 'hub', 'models--albert--albert-x'));
+  await loads('albert-x');
+});
+
+test('without a source, and without a model in the package, the error says so', async () => {
+  const error = await failure('CHECKPOINT', () => pipeline('fill-mask'));
+  expect(error.message).toMatch(/ships no model/);
+});
+
+test('the tokenizer class decides between two vocabularies', async () => {
+  const folder = await tinyModel('base', {}, {});
+  writeFileSync(
+    path.join(folder, 'vocab.txt'),
+    ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'whale'].join('\n'),
+  );
+  expect((await Tokenizer.load(folder)).vocabSize).toBe(1800);
+  const config = JSON.parse(readFileSync(path.join(folder, 'config.json'), 'utf8')) as object;
+  writeFileSync(
+    path.join(folder, 'config.json'),
+    JSON.stringify({ ...config, tokenizer_class: 'BertTokenizerFast' }),
+  );
+  expect((await Tokenizer.load(folder)).vocabSize).toBe(6);
+});
+
+test('save writes a folder that loads again with the same numbers and vocabulary', async () => {
+  const folder = await tinyModel('masked-lm');
+  const model = await Albert.load(folder);
+  const target = path.join(temporaryFolder(), 'new', 'place');
+  await model.save(target);
+  const again = await Albert.load(target);
+  expect(again.head).toBe('masked-lm');
+  expect(again.config.architectures).toEqual(['AlbertForMaskedLM']);
+  const { input_ids } = again.encode('the whale');
+  const [a, b] = await Promise.all([model, again].map((each) => each.forward({ input_ids: [input_ids] })));
+  expect(Array.from(b.logits!.data)).toEqual(Array.from(a.logits!.data));
+  expect(again.parameters()).toEqual(model.parameters());
+  await Promise.all([model.dispose(), again.dispose()]);
+});
+
+test('create is deterministic in its seed', async () => {
+  const make = (seed: number) => Albert.create('tiny', { head: 'base', seed });
+  const models = await Promise.all([make(1), make(1), make(2)]);
+  const outputs = await Promise.all(models.map((model) => model.forward({ input_ids: [[5, 6, 7]] })));
+  const [one, same, other] = outputs.map((output) => Array.from(output.pooler_output!.data));
+  expect(same).toEqual(one);
+  expect(other).not.toEqual(one);
+  await Promise.all(models.map((model) => model.dispose()));
+});

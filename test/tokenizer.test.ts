@@ -1,0 +1,195 @@
+/** Ids, offsets and decoding against the reference tokenizer's, and the behaviour of every option. */
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { Tokenizer } from '../lib';
+import { golden, outsideData, temporaryFolder, vocabulary } from './support/data';
+import { failure } from './support/errors';
+
+interface Line {
+  text: string;
+  ids: number[];
+  cased_ids: number[];
+}
+
+async function load(model: string, config: object = {}): Promise<Tokenizer> {
+  const folder = temporaryFolder();
+  copyFileSync(
+    model,
+    path.join(folder, path.basename(model).endsWith('.json') ? 'tokenizer.json' : 'spiece.model'),
+  );
+  writeFileSync(path.join(folder, 'tokenizer_config.json'), JSON.stringify(config));
+  return Tokenizer.load(folder);
+}
+
+async function compare(model: string, lines: Line[]): Promise<void> {
+  const plain = { add_special_tokens: false, split_special_tokens: true };
+  const lower = await load(model);
+  const cased = await load(model, { do_lower_case: false, keep_accents: true });
+  const texts = lines.map((line) => line.text);
+  const lowerIds = (await lower.encodeBatch(texts, plain)).map((encoding) => Array.from(encoding.input_ids));
+  const casedIds = (await cased.encodeBatch(texts, plain)).map((encoding) => Array.from(encoding.input_ids));
+  const wrong = lines.filter(
+    (line, i) =>
+      JSON.stringify(lowerIds[i]) !== JSON.stringify(line.ids) ||
+      JSON.stringify(casedIds[i]) !== JSON.stringify(line.cased_ids),
+  );
+  expect(wrong.map((line) => line.text)).toEqual([]);
+}
+
+function readLines(file: string): Line[] {
+  return readFileSync(file, 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Line);
+}
+
+test('every line of the small vocabulary is exact', async () => {
+  await compare(vocabulary, readLines(path.join(golden, 'vocabulary', 'sentencepiece.jsonl')));
+});
+
+const real = outsideData && [
+  path.join(outsideData, 'data', 'albert-spiece.model'),
+  path.join(outsideData, 'golden', 'tokenizer', 'albert.jsonl'),
+];
+const withReal = real && real.every((file) => existsSync(file)) ? test : test.skip;
+withReal('every line of the real vocabulary is exact (skipped without ALBERT_TEST_DATA)', async () => {
+  await compare(real![0], readLines(real![1]));
+});
+
+describe('options', () => {
+  let tokenizer: Tokenizer;
+  beforeAll(async () => {
+    tokenizer = await load(vocabulary, { model_max_length: 64 });
+  });
+
+  test('facts', () => {
+    expect(tokenizer.vocabSize).toBe(1800);
+    expect(tokenizer.maxLength).toBe(64);
+    expect(tokenizer.specialTokens).toMatchObject({ pad: 0, unk: 1, cls: 2, sep: 3, mask: 4 });
+    expect(tokenizer.idToToken(4)).toBe('[MASK]');
+    expect(tokenizer.tokenToId('[MASK]')).toBe(4);
+    expect(tokenizer.tokenToId('no such piece')).toBe(-1);
+  });
+
+  test('offsets point into the very string that was given', () => {
+    const text = '  The ﬁrst naïve “whale” 😀 was  HERE.';
+    const { input_ids, offsets, tokens, attention_mask } = tokenizer.encode(text);
+    expect(offsets).toHaveLength(input_ids.length);
+    expect(attention_mask.every((value) => value === 1)).toBe(true);
+    const at = (word: string) => {
+      const i = tokens.indexOf(word);
+      return text.slice(...offsets[i]);
+    };
+    expect(at('▁whale')).toBe('whale');
+    expect(offsets[0]).toEqual([0, 0]);
+    for (const [start, end] of offsets) expect(start <= end && end <= text.length).toBe(true);
+  });
+
+  test('pairs have types, and truncation keeps the special tokens', () => {
+    const pair = tokenizer.encode(['the whale', 'the sea']);
+    const ids = Array.from(pair.input_ids);
+    expect(ids[0]).toBe(2);
+    expect(ids[ids.length - 1]).toBe(3);
+    const second = ids.indexOf(3) + 1;
+    expect(Array.from(pair.token_type_ids)).toEqual(ids.map((_, i) => (i < second ? 0 : 1)));
+    const long = 'the whale swam under the ship and was gone '.repeat(9);
+    for (const truncation of ['longest_first', 'only_first', 'only_second'] as const) {
+      const cut = tokenizer.encode([long, long], {
+        max_length: truncation === 'longest_first' ? 16 : 150,
+        truncation,
+      });
+      expect(cut.input_ids.filter((id) => id === 3)).toHaveLength(2);
+      expect(cut.input_ids[cut.input_ids.length - 1]).toBe(3);
+    }
+    expect(tokenizer.encode(long, { max_length: 10 }).input_ids).toHaveLength(10);
+  });
+
+  test('windows share their stride and cover the text', () => {
+    const text = 'the whale swam under the ship and was gone before the men had seen it at all';
+    const all = Array.from(tokenizer.encode(text, { add_special_tokens: false }).input_ids);
+    const first = tokenizer.encode(text, { max_length: 10, stride: 3, return_overflowing: true });
+    const windows = [first, ...first.overflowing!].map((window) => Array.from(window.input_ids).slice(1, -1));
+    const joined = windows.reduce((whole, window) => [...whole, ...window.slice(3)]);
+    expect(joined).toEqual(all);
+  });
+
+  test('special strings can be plain text', () => {
+    expect(Array.from(tokenizer.encode('a [MASK] b').input_ids)).toContain(4);
+    expect(
+      Array.from(tokenizer.encode('a [MASK] b', { split_special_tokens: true }).input_ids),
+    ).not.toContain(4);
+  });
+
+  test('decoding', () => {
+    const ids = tokenizer.encode('The whale was gone.').input_ids;
+    expect(tokenizer.decode(ids, { skip_special_tokens: true })).toBe('the whale was gone.');
+    expect(tokenizer.decode(ids)).toMatch(/^\[CLS\].*\[SEP\]$/);
+    expect(() => tokenizer.decode([99999])).toThrow(expect.objectContaining({ code: 'OUT_OF_VOCABULARY' }));
+  });
+
+  test('odd texts', () => {
+    for (const text of [
+      '',
+      ' ',
+      '\u0000',
+      '\ud800',
+      'a\ud800b',
+      '\u200c',
+      '안녕',
+      '\n\t',
+      'x'.repeat(10000),
+    ]) {
+      expect(tokenizer.encode(text).input_ids[0]).toBe(2);
+    }
+  });
+
+  test('a batch is what its texts are alone', async () => {
+    const texts = Array.from({ length: 300 }, (_, i) => 'the whale swam '.repeat(i % 60) + i);
+    const batch = await tokenizer.encodeBatch(texts);
+    texts.forEach((text, i) => expect(batch[i]).toEqual(tokenizer.encode(text)));
+    const mixed = await tokenizer.encodeBatch(['one', ['one', 'two']]);
+    expect(Array.from(mixed[0].token_type_ids)).not.toContain(1);
+    expect(Array.from(mixed[1].token_type_ids)).toContain(1);
+    expect(await tokenizer.encodeBatch([])).toEqual([]);
+  });
+
+  test('misuse', async () => {
+    await failure('INVALID_ARGUMENT', () => tokenizer.encode(5 as never));
+    await failure('INVALID_ARGUMENT', () => tokenizer.encode(['a', 'b', 'c'] as never));
+    await failure('INVALID_ARGUMENT', () => tokenizer.encodeBatch('text' as never));
+    await failure('INVALID_ARGUMENT', () => tokenizer.encode('a', { max_length: 1 }));
+    await failure('INVALID_ARGUMENT', () => tokenizer.encode('a', { truncation: 'shortest' as never }));
+    await failure('TOO_LONG', () => tokenizer.encode('the whale swam', { max_length: 3, truncation: false }));
+  });
+
+  test('the event loop stays free while 200 long texts are encoded', async () => {
+    const texts = Array.from({ length: 200 }, () =>
+      'The whale swam under the ship and was gone. '.repeat(40),
+    );
+    await tokenizer.encodeBatch(texts.slice(0, 20));
+    const delay = monitorEventLoopDelay({ resolution: 1 });
+    delay.enable();
+    await tokenizer.encodeBatch(texts);
+    delay.disable();
+    expect(delay.percentile(90) / 1e6).toBeLessThan(20);
+  });
+});
+
+test('tokenizer.json of the same vocabulary gives the same ids', async () => {
+  const [fast, slow] = await Promise.all([
+    load(path.join(golden, 'vocabulary', 'tokenizer.json')),
+    load(vocabulary),
+  ]);
+  for (const text of ['The whale was gone.', 'Call me [MASK].']) {
+    expect(Array.from(fast.encode(text).input_ids)).toEqual(Array.from(slow.encode(text).input_ids));
+  }
+});
+
+test('vocab.txt is read as WordPiece', async () => {
+  const folder = temporaryFolder();
+  const pieces = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'whale', '##s', '鲸', '鱼'];
+  writeFileSync(path.join(folder, 'vocab.txt'), pieces.join('\n'));
+  const tokenizer = await Tokenizer.load(folder);
+  expect(tokenizer.encode('Whales 鲸鱼').tokens).toEqual(['[CLS]', 'whale', '##s', '鲸', '鱼', '[SEP]']);
+});
