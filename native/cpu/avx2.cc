@@ -23,11 +23,7 @@ namespace {
 
 #include "cpu/simd/avx2.h"
 
-#include "cpu/kernels/activation.inl"
-#include "cpu/kernels/gemm.inl"
-#include "cpu/kernels/layernorm.inl"
-#include "cpu/kernels/embedding.inl"
-#include "cpu/kernels/attention.inl"
+#include "cpu/kernels/all.inl"
 
 }  // namespace
 }  // namespace albert::cpu::avx2
@@ -40,11 +36,7 @@ namespace {
 
 namespace albert::cpu {
 
-static const Kernels kTable = {
-    "avx2",          avx2::kWidth,      avx2::kTileVectors* avx2::kWidth,
-    avx2::kTileRows, avx2::kQueryBlock, avx2::linear,
-    avx2::layernorm, avx2::embedding,   avx2::attention,
-};
+static constexpr Kernels kTable = avx2::make_table("avx2");
 const Kernels* const kAvx2 = &kTable;
 
 }  // namespace albert::cpu

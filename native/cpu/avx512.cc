@@ -30,11 +30,7 @@ namespace {
 
 #include "cpu/simd/avx512.h"
 
-#include "cpu/kernels/activation.inl"
-#include "cpu/kernels/gemm.inl"
-#include "cpu/kernels/layernorm.inl"
-#include "cpu/kernels/embedding.inl"
-#include "cpu/kernels/attention.inl"
+#include "cpu/kernels/all.inl"
 
 }  // namespace
 }  // namespace albert::cpu::avx512
@@ -47,11 +43,7 @@ namespace {
 
 namespace albert::cpu {
 
-static const Kernels kTable = {
-    "avx512",          avx512::kWidth,      avx512::kTileVectors* avx512::kWidth,
-    avx512::kTileRows, avx512::kQueryBlock, avx512::linear,
-    avx512::layernorm, avx512::embedding,   avx512::attention,
-};
+static constexpr Kernels kTable = avx512::make_table("avx512");
 const Kernels* const kAvx512 = &kTable;
 
 }  // namespace albert::cpu

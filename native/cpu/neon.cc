@@ -14,22 +14,14 @@ namespace {
 
 #include "cpu/simd/neon.h"
 
-#include "cpu/kernels/activation.inl"
-#include "cpu/kernels/gemm.inl"
-#include "cpu/kernels/layernorm.inl"
-#include "cpu/kernels/embedding.inl"
-#include "cpu/kernels/attention.inl"
+#include "cpu/kernels/all.inl"
 
 }  // namespace
 }  // namespace albert::cpu::neon
 
 namespace albert::cpu {
 
-static const Kernels kTable = {
-    "neon",          neon::kWidth,      neon::kTileVectors* neon::kWidth,
-    neon::kTileRows, neon::kQueryBlock, neon::linear,
-    neon::layernorm, neon::embedding,   neon::attention,
-};
+static constexpr Kernels kTable = neon::make_table("neon");
 const Kernels* const kNeon = &kTable;
 
 }  // namespace albert::cpu

@@ -11,22 +11,14 @@ namespace {
 
 #include "cpu/simd/scalar.h"
 
-#include "cpu/kernels/activation.inl"
-#include "cpu/kernels/gemm.inl"
-#include "cpu/kernels/layernorm.inl"
-#include "cpu/kernels/embedding.inl"
-#include "cpu/kernels/attention.inl"
+#include "cpu/kernels/all.inl"
 
 }  // namespace
 }  // namespace albert::cpu::scalar
 
 namespace albert::cpu {
 
-static const Kernels kTable = {
-    "scalar",          scalar::kWidth,      scalar::kTileVectors* scalar::kWidth,
-    scalar::kTileRows, scalar::kQueryBlock, scalar::linear,
-    scalar::layernorm, scalar::embedding,   scalar::attention,
-};
+static constexpr Kernels kTable = scalar::make_table("scalar");
 const Kernels* const kScalar = &kTable;
 
 }  // namespace albert::cpu
