@@ -1,4 +1,5 @@
 /** Text to ids and back, exactly as the reference tokenizers do it, with offsets into the caller's own string. */
+import { setImmediate } from 'node:timers/promises';
 import { AlbertError, awaitNative, callNative } from './errors';
 import { binding, type NativeEncodeOptions, type NativeEncoding, type NativeTokenizer } from './native';
 import { boolean, integer, invalid, oneOf, optionsObject, string } from './options';
@@ -38,7 +39,7 @@ export interface Encoding {
 const TRUNCATIONS = ['none', 'longest_first', 'only_first', 'only_second'] as const;
 
 // Making JavaScript values blocks the event loop, so long batches return in parts of so many UTF-16 units of text.
-const UNITS_PER_PART = { tokens: 16 * 1024, ids: 128 * 1024 };
+const UNITS_PER_PART = { tokens: 8 * 1024, ids: 128 * 1024 };
 const PARTS_IN_FLIGHT = 4;
 // Below this, a fraction of a millisecond, encoding costs less than a trip to another thread.
 const UNITS_AT_ONCE = 4096;
@@ -61,6 +62,21 @@ function nativeOptions(options: EncodeOptions | undefined): NativeEncodeOptions 
     returnOverflowing: boolean('return_overflowing', given.return_overflowing, false),
     tokens: true,
   };
+}
+
+/** Ranges of texts with about `limit` UTF-16 units each. */
+function cut(texts: [string, string | null][], limit: number): [begin: number, end: number][] {
+  const parts: [number, number][] = [];
+  let begin = 0;
+  let units = 0;
+  texts.forEach(([first, second], i) => {
+    units += first.length + (second?.length ?? 0);
+    if (units < limit && i < texts.length - 1) return;
+    parts.push([begin, i + 1]);
+    begin = i + 1;
+    units = 0;
+  });
+  return parts;
 }
 
 function splitPair(subject: string, text: unknown): [string, string | null] {
@@ -139,8 +155,7 @@ export class Tokenizer {
   /** Ids of many texts or pairs, off the event loop and on several threads. */
   async encodeBatch(texts: readonly TextOrPair[], options?: EncodeOptions): Promise<Encoding[]> {
     const native = nativeOptions(options);
-    const encodings = await this.encodeRaw(texts, native);
-    return encodings.map((encoding) => toEncoding(encoding, native.returnOverflowing));
+    return this.#encodeParts(texts, native, (encoding) => toEncoding(encoding, native.returnOverflowing));
   }
 
   /** encodeBatch in the addon's own form, for the pipelines: typed arrays only, tokens where asked for. */
@@ -148,23 +163,27 @@ export class Tokenizer {
     texts: readonly TextOrPair[],
     options: Partial<NativeEncodeOptions>,
   ): Promise<NativeEncoding[]> {
+    const native = { ...nativeOptions(undefined), tokens: false, ...options };
+    return this.#encodeParts(texts, native, (encoding) => encoding);
+  }
+
+  async #encodeParts<T>(
+    texts: readonly TextOrPair[],
+    options: NativeEncodeOptions,
+    convert: (encoding: NativeEncoding) => T,
+  ): Promise<T[]> {
     if (!Array.isArray(texts)) throw invalid('an array of strings or pairs', 'texts', texts);
-    const native: NativeEncodeOptions = { ...nativeOptions(undefined), tokens: false, ...options };
     const split = texts.map((text, i) => splitPair(`texts[${i}]`, text));
+    const units = split.reduce((sum, [first, second]) => sum + first.length + (second?.length ?? 0), 0);
+    if (units <= UNITS_AT_ONCE && split.length <= TEXTS_AT_ONCE)
+      return callNative(() => split.map((text) => convert(this.#native.encode(...text, options))));
     const total = split.reduce((units, [first, second]) => units + first.length + (second?.length ?? 0), 0);
     if (total <= UNITS_AT_ONCE && split.length <= TEXTS_AT_ONCE)
-      return callNative(() => split.map(([first, second]) => this.#native.encode(first, second, native)));
-    const parts: [begin: number, end: number][] = [];
-    const limit = native.tokens ? UNITS_PER_PART.tokens : UNITS_PER_PART.ids;
-    for (let begin = 0, units = 0, i = 0; i < split.length; i++) {
-      units += split[i][0].length + (split[i][1]?.length ?? 0);
-      if (units >= limit || i === split.length - 1) {
-        parts.push([begin, i + 1]);
-        begin = i + 1;
-        units = 0;
-      }
-    }
-    const results: NativeEncoding[][] = [];
+      return callNative(() =>
+        split.map(([first, second]) => convert(this.#native.encode(first, second, options))),
+      );
+    const parts = cut(split, options.tokens ? UNITS_PER_PART.tokens : UNITS_PER_PART.ids);
+    const results: T[][] = [];
     let next = 0;
     const work = async () => {
       while (next < parts.length) {
@@ -172,7 +191,10 @@ export class Tokenizer {
         const slice = split.slice(...parts[index]);
         const firsts = slice.map((entry) => entry[0]);
         const seconds = slice.some((entry) => entry[1] !== null) ? slice.map((entry) => entry[1]) : null;
-        results[index] = await awaitNative(() => this.#native.encodeBatch(firsts, seconds, native));
+        const encodings = await awaitNative(() => this.#native.encodeBatch(firsts, seconds, options));
+        results[index] = encodings.map(convert);
+        // Parts that finish together would otherwise be converted in one turn of the event loop.
+        await setImmediate();
       }
     };
     await Promise.all(Array.from({ length: Math.min(PARTS_IN_FLIGHT, parts.length) }, work));
