@@ -6,6 +6,7 @@ module.exports = {
   roots: ['<rootDir>/test'],
   testMatch: ['**/*.test.ts'],
   transform: { '\\.ts$': ['ts-jest', { tsconfig: 'test/tsconfig.json', diagnostics: false }] },
+  globalSetup: '<rootDir>/test/support/compile.cjs',
   testTimeout: 60000,
   maxWorkers: 2,
 };

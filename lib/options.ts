@@ -8,7 +8,7 @@ export function show(value: unknown): string {
   if (Array.isArray(value)) return `an array of ${value.length}`;
   if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`;
   if (typeof value === 'object' || typeof value === 'function') return `a value of type ${typeof value}`;
-  return `${String(value)} of type ${typeof value}`;
+  return `${String(value as number | bigint | boolean | symbol)} of type ${typeof value}`;
 }
 
 /** The error for an argument that is not what it should be. */

@@ -7,15 +7,6 @@ import { labels, tinyModel } from './support/tiny';
 
 const main = path.join(root, 'dist', 'cli', 'main.js');
 
-beforeAll(() => {
-  // The command line is tested as it is shipped: compiled.
-  const compiler = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-  const built = spawnSync(process.execPath, [compiler, '-p', path.join(root, 'tsconfig.json')], {
-    encoding: 'utf8',
-  });
-  expect(built.stdout).toBe('');
-});
-
 function albert(args: string[], input = '') {
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
     encoding: 'utf8',

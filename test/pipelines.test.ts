@@ -30,12 +30,8 @@ describe('fill-mask', () => {
     const position = input_ids.indexOf(4);
     const scores = softmax(logits!.data.subarray(position * 1800, (position + 1) * 1800));
     for (const { score, token } of one) expect(score).toBeCloseTo(scores[token], 6);
-    expect(one.map(({ score }) => score)).toEqual(
-      scores
-        .sort((a, b) => b - a)
-        .slice(0, 5)
-        .map((s) => expect.closeTo(s, 6)),
-    );
+    const best = [...scores].sort((a, b) => b - a);
+    one.forEach(({ score }, i) => expect(score).toBeCloseTo(best[i], 6));
     expect(one[0].sequence).toContain('swam past the ship');
     expect(one[0].sequence).not.toContain('[CLS]');
 
