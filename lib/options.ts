@@ -7,8 +7,8 @@ export function show(value: unknown): string {
   if (typeof value === 'string') return `'${value.length > 60 ? `${value.slice(0, 57)}...` : value}'`;
   if (Array.isArray(value)) return `an array of ${value.length}`;
   if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`;
-  if (typeof value === 'object' || typeof value === 'function') return `a value of type ${typeof value}`;
-  return `${String(value as number | bigint | boolean | symbol)} of type ${typeof value}`;
+  const plain = typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean';
+  return plain ? `${value} of type ${typeof value}` : `a value of type ${typeof value}`;
 }
 
 /** The error for an argument that is not what it should be. */
