@@ -14,7 +14,9 @@ const groups = {
 for (const name of process.argv.slice(2)) {
   const group = groups[name];
   if (!group) {
-    process.stderr.write(`sources.cjs: unknown group '${name}'; groups are ${Object.keys(groups).join(', ')}\n`);
+    process.stderr.write(
+      `sources.cjs: unknown group '${name}'; groups are ${Object.keys(groups).join(', ')}\n`,
+    );
     process.exit(2);
   }
   for (const folder of group.folders) {
