@@ -93,8 +93,8 @@ test('the event loop stays free while a batch runs', async () => {
   delay.enable();
   await model.forward({ input_ids: long }, { outputs: ['pooler_output'] });
   delay.disable();
-  // The machine may be busy with other tests; the run itself takes far longer than this.
-  expect(delay.percentile(90) / 1e6).toBeLessThan(20);
+  // Not the maximum: other tests share the machine, and one late tick of theirs would count as ours.
+  expect(delay.percentile(98) / 1e6).toBeLessThan(10);
   await model.dispose();
 });
 

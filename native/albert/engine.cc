@@ -2,7 +2,6 @@
 #include "engine.h"
 
 #include "support/error.h"
-#include "support/thread_priority.h"
 
 namespace albert {
 namespace {
@@ -46,7 +45,6 @@ void Engine::close() {
 }
 
 void Engine::run() {
-  lower_thread_priority();
   for (;;) {
     std::vector<Job> jobs;
     {

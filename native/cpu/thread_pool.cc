@@ -6,8 +6,6 @@
 #include <fstream>
 #include <string>
 
-#include "support/thread_priority.h"
-
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -101,7 +99,6 @@ void ThreadPool::call(int worker) {
 }
 
 void ThreadPool::work(int worker) {
-  lower_thread_priority();
   for (uint64_t seen = 0;;) {
     for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen && !stopping_;
          ++spin)
