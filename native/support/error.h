@@ -25,18 +25,30 @@ enum class ErrorCode {
 // The spelling users see as `error.code`.
 inline const char* to_string(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kInvalidArgument: return "INVALID_ARGUMENT";
-    case ErrorCode::kInvalidConfig: return "INVALID_CONFIG";
-    case ErrorCode::kCheckpoint: return "CHECKPOINT";
-    case ErrorCode::kTokenizer: return "TOKENIZER";
-    case ErrorCode::kTooLong: return "TOO_LONG";
-    case ErrorCode::kOutOfVocabulary: return "OUT_OF_VOCABULARY";
-    case ErrorCode::kOutOfMemory: return "OUT_OF_MEMORY";
-    case ErrorCode::kDevice: return "DEVICE";
-    case ErrorCode::kAborted: return "ABORTED";
-    case ErrorCode::kDisposed: return "DISPOSED";
-    case ErrorCode::kDiverged: return "DIVERGED";
-    case ErrorCode::kData: return "DATA";
+    case ErrorCode::kInvalidArgument:
+      return "INVALID_ARGUMENT";
+    case ErrorCode::kInvalidConfig:
+      return "INVALID_CONFIG";
+    case ErrorCode::kCheckpoint:
+      return "CHECKPOINT";
+    case ErrorCode::kTokenizer:
+      return "TOKENIZER";
+    case ErrorCode::kTooLong:
+      return "TOO_LONG";
+    case ErrorCode::kOutOfVocabulary:
+      return "OUT_OF_VOCABULARY";
+    case ErrorCode::kOutOfMemory:
+      return "OUT_OF_MEMORY";
+    case ErrorCode::kDevice:
+      return "DEVICE";
+    case ErrorCode::kAborted:
+      return "ABORTED";
+    case ErrorCode::kDisposed:
+      return "DISPOSED";
+    case ErrorCode::kDiverged:
+      return "DIVERGED";
+    case ErrorCode::kData:
+      return "DATA";
   }
   return "INVALID_ARGUMENT";
 }
