@@ -36,7 +36,7 @@ class CpuBackend final : public Backend {
   CpuBackend(const Kernels& kernels, int threads) : kernels_(kernels) {
     if (threads == 1) return;
     pool_ = std::make_unique<ThreadPool>(threads);
-    for (int worker = 0; worker < threads; ++worker)
+    for (int worker = 0; worker < pool_->size(); ++worker)
       workers_.push_back(std::make_unique<CpuBackend>(kernels, 1));
   }
   ~CpuBackend() override {
