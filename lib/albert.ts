@@ -1,5 +1,5 @@
 /** A model: loaded or created, run on ids, saved, and disposed of. */
-import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { cp, mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AlbertError, awaitNative, callNative } from './errors';
 import { type ForwardInputs, packInputs, packPositions } from './inputs';
@@ -248,7 +248,9 @@ export class Albert {
     try {
       await mkdir(folder, { recursive: true });
       await awaitNative(() => this.#native.save(path.join(folder, 'model.safetensors')));
-      await writeFile(path.join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
+      const file = path.join(folder, 'config.json');
+      await writeFile(`${file}.new`, `${JSON.stringify(config, null, 2)}\n`);
+      await rename(`${file}.new`, file);
       if (this.#folder && path.resolve(folder) !== this.#folder)
         await this.#copyTokenizer(this.#folder, folder);
     } catch (error) {
