@@ -1,5 +1,4 @@
-// The parameter table: exact counts, loading under every naming and type, fresh weights, and saving bit for
-// bit.
+// The parameter table: exact counts, loading under every naming and type, fresh weights, and saving.
 #include "albert/weights.h"
 
 #include <cmath>
@@ -10,6 +9,7 @@
 #include <iterator>
 #include <random>
 
+#include "albert/checkpoint.h"
 #include "support/safetensors.h"
 #include "test.h"
 
