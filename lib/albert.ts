@@ -26,6 +26,7 @@ import {
   resolveFolder,
   TOKENIZER_FILES,
 } from './source';
+import { Tensor } from './tensor';
 import { type Encoding, type TextOrPair, Tokenizer } from './tokenizer';
 
 export interface ForwardOptions {
@@ -164,9 +165,26 @@ export class Albert {
     return new Albert(model, complete, null, null);
   }
 
+  /** Where the model was loaded from; null for one that was created. */
+  get folder(): string | null {
+    return this.#folder;
+  }
+
   /** Names, shapes and types of all weights. */
   parameters(): ParameterInfo[] {
     return this.#native.parameters().map((parameter) => ({ ...parameter, dtype: 'float32' }));
+  }
+
+  /**
+   * A copy of one weight's values.
+   * @param name as parameters() lists it, or 'predictions.decoder.weight' for the matrix that scores the vocabulary.
+   * @throws AlbertError INVALID_ARGUMENT for a name that this model does not have, or DISPOSED.
+   */
+  async parameter(name: string): Promise<Tensor> {
+    this.#requireLive();
+    string('name', name);
+    const { dims, data } = await awaitNative(() => this.#native.parameter(name));
+    return new Tensor(dims, data);
   }
 
   /** Most tokens a sequence may have: what the positions allow, and what the tokenizer says the model was made for. */
@@ -237,14 +255,7 @@ export class Albert {
   async save(folder: string): Promise<void> {
     this.#requireLive();
     string('folder', folder);
-    const config: AlbertConfig = {
-      ...this.config,
-      model_type: 'albert',
-      architectures: [ARCHITECTURES[this.head]],
-    };
-    delete config.dtype;
-    config.torch_dtype = 'float32';
-    if (!this.#native.tiedDecoder) config.tie_word_embeddings = false;
+    const config = this.savedConfig();
     try {
       await mkdir(folder, { recursive: true });
       await awaitNative(() => this.#native.save(path.join(folder, 'model.safetensors')));
@@ -260,6 +271,19 @@ export class Albert {
         cause: error,
       });
     }
+  }
+
+  /** config.json as save() and exports write it: this head, float32, and whether the decoder is the word table. */
+  savedConfig(): AlbertConfig {
+    const config: AlbertConfig = {
+      ...this.config,
+      model_type: 'albert',
+      architectures: [ARCHITECTURES[this.head]],
+    };
+    delete config.dtype;
+    config.torch_dtype = 'float32';
+    if (!this.#native.tiedDecoder) config.tie_word_embeddings = false;
+    return config;
   }
 
   async #copyTokenizer(from: string, to: string): Promise<void> {

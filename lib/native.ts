@@ -66,6 +66,8 @@ export interface NativeModel {
   readonly tiedDecoder: boolean;
   /** [sync] Names and shapes of all parameters. */
   parameters(): NativeParameter[];
+  /** [async] A copy of one parameter's values. */
+  parameter(name: string): Promise<NativeTensor>;
   /** [async] Throws at once for input that does not fit the model. */
   forward(batch: NativeBatch, wanted: NativeWanted): NativeRun;
   /** [async] Writes the weights as one safetensors file. */
@@ -115,6 +117,14 @@ export interface NativeTokenizer {
   tokenToId(token: string): number;
 }
 
+/** What the machine can do at most: operations and bytes per second; 0 where it lacks the instruction. */
+export interface NativePeak {
+  fp32: number;
+  bf16: number;
+  int8: number;
+  readBandwidth: number;
+}
+
 export interface NativeBinding {
   version: string;
   cpuInfo(): { isa: string; available: string[]; cores: number; threads: number };
@@ -147,6 +157,8 @@ export interface NativeBinding {
     specialTokensJson: string,
     threads: number,
   ): Promise<NativeTokenizer>;
+  /** [async] Keeps that many cores busy for about two seconds; for benchmarks. */
+  measureCpuPeak(threads: number): Promise<NativePeak>;
 }
 
 let loaded: NativeBinding | undefined;

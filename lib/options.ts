@@ -102,8 +102,16 @@ export type DType = (typeof DTYPES)[number];
 export const DEVICES = ['auto', 'cpu', 'cuda'] as const;
 export type DeviceChoice = (typeof DEVICES)[number];
 
-export const ISAS = ['scalar', 'avx2', 'avx512', 'neon'] as const;
-/** An instruction set of the CPU kernels. */
+export const ISAS = [
+  'scalar',
+  'avx2',
+  'avx512',
+  'avx512_base',
+  'avx512_vnni',
+  'avx512_bf16',
+  'neon',
+] as const;
+/** An instruction set of the CPU kernels; `avx512` means the best of its family that the processor has. */
 export type Isa = (typeof ISAS)[number];
 
 /** How a model is loaded and where it runs. */

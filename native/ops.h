@@ -18,6 +18,10 @@
 
 namespace albert {
 
+// How a product multiplies: fp32; bf16 factors with fp32 sums; or int8 weights, one scale a column, times
+// int8 rows, one scale and offset a row, with int32 sums. Everything between products stays fp32.
+enum class Precision { kFp32, kBf16, kInt8 };
+
 // gelu is the erf form and gelu_new the tanh form, as Hugging Face names them.
 enum class Activation { kIdentity, kGelu, kGeluNew, kRelu, kSilu, kTanh };
 
@@ -28,9 +32,20 @@ constexpr int64_t row_stride(int64_t width) { return (width + 15) / 16 * 16 + 16
 class PackedLinear {
  public:
   virtual ~PackedLinear() = default;
-  int64_t in = 0;    // K
-  int64_t out = 0;   // M
+  int64_t in = 0;   // K
+  int64_t out = 0;  // M
+  Precision precision = Precision::kFp32;
   size_t bytes = 0;  // memory it holds
+};
+
+// How the weights of a linear layer are kept.
+struct LinearFormat {
+  Precision precision = Precision::kFp32;
+  // int8 only, host [in] or null: how far each input spreads. Inputs are divided by the square root of theirs
+  // before they are rounded and the weights multiplied by it, so that a few wide inputs do not cost the
+  // others their digits (Xiao et al. 2022, arXiv 2211.10438, with a migration strength of 1/2 on the input's
+  // side).
+  const float* spread = nullptr;
 };
 
 // One block of rows of a linear layer as the checkpoint has it; several stack along the output.
@@ -47,12 +62,11 @@ struct LayerNormWeights {
 };
 
 struct EmbeddingWeights {
-  const float* word = nullptr;        // [V, E]
-  const float* position = nullptr;    // [P, E]
-  const float* type = nullptr;        // [types, E]
-  LayerNormWeights norm;              // over E
-  const PackedLinear* map = nullptr;  // E -> H
-  int64_t width = 0;                  // E
+  const float* word = nullptr;      // [V, E]
+  const float* position = nullptr;  // [P, E]
+  const float* type = nullptr;      // [types, E]
+  LayerNormWeights norm;            // over E
+  int64_t width = 0;                // E
 };
 
 // Where the rows of each sequence stand in a packed batch, and which of them are wanted as queries. Rows
@@ -76,20 +90,23 @@ struct Segments {
 };
 
 // Queries, keys and values of a packed batch, head by head, so that one head of one sequence is contiguous.
+// Elements are fp32, or bf16 when the weights they come from are bf16 or int8.
 struct Heads {
-  float* query = nullptr;  // [A, N, stride]
-  float* key = nullptr;    // [A, N, stride]
-  float* value = nullptr;  // [A, N, stride]
-  int64_t heads = 0;       // A
-  int64_t size = 0;        // D
-  int64_t stride = 0;      // floats between rows: Backend::head_stride(D)
+  void* query = nullptr;                   // [A, N, stride]
+  void* key = nullptr;                     // [A, N, stride]
+  void* value = nullptr;                   // [A, N, stride]
+  int64_t heads = 0;                       // A
+  int64_t size = 0;                        // D
+  int64_t stride = 0;                      // elements between rows: Backend::head_stride(D, precision)
+  Precision precision = Precision::kFp32;  // kFp32 or kBf16
 };
 
 // The sizes a backend must be ready for; its scratch memory is allocated once from them.
 struct BackendLimits {
-  int64_t max_width = 0;   // the widest of E, H and F
-  int64_t max_length = 0;  // T
-  int64_t head_size = 0;   // D
+  Precision precision = Precision::kFp32;  // of the encoder's products
+  int64_t max_width = 0;                   // the widest of E, H and F
+  int64_t max_length = 0;                  // T
+  int64_t head_size = 0;                   // D
 };
 
 // How a batch is divided between the workers of a backend.
@@ -112,8 +129,9 @@ class Backend {
   virtual void release(float* memory) = 0;
   // Backend memory with the contents of host data that outlives the backend: the data itself on a CPU.
   virtual const float* place(const float* host, size_t floats) = 0;
-  virtual std::unique_ptr<PackedLinear> pack(const std::vector<LinearSource>& sources, int64_t in) = 0;
-  virtual int64_t head_stride(int64_t head_size) const = 0;
+  virtual std::unique_ptr<PackedLinear> pack(const std::vector<LinearSource>& sources, int64_t in,
+                                             const LinearFormat& format) = 0;
+  virtual int64_t head_stride(int64_t head_size, Precision precision) const = 0;
   virtual void reserve(const BackendLimits& limits) = 0;
 
   // ---- scheduling
@@ -125,13 +143,13 @@ class Backend {
   virtual void run(const ShardPlan& plan, const ShardBody& body) = 0;
 
   // ---- operations
-  // y = LayerNorm(word[id] + type[type] + position[position]) W^T + b
-  virtual void embedding_forward(float* y,  // [N, row_stride(H)]
+  // y = LayerNorm(word[id] + type[type] + position[position])
+  virtual void embedding_forward(float* y,  // [N, row_stride(E)]
                                  const int32_t* ids, const int32_t* types,
                                  const int32_t* positions,  // host [N]
                                  const EmbeddingWeights& weights, int64_t rows) = 0;
 
-  // Rows of x W^T + b, W the stacked query, key and value weights [3H, H], stored head by head.
+  // Rows of x W^T + b, W the stacked query, key and value weights [3H, K], stored head by head.
   virtual void qkv_forward(const Heads& heads, const float* x, const PackedLinear& weights, int64_t rows) = 0;
 
   // context = softmax(Q K^T / sqrt(D)) V within each sequence, heads side by side.
@@ -172,6 +190,16 @@ struct CpuInfo {
 };
 // Throws Error{kDevice} when ALBERT_CPU_ISA names an instruction set this machine or build lacks.
 CpuInfo cpu_info();
+
+// What this machine can do at most: the yardstick of benchmarks. Multiply and add count as two operations.
+struct CpuPeak {
+  double fp32 = 0;            // operations per second of fused multiply-adds
+  double bf16 = 0;            // likewise of dot products of bf16 pairs; 0 without such an instruction
+  double int8 = 0;            // likewise of dot products of u8 by s8 quads; 0 without vector instructions
+  double read_bandwidth = 0;  // bytes per second from memory, beyond every cache
+};
+// Keeps `threads` cores busy for about two seconds; for benchmarks only.
+CpuPeak measure_cpu_peak(int threads);
 
 // isa: empty for the best, or one of cpu_info().available. threads: 0 for cpu_info().threads.
 std::unique_ptr<Backend> make_cpu_backend(const std::string& isa, int threads);

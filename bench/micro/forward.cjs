@@ -29,7 +29,10 @@ async function main() {
       Array.from({ length }, (_, i) => (i * 37 + s * 101) % config.vocab_size),
     );
     const times = [];
-    for (const start = performance.now(); times.length < 5 || performance.now() - start < SECONDS_PER_SHAPE * 1e3; ) {
+    for (
+      const start = performance.now();
+      times.length < 5 || performance.now() - start < SECONDS_PER_SHAPE * 1e3;
+    ) {
       const begin = performance.now();
       await model.forward({ input_ids }, { outputs: ['last_hidden_state'] });
       times.push(performance.now() - begin);

@@ -9,7 +9,8 @@ const { monitorEventLoopDelay, performance } = require('node:perf_hooks');
 const { Albert, pipeline, preset } = require('../..');
 
 const root = path.join(__dirname, '..', '..');
-const [vocabulary = path.join(root, 'test', 'golden', 'vocabulary', 'spiece.model'), textFile] = process.argv.slice(2);
+const [vocabulary = path.join(root, 'test', 'golden', 'vocabulary', 'spiece.model'), textFile] =
+  process.argv.slice(2);
 const resident = () => {
   global.gc?.();
   return `${(process.memoryUsage().rss / 2 ** 20).toFixed(0)} MB`;
@@ -17,8 +18,14 @@ const resident = () => {
 
 function readTexts() {
   if (textFile) return fs.readFileSync(textFile, 'utf8').split('\n').filter(Boolean).slice(0, 200);
-  const lines = fs.readFileSync(path.join(root, 'test', 'golden', 'vocabulary', 'sentencepiece.jsonl'), 'utf8');
-  const texts = lines.trim().split('\n').map((line) => JSON.parse(line).text);
+  const lines = fs.readFileSync(
+    path.join(root, 'test', 'golden', 'vocabulary', 'sentencepiece.jsonl'),
+    'utf8',
+  );
+  const texts = lines
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line).text);
   return Array.from({ length: 200 }, (_, i) => texts[i % texts.length].slice(0, 200));
 }
 
@@ -46,13 +53,20 @@ async function main() {
     for (const pooling of ['mean', 'none', 'mean', 'none'])
       await delayDuring(`200 texts in one call, pooling ${pooling}`, () => embed(texts, { pooling }));
     for (let i = 0; i < 2; i++)
-      await delayDuring('200 calls at once', () => Promise.all(texts.map((text) => embed(text, { pooling: 'mean' }))));
+      await delayDuring('200 calls at once', () =>
+        Promise.all(texts.map((text) => embed(text, { pooling: 'mean' }))),
+      );
     await embed.dispose();
 
     const small = await Albert.create({ ...preset('tiny'), vocab_size: 2000 }, { head: 'base' });
     const calls = [];
     for (let i = 0; i <= 10000; i++) {
-      await small.forward({ input_ids: [[1, 2, 3, 4, 5], [7, 8]] });
+      await small.forward({
+        input_ids: [
+          [1, 2, 3, 4, 5],
+          [7, 8],
+        ],
+      });
       if (i % 2500 === 0) calls.push(resident());
     }
     console.log(`resident after 0 .. 10,000 calls: ${calls.join(', ')}`);

@@ -2,6 +2,7 @@
 #include "encoder.h"
 
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <string>
 
@@ -12,30 +13,43 @@ namespace {
 
 // Activations of one shard on one worker.
 struct Activations {
-  Heads heads;     // q, k, v of all rows
-  float* context;  // [rows, row_stride(H)]
+  Heads heads;        // q, k, v of all rows
+  float* embeddings;  // [rows, row_stride(E)]
+  float* context;     // [rows, row_stride(H)]
   float*
       stream;  // [rows, row_stride(H)] the residual stream; null when it lives in the result from the start
 };
 
-size_t activation_floats(const Config& config, const Backend& backend, int64_t rows, bool selects) {
-  const size_t head_matrix =
-      static_cast<size_t>(config.num_attention_heads * rows * backend.head_stride(config.head_size()));
-  const size_t stream = static_cast<size_t>(rows * row_stride(config.hidden_size));
-  return 3 * Workspace::rounded(head_matrix) + (selects ? 2 : 1) * Workspace::rounded(stream);
+// Floats that each of query, key and value takes.
+size_t head_floats(const Heads& heads, int64_t rows) {
+  const size_t elements = static_cast<size_t>(heads.heads * rows * heads.stride);
+  return heads.precision == Precision::kFp32 ? elements : (elements + 1) / 2;
 }
 
-Activations take_activations(const Config& config, const Backend& backend, int64_t rows, bool selects,
-                             Workspace& from) {
-  Activations activations;
-  Heads& heads = activations.heads;
+Heads heads_of(const Config& config, const Backend& backend, Precision precision) {
+  Heads heads;
   heads.heads = config.num_attention_heads;
   heads.size = config.head_size();
-  heads.stride = backend.head_stride(heads.size);
-  const size_t head_matrix = static_cast<size_t>(heads.heads * rows * heads.stride);
-  heads.query = from.take(head_matrix);
-  heads.key = from.take(head_matrix);
-  heads.value = from.take(head_matrix);
+  heads.precision = precision == Precision::kFp32 ? Precision::kFp32 : Precision::kBf16;
+  heads.stride = backend.head_stride(heads.size, heads.precision);
+  return heads;
+}
+
+size_t activation_floats(const Config& config, const Heads& heads, int64_t rows, bool selects) {
+  const size_t stream = static_cast<size_t>(rows * row_stride(config.hidden_size));
+  return 3 * Workspace::rounded(head_floats(heads, rows)) +
+         Workspace::rounded(static_cast<size_t>(rows * row_stride(config.embedding_size))) +
+         (selects ? 2 : 1) * Workspace::rounded(stream);
+}
+
+Activations take_activations(const Config& config, const Heads& heads, int64_t rows, bool selects,
+                             Workspace& from) {
+  Activations activations;
+  activations.heads = heads;
+  activations.heads.query = from.take(head_floats(heads, rows));
+  activations.heads.key = from.take(head_floats(heads, rows));
+  activations.heads.value = from.take(head_floats(heads, rows));
+  activations.embeddings = from.take(static_cast<size_t>(rows * row_stride(config.embedding_size)));
   const size_t stream = static_cast<size_t>(rows * row_stride(config.hidden_size));
   activations.context = from.take(stream);
   activations.stream = selects ? from.take(stream) : nullptr;
@@ -50,13 +64,13 @@ void gather_queries(Backend& backend, float* y, const float* x, const Segments& 
                         stride, segments.queries + segments.query_begin[s], width, segments.query_count(s));
 }
 
-// One post-LayerNorm block in place on x. With a selection, x of the selected rows moves to `selected` and
-// only those rows are finished there. Returns the stream that holds the result.
+// What follows query, key and value in a post-LayerNorm block, in place on x. With a selection, x of the
+// selected rows moves to `selected` and only those rows are finished there. Returns the stream that holds the
+// result.
 float* block_forward(Backend& backend, const Config& config, const BlockWeights& block,
                      const Segments& segments, const Activations& activations, float* x, float* selected,
                      float* probabilities) {
   int64_t rows = segments.rows();
-  backend.qkv_forward(activations.heads, x, *block.qkv, rows);
   backend.attention_forward(activations.context, probabilities, activations.heads, segments);
   if (segments.queries) {
     gather_queries(backend, selected, x, segments, config.hidden_size);
@@ -77,9 +91,51 @@ LayerNormWeights place_norm(const Weights& weights, const std::string& name, flo
   return {place(".weight"), place(".bias"), epsilon};
 }
 
+// How far each column of LayerNorm's rows spreads around zero: its normal values have deviation one.
+std::vector<float> spread_of(const LayerNormWeights& norm, int64_t width) {
+  std::vector<float> spread;
+  for (int64_t i = 0; i < width; ++i) spread.push_back(std::hypot(norm.weight[i], norm.bias[i]));
+  return spread;
+}
+
+// One linear layer after another as a single one: W = V U, b = V a + c for U x + a, then V y + c. Computed on
+// the processor in fp32 whatever the backend.
+class FoldedLinear {
+ public:
+  FoldedLinear(const LinearSource& first, int64_t in, const std::vector<LinearSource>& second,
+               int64_t middle) {
+    std::vector<LinearSource> unbiased = second;
+    for (LinearSource& part : unbiased) part.bias = nullptr, out_ += part.out;
+    const std::unique_ptr<Backend> cpu = make_cpu_backend("", 0);
+    const std::unique_ptr<PackedLinear> packed = cpu->pack(unbiased, middle, {});
+    // The columns of U and a, as rows.
+    std::vector<float> columns(static_cast<size_t>((in + 1) * middle));
+    for (int64_t m = 0; m < middle; ++m) {
+      for (int64_t i = 0; i < in; ++i) columns[i * middle + m] = first.weight[m * in + i];
+      columns[in * middle + m] = first.bias[m];
+    }
+    std::vector<float> products(static_cast<size_t>((in + 1) * out_));
+    cpu->linear_forward(products.data(), out_, columns.data(), middle, *packed, Activation::kIdentity,
+                        in + 1);
+    weight_.resize(static_cast<size_t>(in * out_));
+    for (int64_t o = 0; o < out_; ++o)
+      for (int64_t i = 0; i < in; ++i) weight_[o * in + i] = products[i * out_ + o];
+    bias_.assign(products.begin() + in * out_, products.end());
+    int64_t o = 0;
+    for (const LinearSource& part : second)
+      for (int64_t k = 0; k < part.out; ++k) bias_[o++] += part.bias[k];
+  }
+  LinearSource source() const { return {weight_.data(), bias_.data(), out_}; }
+
+ private:
+  int64_t out_ = 0;
+  std::vector<float> weight_, bias_;
+};
+
 }  // namespace
 
-EncoderWeights::EncoderWeights(const Config& config, const Weights& weights, Backend& backend) {
+EncoderWeights::EncoderWeights(const Config& config, const Weights& weights, Precision precision,
+                               Backend& backend) {
   const int64_t embedding_width = config.embedding_size, hidden = config.hidden_size,
                 inner = config.intermediate_size;
   const auto place = [&](const char* name, int64_t rows) {
@@ -95,31 +151,48 @@ EncoderWeights::EncoderWeights(const Config& config, const Weights& weights, Bac
   embedding.norm =
       place_norm(weights, "embeddings.LayerNorm", config.layer_norm_eps, embedding_width, backend);
   embedding.width = embedding_width;
-  map = backend.pack({source("encoder.embedding_hidden_mapping_in", hidden)}, embedding_width);
-  embedding.map = map.get();
+  const LinearSource map_source = source("encoder.embedding_hidden_mapping_in", hidden);
+  const std::vector<float> embedding_spread = spread_of(embedding.norm, embedding_width);
+  const LinearFormat of_embedding{precision, embedding_spread.data()};
+  map = backend.pack({map_source}, embedding_width, of_embedding);
+
+  const auto block_name = [](int32_t group, int32_t k) {
+    return str("encoder.albert_layer_groups.", group, ".albert_layers.", k, ".");
+  };
+  const auto qkv_sources = [&](const std::string& name) {
+    return std::vector<LinearSource>{source(name + "attention.query", hidden),
+                                     source(name + "attention.key", hidden),
+                                     source(name + "attention.value", hidden)};
+  };
+  if (embedding_width < hidden) {
+    const FoldedLinear folded(map_source, embedding_width, qkv_sources(block_name(0, 0)), hidden);
+    first_qkv = backend.pack({folded.source()}, embedding_width, of_embedding);
+  }
 
   for (int32_t group = 0; group < config.num_hidden_groups; ++group) {
     for (int32_t k = 0; k < config.inner_group_num; ++k) {
-      const std::string name = str("encoder.albert_layer_groups.", group, ".albert_layers.", k, ".");
+      const std::string name = block_name(group, k);
+      const std::string before = block_name(group, (k + config.inner_group_num - 1) % config.inner_group_num);
+      const auto norm = [&](const std::string& name) {
+        return place_norm(weights, name, config.layer_norm_eps, hidden, backend);
+      };
       BlockWeights block;
-      block.qkv =
-          backend.pack({source(name + "attention.query", hidden), source(name + "attention.key", hidden),
-                        source(name + "attention.value", hidden)},
-                       hidden);
-      block.attention = backend.pack({source(name + "attention.dense", hidden)}, hidden);
-      block.attention_norm =
-          place_norm(weights, name + "attention.LayerNorm", config.layer_norm_eps, hidden, backend);
-      block.up = backend.pack({source(name + "ffn", inner)}, hidden);
-      block.down = backend.pack({source(name + "ffn_output", hidden)}, inner);
-      block.output_norm =
-          place_norm(weights, name + "full_layer_layer_norm", config.layer_norm_eps, hidden, backend);
+      block.attention_norm = norm(name + "attention.LayerNorm");
+      block.output_norm = norm(name + "full_layer_layer_norm");
+      const std::vector<float> input_spread = spread_of(norm(before + "full_layer_layer_norm"), hidden);
+      const std::vector<float> middle_spread = spread_of(block.attention_norm, hidden);
+      block.qkv = backend.pack(qkv_sources(name), hidden, {precision, input_spread.data()});
+      block.attention =
+          backend.pack({source(name + "attention.dense", hidden)}, hidden, {precision, nullptr});
+      block.up = backend.pack({source(name + "ffn", inner)}, hidden, {precision, middle_spread.data()});
+      block.down = backend.pack({source(name + "ffn_output", hidden)}, inner, {precision, nullptr});
       blocks.push_back(std::move(block));
     }
   }
 }
 
 size_t EncoderWeights::bytes() const {
-  size_t total = map->bytes;
+  size_t total = map->bytes + (first_qkv ? first_qkv->bytes : 0);
   for (const BlockWeights& block : blocks)
     total += block.qkv->bytes + block.attention->bytes + block.up->bytes + block.down->bytes;
   return total;
@@ -131,16 +204,17 @@ const float* encoder_forward(Backend& backend, const Config& config, const Encod
   const int64_t hidden = config.hidden_size, stride = row_stride(hidden), layers = config.num_hidden_layers;
   const int64_t inner_groups = config.inner_group_num, total_rows = batch.rows();
   const bool selects = batch.selects();
+  const Heads heads = heads_of(config, backend, weights.map->precision);
   const ShardPlan plan = backend.plan(batch.segments(0, static_cast<int64_t>(batch.keys.size()), false));
 
   const size_t result_floats = static_cast<size_t>(batch.result_rows() * stride);
   workspace.reset(Workspace::rounded(result_floats) +
                   static_cast<size_t>(plan.workers) *
-                      activation_floats(config, backend, plan.max_rows, selects));
+                      activation_floats(config, heads, plan.max_rows, selects));
   float* const result = workspace.take(result_floats);
   std::vector<Activations> activations;
   for (int64_t worker = 0; worker < plan.workers; ++worker)
-    activations.push_back(take_activations(config, backend, plan.max_rows, selects, workspace));
+    activations.push_back(take_activations(config, heads, plan.max_rows, selects, workspace));
   std::atomic<bool> stopped{false};
 
   backend.run(plan, [&](Backend& ops, int64_t worker, int64_t shard) {
@@ -157,8 +231,11 @@ const float* encoder_forward(Backend& backend, const Config& config, const Encod
                         hidden, rows);
     };
 
-    ops.embedding_forward(x, batch.ids.data() + row, batch.types.data() + row, batch.positions.data() + row,
-                          weights.embedding, rows);
+    float* const embeddings = activations[worker].embeddings;
+    const int64_t embedding_stride = row_stride(config.embedding_size);
+    ops.embedding_forward(embeddings, batch.ids.data() + row, batch.types.data() + row,
+                          batch.positions.data() + row, weights.embedding, rows);
+    ops.linear_forward(x, stride, embeddings, embedding_stride, *weights.map, Activation::kIdentity, rows);
     tap_hidden(0);
     for (int32_t layer = 0; layer < layers; ++layer) {
       if (stopped || cancelled()) {
@@ -172,8 +249,14 @@ const float* encoder_forward(Backend& backend, const Config& config, const Encod
         if (taps.attentions)
           probabilities = taps.attentions + (layer * inner_groups + k) * taps.attention_begin.back() +
                           taps.attention_begin[sequence];
-        x = block_forward(ops, config, weights.blocks[group * inner_groups + k], last ? wanted : all,
-                          activations[worker], x, finished, probabilities);
+        const BlockWeights& block = weights.blocks[group * inner_groups + k];
+        const Heads& shard_heads = activations[worker].heads;
+        if (layer == 0 && k == 0 && weights.first_qkv)
+          ops.qkv_forward(shard_heads, embeddings, *weights.first_qkv, rows);
+        else
+          ops.qkv_forward(shard_heads, x, *block.qkv, rows);
+        x = block_forward(ops, config, block, last ? wanted : all, activations[worker], x, finished,
+                          probabilities);
       }
       tap_hidden(layer + 1);
     }

@@ -24,11 +24,13 @@ struct BlockWeights {
 };
 
 struct EncoderWeights {
-  EncoderWeights(const Config& config, const Weights& weights, Backend& backend);
+  EncoderWeights(const Config& config, const Weights& weights, Precision precision, Backend& backend);
   size_t bytes() const;
 
   EmbeddingWeights embedding;
-  std::unique_ptr<PackedLinear> map;
+  std::unique_ptr<PackedLinear> map;  // E -> H
+  // E -> 3H: the first block's qkv after the map, as one product of less depth. Null where E is not below H.
+  std::unique_ptr<PackedLinear> first_qkv;
   std::vector<BlockWeights> blocks;  // [num_hidden_groups * inner_group_num]
 };
 

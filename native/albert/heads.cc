@@ -8,7 +8,7 @@ HeadWeights::HeadWeights(const Config& config, Head head, const Weights& weights
   const auto pack = [&](const std::string& name, int64_t in) {
     return backend.pack({{weights.data(name + ".weight"), weights.data(name + ".bias"),
                           weights.find(name + ".weight")->shape[0]}},
-                        in);
+                        in, {});
   };
   if (is_pooled(head)) pooler = pack("pooler", hidden);
   switch (head) {
@@ -32,7 +32,8 @@ HeadWeights::HeadWeights(const Config& config, Head head, const Weights& weights
     transform_norm = {backend.place(weights.data("predictions.LayerNorm.weight"), static_cast<size_t>(width)),
                       backend.place(weights.data("predictions.LayerNorm.bias"), static_cast<size_t>(width)),
                       config.layer_norm_eps};
-    decoder = backend.pack({{weights.decoder(), weights.data("predictions.bias"), config.vocab_size}}, width);
+    decoder =
+        backend.pack({{weights.decoder(), weights.data("predictions.bias"), config.vocab_size}}, width, {});
   }
 }
 

@@ -13,9 +13,15 @@
 namespace albert {
 namespace {
 
+Precision precision_of(const std::string& dtype) {
+  if (dtype == "fp32") return Precision::kFp32;
+  if (dtype == "bf16") return Precision::kBf16;
+  check(dtype == "int8", ErrorCode::kInvalidArgument,
+        "expected dtype to be 'fp32', 'bf16' or 'int8' but received '", dtype, "'");
+  return Precision::kInt8;
+}
+
 std::unique_ptr<Backend> make_backend(const ModelOptions& options) {
-  check(options.dtype == "fp32", ErrorCode::kInvalidArgument, "expected dtype to be 'fp32' but received '",
-        options.dtype, "'");
   check(options.device == "auto" || options.device == "cpu", ErrorCode::kDevice,
         "expected device to be 'auto' or 'cpu', which this build has, but received '", options.device, "'");
   return make_cpu_backend(options.isa, options.threads);
@@ -40,8 +46,8 @@ BatchItem item_of(const ForwardRequest& request, Head head) {
 
 // Everything that computes: weights in the backend's order, and memory for activations.
 struct Model::Packed {
-  Packed(const Config& config, Head head, const Weights& weights, Backend& backend)
-      : encoder(config, weights, backend),
+  Packed(const Config& config, Head head, const Weights& weights, Precision precision, Backend& backend)
+      : encoder(config, weights, precision, backend),
         heads(config, head, weights, backend),
         activations(backend),
         head_activations(backend) {}
@@ -54,16 +60,18 @@ struct Model::Packed {
 Model::Model(Config config, const ModelOptions& options)
     : config_(std::move(config)),
       head_(options.head.value_or(config_.head)),
+      precision_(precision_of(options.dtype)),
       backend_(make_backend(options)) {}
 
 void Model::attach(std::unique_ptr<Weights> weights) {
   weights_ = std::move(weights);
   BackendLimits limits;
+  limits.precision = precision_;
   limits.max_width = std::max({config_.embedding_size, config_.hidden_size, config_.intermediate_size});
   limits.max_length = config_.max_position_embeddings;
   limits.head_size = config_.head_size();
   backend_->reserve(limits);
-  packed_ = std::make_shared<Packed>(config_, head_, *weights_, *backend_);
+  packed_ = std::make_shared<Packed>(config_, head_, *weights_, precision_, *backend_);
   weights_->release_pages();
 }
 

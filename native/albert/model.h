@@ -18,7 +18,7 @@ namespace albert {
 
 struct ModelOptions {
   std::optional<Head> head;    // default: what the configuration's `architectures` names
-  std::string dtype = "fp32";  // fp32
+  std::string dtype = "fp32";  // fp32, bf16 or int8: the encoder's products; heads stay fp32
   std::string device = "auto";
   std::string isa;  // empty: the best this machine has, or ALBERT_CPU_ISA
   int threads = 0;  // 0: the cores this process may use
@@ -92,6 +92,7 @@ class Model {
 
   Config config_;
   Head head_;
+  Precision precision_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Weights> weights_;
   std::vector<std::string> warnings_;

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::string_view kPrefix = "albert.";
 constexpr const char* kWordTable = "embeddings.word_embeddings.weight";
+constexpr const char* kDecoder = "predictions.decoder.weight";
 
 std::string_view without_prefix(std::string_view name) {
   return name.substr(0, kPrefix.size()) == kPrefix ? name.substr(kPrefix.size()) : name;
@@ -318,13 +319,21 @@ const float* Weights::data(std::string_view name) const {
   return parameter->data;
 }
 
+Parameter Weights::lookup(std::string_view name) const {
+  if (const Parameter* parameter = find(without_prefix(name))) return *parameter;
+  check(name == kDecoder && find("predictions.bias"), ErrorCode::kInvalidArgument,
+        "expected the name of a parameter of this model, as parameters() lists them, but received '", name,
+        "'");
+  return {kDecoder, find(kWordTable)->shape, decoder_};
+}
+
 void Weights::save(const std::string& path) const {
   std::vector<StoredTensor> tensors;
   for (const Parameter& parameter : parameters_)
     tensors.push_back(float_tensor(parameter.name, parameter.shape, parameter.data));
   const Parameter* table = find(kWordTable);
   if (find("predictions.bias") && !has_tied_decoder())
-    tensors.push_back(float_tensor("predictions.decoder.weight", table->shape, decoder_));
+    tensors.push_back(float_tensor(kDecoder, table->shape, decoder_));
   write_safetensors(path, tensors);
 }
 

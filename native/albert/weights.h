@@ -51,6 +51,10 @@ class Weights {
   const float* data(
       std::string_view name) const;  // throws std::logic_error for a name the table does not have
 
+  // The parameter called `name`, with or without 'albert.', or the decoder as 'predictions.decoder.weight'.
+  // Throws Error{kInvalidArgument} for a name that this head does not have.
+  Parameter lookup(std::string_view name) const;
+
   // Names of the parameters that load() found in no file and drew afresh: their outputs mean nothing yet.
   const std::vector<std::string>& fresh() const { return fresh_; }
 

@@ -3,6 +3,7 @@
 #include "environment.h"
 #include "model_wrap.h"
 #include "ops.h"
+#include "probe.h"
 #include "tokenizer_wrap.h"
 
 namespace albert::binding {
@@ -64,6 +65,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("describe", Napi::Function::New(env, describe, "describe"));
   exports.Set("loadModel", Napi::Function::New(env, ModelWrap::load, "loadModel"));
   exports.Set("createModel", Napi::Function::New(env, ModelWrap::create, "createModel"));
+  exports.Set("measureCpuPeak", Napi::Function::New(env, measure_cpu_peak_to_js, "measureCpuPeak"));
   exports.Set("loadTokenizer", Napi::Function::New(env, TokenizerWrap::load, "loadTokenizer"));
   return exports;
 }

@@ -171,17 +171,21 @@ Napi::Value strings_to_js(Napi::Env env, const std::vector<std::string>& strings
   return array;
 }
 
+Napi::Value tensor_to_js(Napi::Env env, OutputTensor tensor) {
+  Napi::Array dims = Napi::Array::New(env, tensor.dims.size());
+  for (size_t i = 0; i < tensor.dims.size(); i++)
+    dims.Set(static_cast<uint32_t>(i), Napi::Number::New(env, static_cast<double>(tensor.dims[i])));
+  Napi::Object entry = Napi::Object::New(env);
+  entry.Set("dims", dims);
+  entry.Set("data", float_array(env, std::move(tensor)));
+  return entry;
+}
+
 Napi::Value tensors_to_js(Napi::Env env, ForwardResult tensors) {
   Napi::Object object = Napi::Object::New(env);
   for (OutputTensor& tensor : tensors) {
-    Napi::Array dims = Napi::Array::New(env, tensor.dims.size());
-    for (size_t i = 0; i < tensor.dims.size(); i++)
-      dims.Set(static_cast<uint32_t>(i), Napi::Number::New(env, static_cast<double>(tensor.dims[i])));
-    Napi::Object entry = Napi::Object::New(env);
     const std::string name = tensor.name;
-    entry.Set("dims", dims);
-    entry.Set("data", float_array(env, std::move(tensor)));
-    object.Set(name, entry);
+    object.Set(name, tensor_to_js(env, std::move(tensor)));
   }
   return object;
 }

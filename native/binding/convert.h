@@ -40,8 +40,9 @@ ForwardRequest to_request(const Napi::Value& batch, const Napi::Value& wanted);
 EncodeOptions to_encode_options(const Napi::Value& value);
 
 Napi::Value strings_to_js(Napi::Env env, const std::vector<std::string>& strings);
-// { [name]: { dims, data } }; the arrays take the memory over where the runtime allows it.
-Napi::Value tensors_to_js(Napi::Env env, ForwardResult tensors);
+// { dims, data }; the array takes the memory over where the runtime allows it.
+Napi::Value tensor_to_js(Napi::Env env, OutputTensor tensor);
+Napi::Value tensors_to_js(Napi::Env env, ForwardResult tensors);  // { [name]: { dims, data } }
 // { ids, types, offsets, tokens, overflowing }; tokens is empty unless asked for, as making strings costs
 // most.
 Napi::Value encoding_to_js(Napi::Env env, const Encoding& encoding, bool with_tokens);

@@ -1,6 +1,8 @@
 // Connects the Model object to the core: long work goes to libuv's pool, forward to the model's own engine.
 #include "model_wrap.h"
 
+#include <algorithm>
+
 #include "convert.h"
 #include "ops.h"
 #include "promise_worker.h"
@@ -19,7 +21,8 @@ using Done = bool;  // a promise worker needs a value; JavaScript sees undefined
 Napi::Function ModelWrap::define(Napi::Env env) {
   return DefineClass(
       env, "Model",
-      {InstanceMethod("parameters", &ModelWrap::parameters), InstanceMethod("forward", &ModelWrap::forward),
+      {InstanceMethod("parameters", &ModelWrap::parameters),
+       InstanceMethod("parameter", &ModelWrap::parameter), InstanceMethod("forward", &ModelWrap::forward),
        InstanceMethod("save", &ModelWrap::save), InstanceMethod("dispose", &ModelWrap::dispose)});
 }
 
@@ -90,6 +93,24 @@ Napi::Value ModelWrap::create(const Napi::CallbackInfo& info) {
 
 Napi::Value ModelWrap::parameters(const Napi::CallbackInfo& info) {
   return parameters_to_js(info.Env(), parameters_);
+}
+
+// A copy of one parameter's values: the weights themselves may be a file that is mapped for reading only.
+Napi::Value ModelWrap::parameter(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    const std::string name = to_text(info[0], "name");
+    check(session_->model != nullptr, ErrorCode::kDisposed,
+          "expected a live model but this one has been disposed; load it again");
+    return PromiseWorker<OutputTensor>::run(
+        info.Env(), "albert-native parameter",
+        [parameter = session_->model->weights().lookup(name), model = session_->model] {
+          const size_t count = static_cast<size_t>(parameter.count());
+          std::unique_ptr<float[]> values(new float[count]);
+          std::copy_n(parameter.data, count, values.get());
+          return OutputTensor{parameter.name, parameter.shape, std::move(values)};
+        },
+        [](Napi::Env env, OutputTensor values) { return tensor_to_js(env, std::move(values)); });
+  });
 }
 
 // Returns { result: Promise, cancel() }: calling cancel abandons the run between layers.

@@ -32,6 +32,8 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   static Napi::Value wrap(Napi::Env env, Loaded loaded);
 
   Napi::Value parameters(const Napi::CallbackInfo& info);
+  // (name) -> Promise<{ dims, data }>
+  Napi::Value parameter(const Napi::CallbackInfo& info);
   Napi::Value forward(const Napi::CallbackInfo& info);
   Napi::Value save(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "cpu/kernels.h"
 
@@ -22,6 +24,7 @@ namespace albert::cpu::avx2 {
 namespace {
 
 #include "cpu/simd/avx2.h"
+#include "cpu/simd/avx2_tile.h"
 
 #include "cpu/kernels/all.inl"
 

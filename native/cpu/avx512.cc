@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "cpu/kernels.h"
 
@@ -29,6 +31,7 @@ namespace albert::cpu::avx512 {
 namespace {
 
 #include "cpu/simd/avx512.h"
+#include "cpu/simd/avx512_tile.h"
 
 #include "cpu/kernels/all.inl"
 
@@ -43,7 +46,7 @@ namespace {
 
 namespace albert::cpu {
 
-static constexpr Kernels kTable = avx512::make_table("avx512");
+static constexpr Kernels kTable = avx512::make_table("avx512_base");
 const Kernels* const kAvx512 = &kTable;
 
 }  // namespace albert::cpu

@@ -16,10 +16,13 @@ bool supported(const Kernels* kernels) {
   if (!kernels) return false;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (kernels == kAvx512)
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("fma");
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("fma");
+  const bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
+  if (kernels == kAvx512Bf16) return vnni && __builtin_cpu_supports("avx512bf16");
+  if (kernels == kAvx512Vnni) return vnni;
+  if (kernels == kAvx512) return avx512;
   if (kernels == kAvx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif
   return true;
@@ -28,7 +31,7 @@ bool supported(const Kernels* kernels) {
 // Best first.
 std::vector<const Kernels*> available_kernels() {
   std::vector<const Kernels*> available;
-  for (const Kernels* kernels : {kAvx512, kAvx2, kNeon, kScalar})
+  for (const Kernels* kernels : {kAvx512Bf16, kAvx512Vnni, kAvx512, kAvx2, kNeon, kScalar})
     if (supported(kernels)) available.push_back(kernels);
   return available;
 }
@@ -40,7 +43,8 @@ const Kernels& select_kernels(const std::string& isa) {
   const std::string wanted = !isa.empty() ? isa : environment ? environment : "";
   std::string names;
   for (const Kernels* kernels : available_kernels()) {
-    if (wanted.empty() || wanted == kernels->name) return *kernels;
+    const bool family = wanted == "avx512" && std::string(kernels->name).rfind(wanted, 0) == 0;
+    if (wanted.empty() || family || wanted == kernels->name) return *kernels;
     names += str(names.empty() ? "" : ", ", kernels->name);
   }
   throw Error(ErrorCode::kDevice,

@@ -7,69 +7,120 @@
 
 namespace albert::cpu {
 
+// The unit of every product: 32 bits of consecutive depth, one fp32, two bf16 or four int8 values, the first
+// in the lowest bits. All precisions share one weight layout and one loop; only the dot product differs.
+using Lane = uint32_t;
+using Bf16 = uint16_t;
+
+constexpr int64_t values_per_lane(Precision precision) {
+  return precision == Precision::kInt8 ? 4 : precision == Precision::kBf16 ? 2 : 1;
+}
+constexpr int64_t lanes_of(int64_t values, Precision precision) {
+  const int64_t group = values_per_lane(precision);
+  return (values + group - 1) / group;
+}
+
+// Converts rows into what a bf16 or int8 product multiplies.
+struct OperandTask {
+  const void* x;  // [rows, x_stride], fp32 or bf16
+  bool x_is_bf16;
+  int64_t x_stride;          // values between rows
+  const float* input_scale;  // [width] factors of x, or null; int8 only
+  int64_t width, rows;
+  Lane* lanes;  // [rows, lane_stride], zero past `width` to the end of its lane
+  int64_t lane_stride;
+  float* row_scale;   // int8, [rows]: x = row_scale * value + row_offset with values 0..255
+  float* row_offset;  // int8, [rows]: the smallest x of the row
+};
+
+// Rounds one column of weights to the lanes of a bf16 or int8 product.
+struct WeightTask {
+  const float* weights;      // [in]
+  const float* input_scale;  // [in] factors that the inputs will have, by which weights are divided; or null
+  int64_t in;
+  Lane* lanes;  // [ceil(in / values in a lane)]
+  float scale;  // int8, result: weight = scale * value
+  float sum;    // int8, result: the sum of the rounded weights
+};
+
 // What happens to a finished tile of x W^T + b before it is stored.
 enum class Epilogue { kActivation, kResidual, kHeads };
 
 // y = x W^T + b for `rows` rows and the panels [panel_begin, panel_end) of the packed weights.
 struct LinearTask {
-  const float* x;  // [rows, x_stride]
+  const Lane* x;  // [rows, x_stride]
   int64_t x_stride;
-  const float* panels;  // [ceil(out / panel_width)][in][panel_width], zero in the columns past `out`
-  const float* bias;    // [ceil(out / panel_width) * panel_width]
-  int64_t in, out, rows;
+  const float* row_scale;     // int8: see OperandTask
+  const float* row_offset;    // int8
+  const Lane* panels;         // [ceil(out / panel_width)][depth][panel_width], zero in the columns past `out`
+  const float* bias;          // [ceil(out / panel_width) * panel_width]
+  const float* column_scale;  // int8, likewise: weight = column_scale * value
+  const float* column_sum;    // int8, likewise: the sum of the column's weights
+  int64_t depth, out, rows;   // depth in lanes
   int64_t panel_begin, panel_end;
+  bool spare_rows;  // rows up to the next multiple of the tile's may be read
   Epilogue epilogue;
   Activation activation;  // kActivation: y = activation(product)
-  float* y;               // kActivation, kResidual (y += product): [rows, y_stride]
-  int64_t y_stride;
-  Heads heads;        // kHeads: column c of row r goes to head_rows of matrix c / H, head c % H / D
-  int64_t head_rows;  // kHeads: N, the rows of one head
-  int64_t first_row;  // kHeads: the row number of row 0 of this task
+  void* y;                // kActivation, kResidual (y += product): [rows, y_stride]
+  bool y_is_bf16;         // kActivation: else y is fp32
+  int64_t y_stride;       // values between rows
+  Heads heads;            // kHeads: column c of row r goes to head_rows of matrix c / H, head c % H / D
+  int64_t head_rows;      // kHeads: N, the rows of one head
+  int64_t first_row;      // kHeads: the row number of row 0 of this task
 };
 
-// Attention of the queries [query_begin, query_end) of one head of one sequence.
+// Attention of some queries of one head of one sequence.
 struct AttentionTask {
-  const float* query;  // of this head: [.., stride]
-  const float* key;    // of this head and sequence: [keys, stride]
-  const float* value;  // likewise
+  const void* query;  // of this head: [.., stride], fp32 or bf16
+  const void* key;    // of this head and sequence: [keys, stride]
+  const void* value;  // likewise
   int64_t stride, head_size, keys;
-  const int32_t* query_rows;  // row numbers into `query`; null: rows first_query, first_query + 1, ...
-  int64_t first_query;
-  int64_t queries;  // at most query_block
-  float* context;   // [queries, context_stride], the columns of this head
+  const int32_t* query_rows;  // [queries] row numbers into `query`; null: rows 0, 1, ...
+  int64_t queries;
+  float* context;  // [queries, context_stride], the columns of this head
   int64_t context_stride;
   float* probabilities;  // null, or [queries, keys]
-  float* scratch;        // attention_scratch(head_size, keys) floats, 64-byte aligned
+  Lane* scratch;         // attention_scratch(head_size, keys) lanes, 64-byte aligned
 };
 
 struct Kernels {
   const char* name;
-  int64_t vector_width;  // fp32 lanes of a register
+  int64_t vector_width;  // 32-bit lanes of a register
   int64_t panel_width;   // columns of a weight panel
-  int64_t tile_rows;     // rows of x that a tile holds in registers
+  int64_t tile_rows[3];  // rows of x that a tile holds in registers, by Precision
   int64_t query_block;   // queries that attention works on at a time
 
-  void (*linear)(const LinearTask& task);
+  // Indexed by Precision.
+  void (*operand[3])(const OperandTask& task);  // none for fp32, which is multiplied as it is
+  void (*linear[3])(const LinearTask& task);
+  void (*attention[2])(const AttentionTask& task);
+
+  void (*weights[3])(WeightTask& task);  // none for fp32
+  // out[l * out_stride + i] = rows[i][l] for vector_width rows and as many lanes.
+  void (*transpose)(Lane* out, int64_t out_stride, const Lane* const* rows);
+
   void (*layernorm)(float* y, int64_t y_stride, const float* x, int64_t x_stride,
                     const LayerNormWeights& norm, int64_t width, int64_t rows);
   // y = LayerNorm(word[id] + type[type] + position[position])
   void (*embedding)(float* y, int64_t y_stride, const int32_t* ids, const int32_t* types,
                     const int32_t* positions, const EmbeddingWeights& weights, int64_t rows);
-  void (*attention)(const AttentionTask& task);
 
-  int64_t attention_scratch(int64_t head_size, int64_t keys) const {
-    return (head_size + keys) * query_block;
+  // Transposed queries and scores of a block, and the values in pairs of keys.
+  int64_t attention_scratch(int64_t head_stride, int64_t keys) const {
+    return (head_stride + keys + 1) * query_block + (keys + 1) / 2 * head_stride;
   }
 };
 
 // The instruction sets of this build, best first; null entries are not compiled for this architecture.
+extern const Kernels* const kAvx512Bf16;
+extern const Kernels* const kAvx512Vnni;
 extern const Kernels* const kAvx512;
 extern const Kernels* const kAvx2;
 extern const Kernels* const kNeon;
 extern const Kernels* const kScalar;
 
-// The table called `isa`, or the best one when it is empty and ALBERT_CPU_ISA is not set.
-// Throws Error{kDevice} that lists what is available.
+// The table called `isa`, or the best one when it is empty and ALBERT_CPU_ISA is not set. 'avx512' means the
+// best of its family. Throws Error{kDevice} that lists what is available.
 const Kernels& select_kernels(const std::string& isa);
 
 }  // namespace albert::cpu

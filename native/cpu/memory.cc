@@ -18,6 +18,8 @@ namespace {
 constexpr size_t kAlignment = 64;
 // Heaps keep freed blocks for later: after 30 loads and disposals of a 47 MB model, glibc's held 190 MB.
 constexpr size_t kMappedBytes = 256 << 10;
+// Weights pass by in strides wider than a page; a page this large spares the walk of the page table.
+constexpr size_t kHugePage = 2 << 20;
 
 // Stands in the 64 bytes before every block.
 struct Header {
@@ -30,7 +32,11 @@ void* allocate(size_t bytes) {
 #else
   if (bytes < kMappedBytes) return std::aligned_alloc(kAlignment, bytes);
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  return memory == MAP_FAILED ? nullptr : memory;
+  if (memory == MAP_FAILED) return nullptr;
+#if defined(MADV_HUGEPAGE)
+  if (bytes >= kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);  // a wish: whole pages inside the block
+#endif
+  return memory;
 #endif
 }
 

@@ -1,47 +1,110 @@
-// Transposes checkpoint weights [out, in] into column panels.
+// Transposes checkpoint weights [out, in] into column panels, rounded to the precision of the product.
 #include "cpu/packed_linear.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 
 #include "cpu/memory.h"
 
 namespace albert::cpu {
+namespace {
 
-CpuPackedLinear::CpuPackedLinear(const std::vector<LinearSource>& sources, int64_t depth,
-                                 int64_t panel_width) {
-  in = depth;
-  out = 0;
+// Inputs that hardly spread are not blown up, and none is shrunk out of sight.
+constexpr float kSmallestSpread = 1e-3f, kLargestSpread = 1e3f;
+
+}  // namespace
+
+CpuPackedLinear::CpuPackedLinear(const std::vector<LinearSource>& sources, int64_t depth_values,
+                                 const LinearFormat& format, const Kernels& kernels)
+    : kernels_(kernels), panel_width_(kernels.panel_width) {
+  in = depth_values;
+  precision = format.precision;
   for (const LinearSource& source : sources) out += source.out;
-  panel_count_ = (out + panel_width - 1) / panel_width;
-  const size_t columns = static_cast<size_t>(panel_count_ * panel_width);
-  bytes = (columns * static_cast<size_t>(in) + columns) * sizeof(float);
-  panels_ = allocate_floats(columns * static_cast<size_t>(in));
-  bias_ = allocate_floats(columns);
-  std::fill_n(bias_, columns, 0.0f);
-  // Only the last panel has columns past `out`.
-  std::fill_n(panels_ + (panel_count_ - 1) * in * panel_width, in * panel_width, 0.0f);
-
-  int64_t column = 0;
-  for (const LinearSource& source : sources) {
-    if (source.bias) std::copy_n(source.bias, source.out, bias_ + column);
-    for (int64_t row = 0; row < source.out; ++row, ++column) {
-      const float* from = source.weight + row * in;
-      float* to = panels_ + column / panel_width * in * panel_width + column % panel_width;
-      for (int64_t k = 0; k < in; ++k) to[k * panel_width] = from[k];
-    }
-  }
+  panel_count_ = (out + panel_width_ - 1) / panel_width_;
+  const size_t columns = static_cast<size_t>(panel_count_ * panel_width_);
+  const size_t lanes = columns * static_cast<size_t>(depth());
+  const size_t vectors = columns * static_cast<size_t>(side_vectors());
+  bytes = lanes * sizeof(Lane) + vectors * sizeof(float);
+  panels_ = reinterpret_cast<Lane*>(allocate_floats(lanes));
+  columns_ = allocate_floats(vectors);
+  if (precision == Precision::kInt8 && format.spread)
+    for (int64_t k = 0; k < in; ++k)
+      input_scale_.push_back(1 / std::sqrt(std::clamp(format.spread[k], kSmallestSpread, kLargestSpread)));
 }
 
 CpuPackedLinear::~CpuPackedLinear() {
-  release_floats(panels_);
-  release_floats(bias_);
+  release_floats(reinterpret_cast<float*>(panels_));
+  release_floats(columns_);
+}
+
+void CpuPackedLinear::fill(const std::vector<LinearSource>& sources, int64_t panel) {
+  const int64_t begin = panel * panel_width_, columns = std::min(panel_width_, out - begin);
+  std::vector<const float*> rows;  // of the checkpoint, one for each column of the panel
+  int64_t first = 0;               // column of the source's first row
+  for (const LinearSource& source : sources) {
+    for (int64_t c = std::max(begin, first); c < std::min(begin + columns, first + source.out); ++c) {
+      rows.push_back(source.weight + (c - first) * in);
+      columns_[c] = source.bias ? source.bias[c - first] : 0;
+    }
+    first += source.out;
+  }
+  Lane* lanes = panels_ + panel * depth() * panel_width_;
+  if (columns < panel_width_) {
+    std::fill_n(lanes, depth() * panel_width_, 0);
+    for (int64_t vector = 0; vector < side_vectors(); ++vector)
+      std::fill_n(columns_ + vector * panel_count_ * panel_width_ + begin + columns, panel_width_ - columns,
+                  0.0f);
+  }
+
+  // Each column as a row of lanes: fp32 weights are lanes already.
+  std::vector<Lane> rounded;
+  std::vector<const Lane*> column_lanes;
+  if (precision != Precision::kFp32) rounded.resize(rows.size() * static_cast<size_t>(depth()));
+  for (size_t c = 0; c < rows.size(); ++c) {
+    if (precision == Precision::kFp32) {
+      column_lanes.push_back(reinterpret_cast<const Lane*>(rows[c]));
+      continue;
+    }
+    WeightTask task{rows[c], input_scale(), in, rounded.data() + c * static_cast<size_t>(depth()), 0, 0};
+    kernels_.weights[static_cast<int>(precision)](task);
+    column_lanes.push_back(task.lanes);
+    if (precision != Precision::kInt8) continue;
+    const int64_t stride = panel_count_ * panel_width_, at = begin + static_cast<int64_t>(c);
+    columns_[stride + at] = task.scale;
+    columns_[2 * stride + at] = task.sum;
+  }
+  transpose(lanes, column_lanes);
+}
+
+// lanes[l][c] = columns[c][l], in squares of a vector's width, the rest one by one.
+void CpuPackedLinear::transpose(Lane* lanes, std::vector<const Lane*>& columns) const {
+  const int64_t width = kernels_.vector_width, count = static_cast<int64_t>(columns.size());
+  const int64_t whole_depth = depth() / width * width, whole_columns = count / width * width;
+  const auto copy = [&](int64_t l, int64_t c) {
+    std::memcpy(lanes + l * panel_width_ + c, columns[c] + l, sizeof(Lane));
+  };
+  for (int64_t c = whole_columns; c < count; ++c)
+    for (int64_t l = 0; l < depth(); ++l) copy(l, c);
+  for (int64_t c = 0; c < whole_columns; ++c)
+    for (int64_t l = whole_depth; l < depth(); ++l) copy(l, c);
+  for (int64_t l = 0; l < whole_depth; l += width) {
+    for (int64_t c = 0; c < whole_columns; c += width)
+      kernels_.transpose(lanes + l * panel_width_ + c, panel_width_, columns.data() + c);
+    for (const Lane*& column : columns) column += width;
+  }
 }
 
 LinearTask CpuPackedLinear::task() const {
+  const int64_t columns = panel_count_ * panel_width_;
   LinearTask task{};
   task.panels = panels_;
-  task.bias = bias_;
-  task.in = in;
+  task.bias = columns_;
+  if (precision == Precision::kInt8) {
+    task.column_scale = columns_ + columns;
+    task.column_sum = columns_ + 2 * columns;
+  }
+  task.depth = depth();
   task.out = out;
   task.panel_end = panel_count_;
   return task;

@@ -11,17 +11,28 @@ namespace albert::cpu {
 
 class CpuPackedLinear final : public PackedLinear {
  public:
-  CpuPackedLinear(const std::vector<LinearSource>& sources, int64_t in, int64_t panel_width);
+  CpuPackedLinear(const std::vector<LinearSource>& sources, int64_t in, const LinearFormat& format,
+                  const Kernels& kernels);
   ~CpuPackedLinear() override;
+
+  // Fills panel `panel` from the sources that the constructor saw. Panels are independent of each other.
+  void fill(const std::vector<LinearSource>& sources, int64_t panel);
 
   // A task for all panels; the caller fills in rows and epilogue.
   LinearTask task() const;
   int64_t panel_count() const { return panel_count_; }
+  int64_t depth() const { return lanes_of(in, precision); }
+  const float* input_scale() const { return input_scale_.empty() ? nullptr : input_scale_.data(); }
 
  private:
-  int64_t panel_count_;
-  float* panels_ = nullptr;  // [panel][in][panel_width]
-  float* bias_ = nullptr;    // [panel_count * panel_width]
+  void transpose(Lane* lanes, std::vector<const Lane*>& columns) const;
+  int64_t side_vectors() const { return precision == Precision::kInt8 ? 3 : 1; }
+
+  const Kernels& kernels_;
+  int64_t panel_width_, panel_count_;
+  Lane* panels_ = nullptr;          // [panel][depth][panel_width]
+  float* columns_ = nullptr;        // bias, and for int8 scale and sum, [panel_count * panel_width] each
+  std::vector<float> input_scale_;  // [in], or empty: factors of the inputs
 };
 
 }  // namespace albert::cpu

@@ -1,4 +1,4 @@
-// 16-bit floating point numbers as checkpoints store them, widened to 32 bits.
+// 16-bit floating point numbers as checkpoints and packed weights store them.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,13 @@ inline float float_from_bits(uint32_t bits) {
 
 // bfloat16 is the upper half of a float.
 inline float bf16_to_f32(uint16_t half) { return float_from_bits(static_cast<uint32_t>(half) << 16); }
+
+// Rounded to nearest even; finite values only.
+inline uint16_t f32_to_bf16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
 
 // IEEE 754 binary16. A float holds every half exactly, so subnormal halves become normal floats.
 inline float f16_to_f32(uint16_t half) {

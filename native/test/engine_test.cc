@@ -1,6 +1,7 @@
 // The engine: concurrent requests merged without changing a bit, cancellation, closing, and a loop free of
 // allocation.
 #include <atomic>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <future>
@@ -174,12 +175,45 @@ TEST(masks_remove_keys_completely) {
   EXPECT(!all_zero(before[1].data.get(), 64), "the pooled output where only position 0 is masked");
 }
 
+// The first block's query, key and value come straight from the embeddings; they must be what the map and the
+// block's own weights give one after the other.
+TEST(folded_first_product_equals_the_two_it_stands_for) {
+  const Config config = Config::parse(kConfig, "config");
+  const std::unique_ptr<Weights> weights = Weights::create(config, Head::kBase, 5);
+  SequenceBatch sequences;
+  for (int32_t length : {40, 3, 70}) {
+    sequences.lengths.push_back(length);
+    for (int32_t i = 0; i < length; ++i) sequences.ids.push_back(i * 7 % 96);
+  }
+  const std::vector<int32_t> no_pairs;
+  const PackedBatch batch({{&sequences, &no_pairs, false, true}});
+  const auto never = [] { return false; };
+  for (auto [precision, tolerance] : {std::pair{Precision::kFp32, 2e-6}, {Precision::kBf16, 1e-2}}) {
+    const std::unique_ptr<Backend> backend = make_cpu_backend("", 2);
+    backend->reserve({precision, 128, 96, 16});
+    EncoderWeights encoder(config, *weights, precision, *backend);
+    EXPECT(encoder.first_qkv != nullptr, "nothing was folded");
+    Workspace folded_memory(*backend), plain_memory(*backend);
+    const float* folded = encoder_forward(*backend, config, encoder, batch, folded_memory, {}, never);
+    encoder.first_qkv.reset();
+    const float* plain = encoder_forward(*backend, config, encoder, batch, plain_memory, {}, never);
+    double error = 0;
+    for (int64_t row = 0; row < batch.rows(); ++row)
+      for (int64_t h = 0; h < config.hidden_size; ++h) {
+        const int64_t at = row * row_stride(config.hidden_size) + h;
+        error = std::max(error, static_cast<double>(std::fabs(folded[at] - plain[at])));
+      }
+    EXPECT(error <= tolerance, "difference ", error);
+    EXPECT(error > 0, "both took the same way");
+  }
+}
+
 TEST(encoder_loop_does_not_allocate) {
   const Config config = Config::parse(kConfig, "config");
   const std::unique_ptr<Weights> weights = Weights::create(config, Head::kBase, 3);
   const std::unique_ptr<Backend> backend = make_cpu_backend("", 2);
-  backend->reserve({128, 96, 16});
-  const EncoderWeights encoder(config, *weights, *backend);
+  backend->reserve({Precision::kFp32, 128, 96, 16});
+  const EncoderWeights encoder(config, *weights, Precision::kFp32, *backend);
   Workspace workspace(*backend);
   SequenceBatch sequences;
   for (int32_t length : {90, 5, 17}) {

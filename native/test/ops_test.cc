@@ -6,13 +6,27 @@
 
 #include "ops.h"
 #include "support/error.h"
+#include "support/half.h"
 #include "test.h"
 
 namespace albert::test {
 namespace {
 
 constexpr float kPoison = std::numeric_limits<float>::quiet_NaN();
-constexpr double kTolerance = 4e-6;  // max-norm, relative to the largest value: a chain of 300 fp32 additions
+
+// Max-norm, relative to the largest value or to one, the scale of the inputs: where terms cancel, a small sum
+// keeps the error of large ones. fp32: a chain of 300 additions. bf16: factors of 8 bits, after a
+// sum of 300. int8: the same with factors of 1/255 of a row and 1/127 of a column.
+double tolerance(Precision precision) {
+  return precision == Precision::kFp32 ? 4e-6 : precision == Precision::kBf16 ? 8e-3 : 3e-2;
+}
+// Where the reference rounds its factors too. The offset of an int8 row times the sum of a column may be
+// larger than the result.
+constexpr double kSumTolerance = 1e-5;
+
+const char* to_string(Precision precision) {
+  return precision == Precision::kFp32 ? "fp32" : precision == Precision::kBf16 ? "bf16" : "int8";
+}
 
 std::mt19937& random_engine() {
   static const unsigned seed = std::random_device{}();
@@ -41,16 +55,26 @@ struct Rows {
   std::vector<float> data;
 };
 
-void expect_close(const std::vector<double>& truth, const std::vector<float>& values,
-                  const std::string& what) {
-  double largest = 1e-30, error = 0;
+// A row of activations as a product of this precision sees it.
+void round_row(float* x, int64_t width, Precision precision) {
+  if (precision == Precision::kBf16)
+    for (int64_t k = 0; k < width; ++k) x[k] = bf16_to_f32(f32_to_bf16(x[k]));
+  if (precision != Precision::kInt8) return;
+  const float least = *std::min_element(x, x + width), range = *std::max_element(x, x + width) - least;
+  for (int64_t k = 0; k < width && range > 0; ++k)
+    x[k] = std::nearbyint((x[k] - least) * (255 / range)) * (range / 255) + least;
+}
+
+void expect_close(const std::vector<double>& truth, const std::vector<float>& values, const std::string& what,
+                  double tolerance = test::tolerance(Precision::kFp32)) {
+  double largest = 1, error = 0;
   for (double value : truth) largest = std::max(largest, std::fabs(value));
   for (size_t i = 0; i < truth.size(); ++i) {
     const double difference = std::fabs(truth[i] - values[i]);
     if (!(difference <= error))
       error = std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference;
   }
-  EXPECT(error / largest <= kTolerance, what, ": relative error ", error / largest);
+  EXPECT(error / largest <= tolerance, what, ": relative error ", error / largest);
 }
 
 std::vector<float> visible(const Rows& rows, int64_t count) {
@@ -91,6 +115,21 @@ struct Linear {
     return sum;
   }
   LinearSource source() const { return {weight.data(), bias.data(), out}; }
+  // The layer as a product of this precision sees it.
+  Linear rounded_to(Precision precision) const {
+    Linear rounded = *this;
+    if (precision == Precision::kBf16)
+      for (float& w : rounded.weight) w = bf16_to_f32(f32_to_bf16(w));
+    if (precision == Precision::kInt8)
+      for (int64_t o = 0; o < out; ++o) {
+        float* row = rounded.weight.data() + o * in;
+        float largest = 0;
+        for (int64_t k = 0; k < in; ++k) largest = std::max(largest, std::fabs(row[k]));
+        for (int64_t k = 0; k < in; ++k)
+          row[k] = static_cast<float>(std::lrint(row[k] * (127 / largest))) * (largest / 127);
+      }
+    return rounded;
+  }
   int64_t in, out;
   std::vector<float> weight, bias;
 };
@@ -109,39 +148,48 @@ struct Norm {
   std::vector<float> weight, bias;
 };
 
-// Runs a test body on every instruction set with one thread and with three.
+const std::vector<Precision> kEveryPrecision{Precision::kFp32, Precision::kBf16, Precision::kInt8};
+
+// Runs a test body on every instruction set and precision with one thread and with three.
 template <typename Body>
-void on_every_backend(const Body& body) {
+void on_every_backend(const std::vector<Precision>& precisions, const Body& body) {
   for (const std::string& isa : cpu_info().available)
-    for (int threads : {1, 3}) {
-      const std::unique_ptr<Backend> backend = make_cpu_backend(isa, threads);
-      BackendLimits limits;
-      limits.max_width = 320;
-      limits.max_length = 200;
-      limits.head_size = 70;
-      backend->reserve(limits);
-      body(*backend, str(isa, " with ", threads, " threads"));
-    }
+    for (Precision precision : precisions)
+      for (int threads : {1, 3}) {
+        const std::unique_ptr<Backend> backend = make_cpu_backend(isa, threads);
+        BackendLimits limits;
+        limits.precision = precision;
+        limits.max_width = 320;
+        limits.max_length = 200;
+        limits.head_size = 70;
+        backend->reserve(limits);
+        body(*backend, precision, str(to_string(precision), " ", isa, " with ", threads, " threads"));
+      }
 }
 
 }  // namespace
 
 TEST(linear_with_every_activation_and_odd_shapes) {
-  on_every_backend([](Backend& backend, const std::string& where) {
+  on_every_backend(kEveryPrecision, [](Backend& backend, Precision precision, const std::string& where) {
     for (const auto& [in, out] :
          {std::pair<int64_t, int64_t>{1, 1}, {13, 52}, {48, 97}, {300, 49}, {64, 240}}) {
       const Linear layer(in, out);
-      const auto packed = backend.pack({layer.source()}, in);
+      const Linear reference = layer.rounded_to(precision);
+      const auto packed = backend.pack({layer.source()}, in, {precision, nullptr});
       for (int64_t rows : {1, 5, 8, 23, 131})
         for (Activation activation : {Activation::kIdentity, Activation::kGelu, Activation::kGeluNew,
                                       Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
           Rows x(rows, in, true), y(rows, out, false);
           backend.linear_forward(y.data.data(), y.stride, x.data.data(), x.stride, *packed, activation, rows);
+          // The truth has rounded factors: what is left is the error of the sums.
           std::vector<double> truth;
-          for (int64_t r = 0; r < rows; ++r)
+          for (int64_t r = 0; r < rows; ++r) {
+            round_row(&x.at(r, 0), in, precision);
             for (int64_t o = 0; o < out; ++o)
-              truth.push_back(activate(activation, layer.dot(&x.at(r, 0), o)));
-          expect_close(truth, visible(y, rows), str("linear ", rows, "x", in, "x", out, " on ", where));
+              truth.push_back(activate(activation, reference.dot(&x.at(r, 0), o)));
+          }
+          expect_close(truth, visible(y, rows), str("linear ", rows, "x", in, "x", out, " on ", where),
+                       kSumTolerance);
           for (int64_t r = 0; r < rows; ++r)
             EXPECT(std::isnan(y.at(r, out)), "a row was written past its end on ", where);
         }
@@ -150,16 +198,13 @@ TEST(linear_with_every_activation_and_odd_shapes) {
 }
 
 TEST(embedding) {
-  on_every_backend([](Backend& backend, const std::string& where) {
+  on_every_backend({Precision::kFp32}, [](Backend& backend, Precision, const std::string& where) {
     for (int64_t rows : {1, 7, 150}) {
-      const int64_t width = 13, hidden = 52;
+      const int64_t width = 13;
       const std::vector<float> words = random_floats(97 * width), positions = random_floats(40 * width),
                                types = random_floats(2 * width);
       const Norm norm(width);
-      const Linear map(width, hidden);
-      const auto packed = backend.pack({map.source()}, width);
-      const EmbeddingWeights weights{words.data(), positions.data(), types.data(),
-                                     norm.view(),  packed.get(),     width};
+      const EmbeddingWeights weights{words.data(), positions.data(), types.data(), norm.view(), width};
       std::vector<int32_t> id, type, position;
       std::vector<double> truth;
       for (int64_t r = 0; r < rows; ++r) {
@@ -171,10 +216,9 @@ TEST(embedding) {
           row.push_back(static_cast<double>(words[id[r] * width + i]) + types[type[r] * width + i] +
                         positions[position[r] * width + i]);
         norm.apply(row);
-        const std::vector<float> normal(row.begin(), row.end());
-        for (int64_t o = 0; o < hidden; ++o) truth.push_back(map.dot(normal.data(), o));
+        truth.insert(truth.end(), row.begin(), row.end());
       }
-      Rows y(rows, hidden, false);
+      Rows y(rows, width, false);
       backend.embedding_forward(y.data.data(), id.data(), type.data(), position.data(), weights, rows);
       expect_close(truth, visible(y, rows), str("embedding of ", rows, " rows on ", where));
     }
@@ -182,13 +226,13 @@ TEST(embedding) {
 }
 
 TEST(residual_and_feed_forward) {
-  on_every_backend([](Backend& backend, const std::string& where) {
+  on_every_backend(kEveryPrecision, [](Backend& backend, Precision precision, const std::string& where) {
     for (int64_t rows : {1, 30, 131}) {
       const int64_t hidden = 52, inner = 99;
       const Linear up(hidden, inner), down(inner, hidden);
       const Norm norm(hidden);
-      const auto packed_up = backend.pack({up.source()}, hidden),
-                 packed_down = backend.pack({down.source()}, inner);
+      const auto packed_up = backend.pack({up.source()}, hidden, {precision, nullptr}),
+                 packed_down = backend.pack({down.source()}, inner, {precision, nullptr});
       Rows x(rows, hidden, true), input(rows, inner, true), y = x;
       std::vector<double> residual, feed_forward;
       for (int64_t r = 0; r < rows; ++r) {
@@ -205,43 +249,55 @@ TEST(residual_and_feed_forward) {
       }
       backend.linear_residual_layernorm_forward(y.data.data(), input.data.data(), *packed_down, norm.view(),
                                                 rows);
-      expect_close(residual, visible(y, rows),
-                   str("linear_residual_layernorm of ", rows, " rows on ", where));
+      expect_close(residual, visible(y, rows), str("linear_residual_layernorm of ", rows, " rows on ", where),
+                   tolerance(precision));
       backend.feed_forward_forward(x.data.data(), *packed_up, Activation::kGeluNew, *packed_down, norm.view(),
                                    rows);
-      expect_close(feed_forward, visible(x, rows), str("feed_forward of ", rows, " rows on ", where));
+      expect_close(feed_forward, visible(x, rows), str("feed_forward of ", rows, " rows on ", where),
+                   tolerance(precision));
     }
   });
+}
+
+float head_value(const void* matrix, Precision precision, int64_t index) {
+  if (precision == Precision::kFp32) return static_cast<const float*>(matrix)[index];
+  return bf16_to_f32(static_cast<const uint16_t*>(matrix)[index]);
 }
 
 // Ragged sequences, one of them empty and one with a row that is no key, with and without a selection of
 // queries.
 TEST(qkv_and_attention) {
-  on_every_backend([](Backend& backend, const std::string& where) {
-    for (const auto& [head_count, size] : {std::pair<int64_t, int64_t>{4, 12}, {2, 26}, {3, 64}, {1, 70}}) {
-      const int64_t hidden = head_count * size, stride = backend.head_stride(size);
+  on_every_backend(kEveryPrecision, [](Backend& backend, Precision precision, const std::string& where) {
+    for (const auto& [head_count, size] :
+         {std::pair<int64_t, int64_t>{4, 12}, {2, 26}, {3, 64}, {2, 13}, {1, 70}}) {
+      const Precision of_heads = precision == Precision::kFp32 ? Precision::kFp32 : Precision::kBf16;
+      const int64_t hidden = head_count * size, stride = backend.head_stride(size, of_heads);
       const std::vector<int32_t> begin{0, 5, 5, 75, 76, 179}, keys{5, 0, 70, 1, 102};
       const std::vector<int32_t> queries{0, 4, 0, 33, 69, 0, 102}, query_begin{0, 2, 2, 5, 6, 7};
       const int64_t rows = begin.back();
       const Linear q(hidden, hidden), k(hidden, hidden), v(hidden, hidden);
-      const auto packed = backend.pack({q.source(), k.source(), v.source()}, hidden);
+      const auto packed = backend.pack({q.source(), k.source(), v.source()}, hidden, {precision, nullptr});
       Rows x(rows, hidden, true);
-      std::vector<float> matrices(static_cast<size_t>(3 * head_count * rows * stride), kPoison);
       const int64_t matrix = head_count * rows * stride;
-      Heads heads{matrices.data(), matrices.data() + matrix, matrices.data() + 2 * matrix, head_count, size,
-                  stride};
+      std::vector<float> matrices(static_cast<size_t>(3 * matrix), kPoison);
+      const int64_t words = of_heads == Precision::kFp32 ? matrix : matrix / 2;
+      Heads heads{
+          matrices.data(), matrices.data() + words, matrices.data() + 2 * words, head_count, size, stride,
+          of_heads};
       backend.qkv_forward(heads, x.data.data(), *packed, rows);
 
       const Linear* layers[] = {&q, &k, &v};
+      const void* parts[] = {heads.query, heads.key, heads.value};
       std::vector<double> projected_truth;
       std::vector<float> projected;
       for (int part = 0; part < 3; ++part)
         for (int64_t r = 0; r < rows; ++r)
           for (int64_t c = 0; c < hidden; ++c) {
             projected_truth.push_back(layers[part]->dot(&x.at(r, 0), c));
-            projected.push_back(matrices[part * matrix + (c / size * rows + r) * stride + c % size]);
+            projected.push_back(head_value(parts[part], of_heads, (c / size * rows + r) * stride + c % size));
           }
-      expect_close(projected_truth, projected, str("qkv of ", head_count, " heads of ", size, " on ", where));
+      expect_close(projected_truth, projected, str("qkv of ", head_count, " heads of ", size, " on ", where),
+                   tolerance(precision));
 
       for (bool selected : {false, true}) {
         Segments segments{5, begin.data(), keys.data(), selected ? queries.data() : nullptr,
@@ -253,8 +309,8 @@ TEST(qkv_and_attention) {
           for (int64_t head = 0; head < head_count; ++head)
             for (int64_t i = 0; i < segments.query_count(s); ++i) {
               const int64_t row = segments.first_row(s) + (selected ? queries[query_begin[s] + i] : i);
-              const auto value = [&](const float* of, int64_t r, int64_t d) {
-                return static_cast<double>(of[(head * rows + r) * stride + d]);
+              const auto value = [&](const void* of, int64_t r, int64_t d) {
+                return static_cast<double>(head_value(of, of_heads, (head * rows + r) * stride + d));
               };
               std::vector<double> weights;
               double largest = -1e30, sum = 0;
@@ -279,15 +335,15 @@ TEST(qkv_and_attention) {
         backend.attention_forward(context.data.data(), probabilities.data(), heads, segments);
         const std::string what = str("attention of ", head_count, " heads of ", size,
                                      selected ? ", selected," : "", " on ", where);
-        expect_close(truth, visible(context, results), what);
-        expect_close(weight_truth, probabilities, what + ": probabilities");
+        expect_close(truth, visible(context, results), what, tolerance(of_heads));
+        expect_close(weight_truth, probabilities, what + ": probabilities", tolerance(of_heads));
       }
     }
   });
 }
 
 TEST(layernorm_and_gather) {
-  on_every_backend([](Backend& backend, const std::string& where) {
+  on_every_backend({Precision::kFp32}, [](Backend& backend, Precision, const std::string& where) {
     for (int64_t width : {1, 16, 52, 313}) {
       Rows x(9, width, true), y(9, width, false), z(2, width, false);
       const Norm norm(width);
@@ -304,6 +360,30 @@ TEST(layernorm_and_gather) {
       EXPECT(z.at(0, width - 1) == x.at(8, width - 1) && z.at(1, 0) == x.at(3, 0), "gather_rows on ", where);
     }
   });
+}
+
+// Sums of whole numbers have no rounding, so instruction sets may only differ in the last digits.
+TEST(int8_products_agree_on_every_isa) {
+  const int64_t in = 199, out = 131, rows = 37;
+  const Linear layer(in, out);
+  const Rows x(rows, in, true);
+  std::vector<float> spread = random_floats(in, 4);
+  for (float& value : spread) value = std::fabs(value);
+  std::vector<double> first;
+  for (const std::string& isa : cpu_info().available) {
+    const std::unique_ptr<Backend> backend = make_cpu_backend(isa, 1);
+    BackendLimits limits;
+    limits.precision = Precision::kInt8;
+    limits.max_width = in;
+    backend->reserve(limits);
+    const auto packed = backend->pack({layer.source()}, in, {Precision::kInt8, spread.data()});
+    Rows y(rows, out, false);
+    backend->linear_forward(y.data.data(), y.stride, x.data.data(), x.stride, *packed, Activation::kIdentity,
+                            rows);
+    const std::vector<float> values = visible(y, rows);
+    if (first.empty()) first.assign(values.begin(), values.end());
+    expect_close(first, values, str("int8 on ", isa, " against ", cpu_info().available[0]), kSumTolerance);
+  }
 }
 
 TEST(unknown_isa_is_refused_by_name) {

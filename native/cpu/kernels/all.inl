@@ -1,6 +1,7 @@
 // Every kernel, and the table of them. A spine includes this after the register functions of its instruction
 // set.
 
+#include "cpu/kernels/operand.inl"
 #include "cpu/kernels/activation.inl"
 #include "cpu/kernels/gemm.inl"
 #include "cpu/kernels/layernorm.inl"
@@ -8,6 +9,16 @@
 #include "cpu/kernels/attention.inl"
 
 constexpr Kernels make_table(const char* name) {
-  return {name,      kWidth,   kTileVectors * kWidth, kTileRows, kQueryBlock, linear, layernorm,
-          embedding, attention};
+  return {name,
+          kWidth,
+          kPanelWidth,
+          {tile_rows(Precision::kFp32), tile_rows(Precision::kBf16), tile_rows(Precision::kInt8)},
+          kQueryBlock,
+          {nullptr, bf16_operand, int8_operand},
+          {linear<Precision::kFp32>, linear<Precision::kBf16>, linear<Precision::kInt8>},
+          {attention<Precision::kFp32>, attention<Precision::kBf16>},
+          {nullptr, bf16_weights, int8_weights},
+          transpose,
+          layernorm,
+          embedding};
 }

@@ -1,100 +1,178 @@
-// Attention of a block of queries of one head over all keys of its sequence.
+// Attention of queries of one head over all keys of its sequence.
 //
 // Scores are kept transposed, [key][query]: softmax then runs down columns, so maximum and sum need no
 // horizontal step, and the probabilities are born in the order in which the second product broadcasts them.
+// kPrecision is that of both products and of query, key and value; softmax is fp32.
 
-constexpr int64_t kQueryVectors = 2;
+constexpr int kQueryVectors = 2;
 constexpr int64_t kQueryBlock = kQueryVectors * kWidth;
 
-// transposed[d][q] = query q of the block; queries past the last repeat it, and what they compute is dropped.
-inline void transpose_queries(float* transposed, const AttentionTask& task) {
-  const int64_t whole = task.head_size / kWidth * kWidth;
-  for (int64_t block = 0; block < kQueryBlock; block += kWidth) {
-    const float* rows[kWidth];
+// The memory of one task, cut from its scratch.
+template <Precision kPrecision>
+struct AttentionScratch {
+  explicit AttentionScratch(const AttentionTask& task)
+      : depth(lanes_of(task.head_size, kPrecision)),
+        queries(task.scratch),
+        scores(queries + task.stride * kQueryBlock),
+        value_pairs(scores + (task.keys + 1) * kQueryBlock) {}
+  int64_t depth;      // lanes of a head's row
+  Lane* queries;      // [depth][kQueryBlock]
+  Lane* scores;       // [keys][kQueryBlock]: scores, then probabilities, those of bf16 in pairs of keys
+  Lane* value_pairs;  // bf16: [ceil(keys / 2)][stride], lane (j, d) = values (2 j, d) and (2 j + 1, d)
+};
+
+inline void pair_values(Lane* pairs, const AttentionTask& task) {
+  const Bf16* value = static_cast<const Bf16*>(task.value);
+  for (int64_t k = 0; k < task.keys; k += 2, pairs += task.stride)
+    for (int64_t d = 0; d < task.stride; d += kWidth) {
+      const Bf16* low = value + k * task.stride + d;
+      store_lanes(pairs + d, pair_bf16(load(low), k + 1 < task.keys ? load(low + task.stride) : zero()));
+    }
+}
+
+// transposed[l][q] = lane l of query q of the block that starts at `begin`; queries past the last repeat it,
+// and what they compute is dropped.
+template <Precision kPrecision, int kVectors>
+inline void transpose_queries(Lane* transposed, const AttentionTask& task, int64_t begin, int64_t depth) {
+  const Lane* query = static_cast<const Lane*>(task.query);
+  const int64_t stride = task.stride / values_per_lane(kPrecision);
+  for (int64_t block = 0; block < kVectors * kWidth; block += kWidth) {
+    const Lane* rows[kWidth];
     for (int64_t i = 0; i < kWidth; ++i) {
-      const int64_t q = std::min(block + i, task.queries - 1);
-      rows[i] = task.query + (task.query_rows ? task.query_rows[q] : task.first_query + q) * task.stride;
+      const int64_t q = std::min(begin + block + i, task.queries - 1);
+      rows[i] = query + (task.query_rows ? task.query_rows[q] : q) * stride;
     }
-    float* out = transposed + block;
-    for (int64_t d = 0; d < whole; d += kWidth, out += kWidth * kQueryBlock) {
-      transpose(out, kQueryBlock, rows);
-      for (const float*& row : rows) row += kWidth;
+    // Rows are padded to whole vectors; lanes past the depth are transposed too and never read.
+    for (int64_t l = 0; l < depth; l += kWidth) {
+      transpose(transposed + l * kQueryBlock + block, kQueryBlock, rows);
+      for (const Lane*& row : rows) row += kWidth;
     }
-    for (int64_t d = whole; d < task.head_size; ++d, out += kQueryBlock)
-      for (int64_t i = 0; i < kWidth; ++i) out[i] = *rows[i]++;
   }
 }
 
 // scores[k][q] = key k . query q; leaves the largest score of each query in `largest`.
-inline void attention_scores(float* scores, Vec* largest, const float* transposed,
+template <Precision kPrecision, int kVectors>
+inline void attention_scores(Vec* largest, const AttentionScratch<kPrecision>& scratch,
                              const AttentionTask& task) {
-  for (int64_t v = 0; v < kQueryVectors; ++v) largest[v] = broadcast(-std::numeric_limits<float>::infinity());
-  for (int64_t k = 0; k < task.keys; k += kTileRows) {
-    const int64_t rows = std::min<int64_t>(kTileRows, task.keys - k);
-    float* tile = scores + k * kQueryBlock;
-    dot_rows<kQueryVectors>(rows, tile, task.key + k * task.stride, task.stride, 1, transposed, kQueryBlock,
-                            task.head_size);
+  constexpr int kRows = tile_rows(kPrecision);
+  alignas(64) Lane sums[kRows * kVectors * kWidth];
+  const Lane* key = static_cast<const Lane*>(task.key);
+  const int64_t stride = task.stride / values_per_lane(kPrecision);
+  for (int v = 0; v < kVectors; ++v) largest[v] = broadcast(-std::numeric_limits<float>::infinity());
+  for (int64_t k = 0; k < task.keys; k += kRows) {
+    const int64_t rows = std::min<int64_t>(kRows, task.keys - k);
+    dot_rows<kPrecision, kVectors>(rows, sums, key + k * stride, stride, 1, scratch.queries, kQueryBlock,
+                                   scratch.depth);
     for (int64_t r = 0; r < rows; ++r)
-      for (int64_t v = 0; v < kQueryVectors; ++v)
-        largest[v] = max(largest[v], load(tile + r * kQueryBlock + v * kWidth));
+      for (int v = 0; v < kVectors; ++v) {
+        const Lanes score = load_lanes(sums + (r * kVectors + v) * kWidth);
+        store_lanes(scratch.scores + (k + r) * kQueryBlock + v * kWidth, score);
+        largest[v] = max(largest[v], as_vec(score));
+      }
   }
 }
 
-// scores = exp((score - largest) / sqrt(D)), not yet divided by their sum; inverse[q] = 1 / sum.
-inline void attention_softmax(float* scores, float* inverse, const Vec* largest, const AttentionTask& task) {
+// scores = exp((score - largest) / sqrt(D)), not yet divided by their sum; inverse[q] = 1 / sum. Pair j of
+// bf16 probabilities takes the place of row j, which was read before.
+template <Precision kPrecision, int kVectors>
+inline void attention_softmax(float* inverse, const Vec* largest, const AttentionScratch<kPrecision>& scratch,
+                              const AttentionTask& task) {
+  constexpr bool kExact = kPrecision == Precision::kFp32;
   const Vec factor = broadcast(kLog2E / std::sqrt(static_cast<float>(task.head_size)));
-  for (int64_t v = 0; v < kQueryVectors; ++v) {
+  for (int v = 0; v < kVectors; ++v) {
+    Lane* column = scratch.scores + v * kWidth;
     const Vec offset = mul(largest[v], factor);
+    const auto probability = [&](int64_t k) {
+      return exp2<kExact>(sub(mul(as_vec(load_lanes(column + k * kQueryBlock)), factor), offset));
+    };
     Vec sum = zero();
-    for (int64_t k = 0; k < task.keys; ++k) {
-      float* score = scores + k * kQueryBlock + v * kWidth;
-      const Vec p = exp2(sub(mul(load(score), factor), offset));
-      sum = add(sum, p);
-      store(score, p);
+    if constexpr (kPrecision == Precision::kFp32) {
+      for (int64_t k = 0; k < task.keys; ++k) {
+        const Vec p = probability(k);
+        sum = add(sum, p);
+        store_lanes(column + k * kQueryBlock, as_lanes(p));
+      }
+    } else {
+      for (int64_t k = 0; k < task.keys; k += 2) {
+        const Vec even = probability(k), odd = k + 1 < task.keys ? probability(k + 1) : zero();
+        sum = add(sum, add(even, odd));
+        store_lanes(column + k / 2 * kQueryBlock, pair_bf16(even, odd));
+      }
     }
     store(inverse + v * kWidth, div(broadcast(1), sum));
   }
 }
 
 // context[q] = sum over k of probability(k, q) * value k, for kVectors vectors of the head's columns.
-template <int kVectors>
-inline void attention_context(const float* scores, const float* inverse, int64_t column,
-                              const AttentionTask& task) {
-  alignas(64) float acc[kTileRows * kVectors * kWidth];
-  for (int64_t q = 0; q < task.queries; q += kTileRows) {
-    const int64_t rows = std::min<int64_t>(kTileRows, task.queries - q);
-    dot_rows<kVectors>(rows, acc, scores + q, 1, kQueryBlock, task.value + column, task.stride, task.keys);
+template <Precision kPrecision, int kVectors>
+inline void attention_context(const float* inverse, int64_t begin, int64_t queries, int64_t column,
+                              const AttentionScratch<kPrecision>& scratch, const AttentionTask& task) {
+  constexpr int kRows = tile_rows(kPrecision);
+  alignas(64) Lane sums[kRows * kVectors * kWidth];
+  const Lane* value =
+      kPrecision == Precision::kFp32 ? static_cast<const Lane*>(task.value) : scratch.value_pairs;
+  for (int64_t q = 0; q < queries; q += kRows) {
+    const int64_t rows = std::min<int64_t>(kRows, queries - q);
+    dot_rows<kPrecision, kVectors>(rows, sums, scratch.scores + q, 1, kQueryBlock, value + column,
+                                   task.stride, lanes_of(task.keys, kPrecision));
     for (int64_t r = 0; r < rows; ++r)
-      for (int64_t v = 0; v < kVectors; ++v) {
+      for (int v = 0; v < kVectors; ++v) {
         const int64_t at = column + v * kWidth;
-        store_some(task.context + (q + r) * task.context_stride + at,
-                   mul(load(acc + (r * kVectors + v) * kWidth), broadcast(inverse[q + r])),
-                   task.head_size - at);
+        const Vec sum = as_vec(load_lanes(sums + (r * kVectors + v) * kWidth));
+        store_some(task.context + (begin + q + r) * task.context_stride + at,
+                   mul(sum, broadcast(inverse[q + r])), task.head_size - at);
       }
   }
 }
 
+// The probability of key k for query q of the block, before its division by the sum.
+template <Precision kPrecision>
+inline float stored_probability(const Lane* scores, int64_t k, int64_t q) {
+  const int64_t group = values_per_lane(kPrecision);
+  Lane bits = scores[k / group * kQueryBlock + q];
+  if constexpr (kPrecision == Precision::kBf16) bits = k % 2 ? bits & 0xffff0000u : bits << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// The queries [begin, begin + queries), at most kVectors vectors of them.
+template <Precision kPrecision, int kVectors>
+void attention_block(const AttentionTask& task, int64_t begin, int64_t queries,
+                     const AttentionScratch<kPrecision>& scratch) {
+  Vec largest[kVectors];
+  alignas(64) float inverse[kVectors * kWidth];
+  transpose_queries<kPrecision, kVectors>(scratch.queries, task, begin, scratch.depth);
+  attention_scores<kPrecision, kVectors>(largest, scratch, task);
+  attention_softmax<kPrecision, kVectors>(inverse, largest, scratch, task);
+
+  int64_t column = 0;
+  for (; column + kWidth < task.head_size; column += 2 * kWidth)
+    attention_context<kPrecision, 2>(inverse, begin, queries, column, scratch, task);
+  if (column < task.head_size)
+    attention_context<kPrecision, 1>(inverse, begin, queries, column, scratch, task);
+
+  if (task.probabilities)
+    for (int64_t q = 0; q < queries; ++q)
+      for (int64_t k = 0; k < task.keys; ++k)
+        task.probabilities[(begin + q) * task.keys + k] =
+            stored_probability<kPrecision>(scratch.scores, k, q) * inverse[q];
+}
+
+template <Precision kPrecision>
 void attention(const AttentionTask& task) {
   if (task.keys == 0) {  // nothing may be attended to: the context is zero
     for (int64_t q = 0; q < task.queries; ++q)
       std::fill_n(task.context + q * task.context_stride, task.head_size, 0.0f);
     return;
   }
-  float* transposed = task.scratch;
-  float* scores = task.scratch + task.head_size * kQueryBlock;
-  Vec largest[kQueryVectors];
-  alignas(64) float inverse[kQueryBlock];
-  transpose_queries(transposed, task);
-  attention_scores(scores, largest, transposed, task);
-  attention_softmax(scores, inverse, largest, task);
-
-  int64_t column = 0;
-  for (; column + kWidth < task.head_size; column += 2 * kWidth)
-    attention_context<2>(scores, inverse, column, task);
-  if (column < task.head_size) attention_context<1>(scores, inverse, column, task);
-
-  if (task.probabilities)
-    for (int64_t q = 0; q < task.queries; ++q)
-      for (int64_t k = 0; k < task.keys; ++k)
-        task.probabilities[q * task.keys + k] = scores[k * kQueryBlock + q] * inverse[q];
+  const AttentionScratch<kPrecision> scratch(task);
+  if constexpr (kPrecision == Precision::kBf16) pair_values(scratch.value_pairs, task);
+  for (int64_t begin = 0; begin < task.queries; begin += kQueryBlock) {
+    const int64_t queries = std::min(kQueryBlock, task.queries - begin);
+    if (queries <= kWidth)
+      attention_block<kPrecision, 1>(task, begin, queries, scratch);
+    else
+      attention_block<kPrecision, kQueryVectors>(task, begin, queries, scratch);
+  }
 }

@@ -1,27 +1,35 @@
 // Products of rows with packed weights: register tiles over the whole depth, and the epilogues that finish a
 // tile.
 
-// acc[r][v] = sum over k of x(r, k) * w(k, v), one chain over k for each element, so the tile's shape never
-// shows in the result. x(r, k) = x[r * x_row + k * x_depth]; w(k, v) = w[k * w_depth + v * kWidth ..]. The
+// sum + x . w for every lane.
+template <Precision kPrecision>
+inline Lanes dot(Lanes x, Lanes w, Lanes sum) {
+  if constexpr (kPrecision == Precision::kFp32) return as_lanes(fma(as_vec(x), as_vec(w), as_vec(sum)));
+  if constexpr (kPrecision == Precision::kBf16) return dot_bf16(x, w, sum);
+  if constexpr (kPrecision == Precision::kInt8) return dot_int8(x, w, sum);
+}
+
+// sums[r][v] = sum over l of x(r, l) . w(l, v), one chain over l for each element, so the tile's shape never
+// shows in the result. x(r, l) = x[r * x_row + l * x_depth]; w(l, v) = w[l * w_depth + v * kWidth ..]. The
 // sums live in a local array that nothing else touches, which lets the compiler keep them in registers.
-template <int kRows, int kVectors>
-inline void dot_tile(float* acc, const float* x, int64_t x_row, int64_t x_depth, const float* w,
+template <Precision kPrecision, int kRows, int kVectors>
+inline void dot_tile(Lane* sums, const Lane* x, int64_t x_row, int64_t x_depth, const Lane* w,
                      int64_t w_depth, int64_t depth) {
-  Vec sum[kRows][kVectors];
+  Lanes sum[kRows][kVectors];
 #pragma GCC unroll 32
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) sum[r][v] = zero();
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = zero_lanes();
 #pragma GCC unroll 4
-  for (int64_t k = 0; k < depth; ++k) {
-    Vec weight[kVectors];
+  for (int64_t l = 0; l < depth; ++l) {
+    Lanes weight[kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) weight[v] = load(w + v * kWidth);
+    for (int v = 0; v < kVectors; ++v) weight[v] = load_lanes(w + v * kWidth);
 #pragma GCC unroll 32
     for (int r = 0; r < kRows; ++r) {
-      const Vec value = broadcast(x[r * x_row]);
+      const Lanes value = broadcast_lane(x + r * x_row);
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(value, weight[v], sum[r][v]);
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = dot<kPrecision>(value, weight[v], sum[r][v]);
     }
     x += x_depth;
     w += w_depth;
@@ -29,33 +37,42 @@ inline void dot_tile(float* acc, const float* x, int64_t x_row, int64_t x_depth,
 #pragma GCC unroll 32
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) store(acc + (r * kVectors + v) * kWidth, sum[r][v]);
+    for (int v = 0; v < kVectors; ++v) store_lanes(sums + (r * kVectors + v) * kWidth, sum[r][v]);
 }
 
-// dot_tile for a number of rows known at run time, 1 to kTileRows.
-template <int kVectors, int kRows = kTileRows>
-inline void dot_rows(int64_t rows, float* acc, const float* x, int64_t x_row, int64_t x_depth, const float* w,
+// dot_tile for a number of rows known at run time, 1 to tile_rows(kPrecision).
+template <Precision kPrecision, int kVectors, int kRows = tile_rows(kPrecision)>
+inline void dot_rows(int64_t rows, Lane* sums, const Lane* x, int64_t x_row, int64_t x_depth, const Lane* w,
                      int64_t w_depth, int64_t depth) {
   if (rows == kRows)
-    dot_tile<kRows, kVectors>(acc, x, x_row, x_depth, w, w_depth, depth);
+    dot_tile<kPrecision, kRows, kVectors>(sums, x, x_row, x_depth, w, w_depth, depth);
   else if constexpr (kRows > 1)
-    dot_rows<kVectors, kRows - 1>(rows, acc, x, x_row, x_depth, w, w_depth, depth);
+    dot_rows<kPrecision, kVectors, kRows - 1>(rows, sums, x, x_row, x_depth, w, w_depth, depth);
 }
 
-inline void store_some(float* p, Vec v, int64_t count) {
-  if (count >= kWidth)
-    store(p, v);
-  else
-    store_first(p, v, count);
+constexpr int64_t kPanelWidth = kTileVectors * kWidth;
+
+// The tile of `rows` rows and one panel. Where spare rows may be read, more than half a tile runs as a whole.
+template <Precision kPrecision>
+inline void panel_tile(int64_t rows, bool spare_rows, Lane* sums, const Lane* x, int64_t x_stride,
+                       const Lane* panel, int64_t depth) {
+  if constexpr (has_whole_tile(kPrecision)) {
+    constexpr int kRows = tile_rows(kPrecision);
+    if (rows == kRows || (spare_rows && rows > kRows / 2))
+      return whole_tile<kPrecision>(sums, x, x_stride, panel, depth);
+    dot_rows<kPrecision, kTileVectors, kRows - 1>(rows, sums, x, x_stride, 1, panel, kPanelWidth, depth);
+  } else {
+    dot_rows<kPrecision, kTileVectors>(rows, sums, x, x_stride, 1, panel, kPanelWidth, depth);
+  }
 }
 
 // Epilogues. begin() names a vector of columns [column, column + count); put() finishes one row of it.
-template <typename Function>
+template <typename Function, typename T>
 struct StoreActivation {
   const LinearTask& task;
-  float* column = nullptr;
+  T* column = nullptr;
   int64_t count = 0;
-  void begin(int64_t first, int64_t valid) { column = task.y + first, count = valid; }
+  void begin(int64_t first, int64_t valid) { column = static_cast<T*>(task.y) + first, count = valid; }
   void put(int64_t row, Vec v) { store_some(column + row * task.y_stride, Function::apply(v), count); }
 };
 
@@ -63,27 +80,25 @@ struct AddResidual {
   const LinearTask& task;
   float* column = nullptr;
   int64_t count = 0;
-  void begin(int64_t first, int64_t valid) { column = task.y + first, count = valid; }
+  void begin(int64_t first, int64_t valid) { column = static_cast<float*>(task.y) + first, count = valid; }
   void put(int64_t row, Vec v) {
     float* y = column + row * task.y_stride;
-    if (count >= kWidth)
-      store(y, add(v, load(y)));
-    else
-      store_first(y, add(v, load_first(y, count)), count);
+    store_some(y, add(v, load_some(y, count)), count);
   }
 };
 
 // Scatters columns to query, key and value of their head. A vector may straddle heads when D is no multiple
 // of kWidth.
+template <typename T>
 struct StoreHeads {
   const LinearTask& task;
-  float* column = nullptr;  // of row 0, when the vector lies in one head
+  T* column = nullptr;  // of row 0, when the vector lies in one head
   int64_t first = 0, count = 0;
 
-  float* element(int64_t c) const {
+  T* element(int64_t c) const {
     const Heads& heads = task.heads;
     const int64_t hidden = heads.heads * heads.size, inner = c % hidden;
-    float* matrix = c < hidden ? heads.query : c < 2 * hidden ? heads.key : heads.value;
+    T* matrix = static_cast<T*>(c < hidden ? heads.query : c < 2 * hidden ? heads.key : heads.value);
     return matrix + (inner / heads.size * task.head_rows + task.first_row) * heads.stride +
            inner % heads.size;
   }
@@ -93,57 +108,75 @@ struct StoreHeads {
   }
   void put(int64_t row, Vec v) {
     if (column) return store_some(column + row * task.heads.stride, v, count);
-    float lanes[kWidth];
-    store(lanes, v);
-    for (int64_t i = 0; i < count; ++i) element(first + i)[row * task.heads.stride] = lanes[i];
+    T values[kWidth];
+    store(values, v);
+    for (int64_t i = 0; i < count; ++i) element(first + i)[row * task.heads.stride] = values[i];
   }
 };
 
 // Panels outside, row tiles inside: a panel is read from L2 or L3 once and used by every row of the task.
-template <typename Finish>
+template <Precision kPrecision, typename Finish>
 void linear_with(const LinearTask& task, Finish finish) {
-  constexpr int64_t kPanel = kTileVectors * kWidth;
-  alignas(64) float acc[kTileRows * kPanel];
+  constexpr int kRows = tile_rows(kPrecision);
+  alignas(64) Lane sums[kRows * kPanelWidth];
   for (int64_t panel = task.panel_begin; panel < task.panel_end; ++panel) {
-    const float* weights = task.panels + panel * task.in * kPanel;
-    const int64_t first = panel * kPanel;
-    for (int64_t row = 0; row < task.rows; row += kTileRows) {
-      const int64_t rows = std::min<int64_t>(kTileRows, task.rows - row);
-      dot_rows<kTileVectors>(rows, acc, task.x + row * task.x_stride, task.x_stride, 1, weights, kPanel,
-                             task.in);
+    const Lane* weights = task.panels + panel * task.depth * kPanelWidth;
+    for (int64_t row = 0; row < task.rows; row += kRows) {
+      const int64_t rows = std::min<int64_t>(kRows, task.rows - row);
+      panel_tile<kPrecision>(rows, task.spare_rows, sums, task.x + row * task.x_stride, task.x_stride,
+                             weights, task.depth);
       for (int64_t v = 0; v < kTileVectors; ++v) {
-        const int64_t column = first + v * kWidth, count = std::min(kWidth, task.out - column);
+        const int64_t column = panel * kPanelWidth + v * kWidth, count = std::min(kWidth, task.out - column);
         if (count <= 0) break;
         const Vec bias = load(task.bias + column);
         finish.begin(column, count);
-        for (int64_t r = 0; r < rows; ++r)
-          finish.put(row + r, add(load(acc + (r * kTileVectors + v) * kWidth), bias));
+        if constexpr (kPrecision == Precision::kInt8) {
+          const Vec scale_of_column = load(task.column_scale + column), sum = load(task.column_sum + column);
+          for (int64_t r = 0; r < rows; ++r) {
+            const Vec product = to_float(load_lanes(sums + (r * kTileVectors + v) * kWidth));
+            finish.put(row + r, fma(mul(product, broadcast(task.row_scale[row + r])), scale_of_column,
+                                    fma(broadcast(task.row_offset[row + r]), sum, bias)));
+          }
+        } else {
+          for (int64_t r = 0; r < rows; ++r)
+            finish.put(row + r, add(as_vec(load_lanes(sums + (r * kTileVectors + v) * kWidth)), bias));
+        }
       }
     }
   }
 }
 
+template <Precision kPrecision, typename T>
+void linear_activation(const LinearTask& task) {
+  constexpr bool kExact = std::is_same_v<T, float>;
+  switch (task.activation) {
+    case Activation::kIdentity:
+      return linear_with<kPrecision>(task, StoreActivation<Identity<kExact>, T>{task});
+    case Activation::kGelu:
+      return linear_with<kPrecision>(task, StoreActivation<Gelu<kExact>, T>{task});
+    case Activation::kGeluNew:
+      return linear_with<kPrecision>(task, StoreActivation<GeluNew<kExact>, T>{task});
+    case Activation::kRelu:
+      return linear_with<kPrecision>(task, StoreActivation<Relu<kExact>, T>{task});
+    case Activation::kSilu:
+      return linear_with<kPrecision>(task, StoreActivation<Silu<kExact>, T>{task});
+    case Activation::kTanh:
+      return linear_with<kPrecision>(task, StoreActivation<Tanh<kExact>, T>{task});
+  }
+}
+
+template <Precision kPrecision>
 void linear(const LinearTask& task) {
+  using Head = std::conditional_t<kPrecision == Precision::kFp32, float, Bf16>;
   switch (task.epilogue) {
     case Epilogue::kResidual:
-      return linear_with(task, AddResidual{task});
+      return linear_with<kPrecision>(task, AddResidual{task});
     case Epilogue::kHeads:
-      return linear_with(task, StoreHeads{task});
+      return linear_with<kPrecision>(task, StoreHeads<Head>{task});
     case Epilogue::kActivation:
       break;
   }
-  switch (task.activation) {
-    case Activation::kIdentity:
-      return linear_with(task, StoreActivation<Identity>{task});
-    case Activation::kGelu:
-      return linear_with(task, StoreActivation<Gelu>{task});
-    case Activation::kGeluNew:
-      return linear_with(task, StoreActivation<GeluNew>{task});
-    case Activation::kRelu:
-      return linear_with(task, StoreActivation<Relu>{task});
-    case Activation::kSilu:
-      return linear_with(task, StoreActivation<Silu>{task});
-    case Activation::kTanh:
-      return linear_with(task, StoreActivation<Tanh>{task});
-  }
+  if constexpr (kPrecision != Precision::kFp32)
+    if (task.y_is_bf16) return linear_activation<kPrecision, Bf16>(task);
+  linear_activation<kPrecision, float>(task);
 }

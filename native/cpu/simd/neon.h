@@ -1,8 +1,10 @@
-// Register functions of 64-bit Arm NEON: 4 fp32 lanes, 32 registers.
+// Register functions of 64-bit Arm NEON: 4 lanes, 32 registers.
 
-using Vec = float32x4_t;
+using Vec = float32x4_t;   // 4 fp32 values
+using Lanes = uint32x4_t;  // 4 lanes of a product's operands, or of its sums
 constexpr int64_t kWidth = 4;
-constexpr int kTileRows = 8;  // 8 x 3 accumulators: 24 of 32 registers
+// 8 x 3 sums: 24 of 32 registers.
+constexpr int tile_rows(Precision) { return 8; }
 constexpr int kTileVectors = 3;
 
 inline Vec load(const float* p) { return vld1q_f32(p); }
@@ -26,24 +28,92 @@ inline Vec div(Vec a, Vec b) { return vdivq_f32(a, b); }
 inline Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
 inline Vec max(Vec a, Vec b) { return vmaxq_f32(a, b); }
 inline Vec min(Vec a, Vec b) { return vminq_f32(a, b); }
-inline Vec floor(Vec v) { return vrndmq_f32(v); }
 inline Vec abs(Vec v) { return vabsq_f32(v); }
-// v * 2^n for integral n in [-126, 127]: the power is built in the exponent bits.
+// The estimate has 8 bits; a step of Newton's method makes them 16.
+inline Vec approximate_reciprocal(Vec v) {
+  const Vec estimate = vrecpeq_f32(v);
+  return vmulq_f32(estimate, vrecpsq_f32(v, estimate));
+}
+// v - floor(v), and v * 2^floor(n) for n in [-126, 127]: the power is built in the exponent bits.
+inline Vec fraction(Vec v) { return vsubq_f32(v, vrndmq_f32(v)); }
 inline Vec scale(Vec v, Vec n) {
-  const int32x4_t exponent = vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127));
+  const int32x4_t exponent = vaddq_s32(vcvtmq_s32_f32(n), vdupq_n_s32(127));
   return vmulq_f32(v, vreinterpretq_f32_s32(vshlq_n_s32(exponent, 23)));
 }
+constexpr bool kScaleSaturates = false;
 // a where x < 0, else b
 inline Vec where_negative(Vec x, Vec a, Vec b) { return vbslq_f32(vcltzq_f32(x), a, b); }
 inline float reduce_add(Vec v) { return vaddvq_f32(v); }
+inline float reduce_min(Vec v) { return vminvq_f32(v); }
+inline float reduce_max(Vec v) { return vmaxvq_f32(v); }
+
+inline Lanes load_lanes(const Lane* p) { return vld1q_u32(p); }
+inline void store_lanes(Lane* p, Lanes v) { vst1q_u32(p, v); }
+inline Lanes zero_lanes() { return vdupq_n_u32(0); }
+inline Lanes broadcast_lane(const Lane* p) { return vld1q_dup_u32(p); }
+inline Vec as_vec(Lanes v) { return vreinterpretq_f32_u32(v); }
+inline Lanes as_lanes(Vec v) { return vreinterpretq_u32_f32(v); }
+inline Vec to_float(Lanes integers) { return vcvtq_f32_s32(vreinterpretq_s32_u32(integers)); }
+
+inline Lanes dot_bf16(Lanes x, Lanes w, Lanes sum) {
+  const Lanes upper = vdupq_n_u32(0xffff0000u);
+  const Vec low = fma(as_vec(vshlq_n_u32(x, 16)), as_vec(vshlq_n_u32(w, 16)), as_vec(sum));
+  return as_lanes(fma(as_vec(vandq_u32(x, upper)), as_vec(vandq_u32(w, upper)), low));
+}
+
+// The sums of neighbouring products of 16-bit values, one for each lane.
+inline int32x4_t pair_products(int16x8_t x, int16x8_t w) {
+  return vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(w)), vmull_high_s16(x, w));
+}
+// x holds unsigned bytes, w signed ones.
+inline Lanes dot_int8(Lanes x, Lanes w, Lanes sum) {
+  const uint16x8_t unsigned_x = vreinterpretq_u16_u32(x);
+  const int16x8_t signed_w = vreinterpretq_s16_u32(w);
+  const int16x8_t even_x = vreinterpretq_s16_u16(vandq_u16(unsigned_x, vdupq_n_u16(0xff)));
+  const int16x8_t odd_x = vreinterpretq_s16_u16(vshrq_n_u16(unsigned_x, 8));
+  const int16x8_t even_w = vshrq_n_s16(vshlq_n_s16(signed_w, 8), 8), odd_w = vshrq_n_s16(signed_w, 8);
+  const int32x4_t products = vaddq_s32(pair_products(even_x, even_w), pair_products(odd_x, odd_w));
+  return vaddq_u32(sum, vreinterpretq_u32_s32(products));
+}
+
+// bf16, rounded to nearest even, in the upper half of each lane.
+inline Lanes round_bf16(Vec v) {
+  const Lanes bits = as_lanes(v), odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+  return vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
+}
+// Lane i holds low[i] in its lower half and high[i] in its upper one.
+inline Lanes pair_bf16(Vec low, Vec high) { return vsriq_n_u32(round_bf16(high), round_bf16(low), 16); }
+inline Vec load(const Bf16* p) { return as_vec(vshll_n_u16(vld1_u16(p), 16)); }
+inline Vec load_first(const Bf16* p, int64_t count) {
+  Bf16 values[4] = {};
+  for (int64_t i = 0; i < count; ++i) values[i] = p[i];
+  return load(values);
+}
+inline void store(Bf16* p, Vec v) { vst1_u16(p, vshrn_n_u32(round_bf16(v), 16)); }
+inline void store_first(Bf16* p, Vec v, int64_t count) {
+  Bf16 values[4];
+  store(values, v);
+  for (int64_t i = 0; i < count; ++i) p[i] = values[i];
+}
+// Rounded to integers and clamped to 0..255.
+inline void store_bytes(uint8_t* p, Vec v, int64_t count) {
+  const uint16x4_t words = vqmovun_s32(vcvtnq_s32_f32(v));
+  uint8_t values[8];
+  vst1_u8(values, vqmovn_u16(vcombine_u16(words, words)));
+  for (int64_t i = 0; i < std::min(count, kWidth); ++i) p[i] = values[i];
+}
 
 // out[l][i] = rows[i][l] for 4 rows and 4 lanes.
-inline void transpose(float* out, int64_t out_stride, const float* const* rows) {
-  const float32x4x2_t low = vtrnq_f32(vld1q_f32(rows[0]), vld1q_f32(rows[1]));
-  const float32x4x2_t high = vtrnq_f32(vld1q_f32(rows[2]), vld1q_f32(rows[3]));
+inline void transpose(Lane* out, int64_t out_stride, const Lane* const* rows) {
+  const uint32x4x2_t low = vtrnq_u32(vld1q_u32(rows[0]), vld1q_u32(rows[1]));
+  const uint32x4x2_t high = vtrnq_u32(vld1q_u32(rows[2]), vld1q_u32(rows[3]));
   for (int c = 0; c < 2; ++c) {
-    vst1q_f32(out + c * out_stride, vcombine_f32(vget_low_f32(low.val[c]), vget_low_f32(high.val[c])));
-    vst1q_f32(out + (2 + c) * out_stride,
-              vcombine_f32(vget_high_f32(low.val[c]), vget_high_f32(high.val[c])));
+    vst1q_u32(out + c * out_stride, vcombine_u32(vget_low_u32(low.val[c]), vget_low_u32(high.val[c])));
+    vst1q_u32(out + (2 + c) * out_stride,
+              vcombine_u32(vget_high_u32(low.val[c]), vget_high_u32(high.val[c])));
   }
 }
+
+constexpr bool has_whole_tile(Precision) { return false; }
+template <Precision kPrecision>
+void whole_tile(Lane* sums, const Lane* x, int64_t x_stride, const Lane* panel, int64_t depth);

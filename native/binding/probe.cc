@@ -1,0 +1,25 @@
+// The machine's own peak as JavaScript sees it; the measuring runs off the event loop.
+#include "probe.h"
+
+#include "ops.h"
+#include "promise_worker.h"
+
+namespace albert::binding {
+
+Napi::Value measure_cpu_peak_to_js(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const int threads = to_int(info[0], "threads");
+    return PromiseWorker<CpuPeak>::run(
+        info.Env(), "albert-native peak", [threads] { return measure_cpu_peak(threads); },
+        [](Napi::Env env, CpuPeak peak) -> Napi::Value {
+          Napi::Object object = Napi::Object::New(env);
+          object.Set("fp32", Napi::Number::New(env, peak.fp32));
+          object.Set("bf16", Napi::Number::New(env, peak.bf16));
+          object.Set("int8", Napi::Number::New(env, peak.int8));
+          object.Set("readBandwidth", Napi::Number::New(env, peak.read_bandwidth));
+          return object;
+        });
+  });
+}
+
+}  // namespace albert::binding

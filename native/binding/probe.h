@@ -1,0 +1,11 @@
+// Exports for benchmarks that are no part of the public API. Includes napi.h.
+#pragma once
+
+#include "environment.h"
+
+namespace albert::binding {
+
+// (threads) -> Promise<{ fp32, bf16, int8, readBandwidth }>
+Napi::Value measure_cpu_peak_to_js(const Napi::CallbackInfo& info);
+
+}  // namespace albert::binding

@@ -1,0 +1,128 @@
+// Rows of activations and columns of weights as bf16 or int8 products multiply them.
+
+template <typename T>
+inline Vec load_some(const T* p, int64_t count) {
+  return count >= kWidth ? load(p) : load_first(p, count);
+}
+
+template <typename T>
+inline void store_some(T* p, Vec v, int64_t count) {
+  if (count >= kWidth)
+    store(p, v);
+  else
+    store_first(p, v, count);
+}
+
+inline void bf16_row(Lane* lanes, const float* x, int64_t width) {
+  Bf16* out = reinterpret_cast<Bf16*>(lanes);
+  if (width % 2) out[width] = 0;
+  for (int64_t i = 0; i < width; i += kWidth) {
+    const int64_t count = std::min(kWidth, width - i);
+    store_some(out + i, load_some(x + i, count), count);
+  }
+}
+
+void bf16_operand(const OperandTask& task) {
+  const float* x = static_cast<const float*>(task.x);
+  for (int64_t r = 0; r < task.rows; ++r)
+    bf16_row(task.lanes + r * task.lane_stride, x + r * task.x_stride, task.width);
+}
+
+void bf16_weights(WeightTask& task) { bf16_row(task.lanes, task.weights, task.in); }
+
+// Added to a float below 2^22, it leaves no bits for a fraction: the sum is rounded to an integer.
+constexpr float kNoFraction = 0x1.8p23f;
+
+// weight = scale * q with q in -127..127, rounded to nearest.
+void int8_weights(WeightTask& task) {
+  const auto weight = [&](int64_t k, int64_t count) {
+    const Vec w = load_some(task.weights + k, count);
+    return task.input_scale ? div(w, load_some(task.input_scale + k, count)) : w;
+  };
+  float largest = 0;
+  for (int64_t k = 0; k < task.in; k += kWidth) {
+    const int64_t count = std::min(kWidth, task.in - k);
+    float values[kWidth];
+    store(values, abs(weight(k, count)));
+    for (int64_t i = 0; i < count; ++i) largest = std::max(largest, values[i]);
+  }
+  task.scale = largest / 127;
+  const Vec inverse = broadcast(largest > 0 ? 127 / largest : 0);
+  uint8_t* out = reinterpret_cast<uint8_t*>(task.lanes);
+  int32_t sum = 0;
+  for (int64_t k = 0; k < task.in; k += kWidth) {
+    const int64_t count = std::min(kWidth, task.in - k);
+    // As q + 128, which is what the bytes of activations look like; the highest bit turned makes it q. 128 is
+    // added to the integer: before, it would push a fraction near one half over to the other side.
+    const Vec q = add(mul(weight(k, count), inverse), broadcast(kNoFraction));
+    store_bytes(out + k, sub(q, broadcast(kNoFraction - 128)), count);
+    for (int64_t i = k; i < k + count; ++i) {
+      sum += out[i] - 128;
+      out[i] ^= 0x80;
+    }
+  }
+  task.sum = task.scale * static_cast<float>(sum);
+  for (int64_t k = task.in; k % 4; ++k) out[k] = 0;
+}
+
+// x = scale * q + offset with q in 0..255 and the offset the row's smallest value, a float: no integer zero
+// point, so both ends of the row are used whatever its sign.
+template <bool kScaled, typename T>
+inline void int8_row(const OperandTask& task, const T* x, uint8_t* out, float& scale_of_row, float& offset) {
+  const int64_t whole = task.width / (4 * kWidth) * (4 * kWidth);
+  const auto input = [&](int64_t i, int64_t count) {
+    const Vec v = load_some(x + i, count);
+    return kScaled ? mul(v, load_some(task.input_scale + i, count)) : v;
+  };
+  Vec low[4], high[4];
+  for (int v = 0; v < 4; ++v) {
+    low[v] = broadcast(std::numeric_limits<float>::infinity());
+    high[v] = broadcast(-std::numeric_limits<float>::infinity());
+  }
+  for (int64_t i = 0; i < whole; i += 4 * kWidth)
+    for (int v = 0; v < 4; ++v) {
+      const Vec value = input(i + v * kWidth, kWidth);
+      low[v] = min(low[v], value);
+      high[v] = max(high[v], value);
+    }
+  float least = reduce_min(min(min(low[0], low[1]), min(low[2], low[3])));
+  float most = reduce_max(max(max(high[0], high[1]), max(high[2], high[3])));
+  for (int64_t i = whole; i < task.width; i += kWidth) {
+    const int64_t count = std::min(kWidth, task.width - i);
+    float values[kWidth];
+    store(values, input(i, count));
+    for (int64_t k = 0; k < count; ++k) {
+      least = std::min(least, values[k]);
+      most = std::max(most, values[k]);
+    }
+  }
+
+  const float range = most - least;
+  scale_of_row = range / 255;
+  offset = least;
+  const Vec inverse = broadcast(range > 0 ? 255 / range : 0), minus = broadcast(-least);
+  for (int64_t i = 0; i < task.width; i += kWidth) {
+    const int64_t count = std::min(kWidth, task.width - i);
+    store_bytes(out + i, mul(add(input(i, count), minus), inverse), count);
+  }
+  for (int64_t i = task.width; i % 4; ++i) out[i] = 0;
+}
+
+template <typename T>
+inline void int8_rows(const OperandTask& task) {
+  const T* x = static_cast<const T*>(task.x);
+  for (int64_t r = 0; r < task.rows; ++r, x += task.x_stride) {
+    uint8_t* out = reinterpret_cast<uint8_t*>(task.lanes + r * task.lane_stride);
+    if (task.input_scale)
+      int8_row<true>(task, x, out, task.row_scale[r], task.row_offset[r]);
+    else
+      int8_row<false>(task, x, out, task.row_scale[r], task.row_offset[r]);
+  }
+}
+
+void int8_operand(const OperandTask& task) {
+  if (task.x_is_bf16)
+    int8_rows<Bf16>(task);
+  else
+    int8_rows<float>(task);
+}

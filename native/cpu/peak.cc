@@ -1,0 +1,74 @@
+// Measures what the machine can do at most: each loop on all threads at once, best of several samples.
+#include "cpu/peak.h"
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "cpu/thread_pool.h"
+#include "ops.h"
+#include "support/error.h"
+
+namespace albert {
+namespace {
+
+constexpr int kSamples = 6;
+constexpr double kSampleSeconds = 0.04;
+// All threads together; several times the largest cache of most machines.
+constexpr int64_t kReadBytes = int64_t{512} << 20;
+
+// Seconds that body(worker) takes on all workers of the pool.
+template <typename Body>
+double seconds_of(cpu::ThreadPool& pool, Body body) {
+  const auto begin = std::chrono::steady_clock::now();
+  pool.run(body);
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+double operations_per_second(cpu::ThreadPool& pool, const cpu::PeakLoop& loop) {
+  if (!loop.run) return 0;
+  int64_t rounds = 1 << 16;
+  double seconds;
+  while ((seconds = seconds_of(pool, [&](int) { loop.run(rounds); })) < kSampleSeconds) rounds *= 2;
+  for (int sample = 0; sample < kSamples; ++sample)
+    seconds = std::min(seconds, seconds_of(pool, [&](int) { loop.run(rounds); }));
+  return static_cast<double>(rounds) * loop.operations * pool.size() / seconds;
+}
+
+double read_bytes_per_second(cpu::ThreadPool& pool) {
+  const int64_t words = kReadBytes / pool.size() / 8;
+  std::vector<std::vector<uint64_t>> blocks(pool.size());
+  std::vector<uint64_t> sums(pool.size());
+  // Each worker writes its own block first, so that the pages exist and lie near it.
+  seconds_of(pool, [&](int worker) { blocks[worker].assign(words, 1); });
+  double best = 1e30;
+  for (int sample = 0; sample < kSamples; ++sample) {
+    best = std::min(best, seconds_of(pool, [&](int worker) {
+                      const uint64_t* block = blocks[worker].data();
+                      uint64_t parts[16] = {};
+                      for (int64_t i = 0; i + 16 <= words; i += 16)
+                        for (int lane = 0; lane < 16; ++lane) parts[lane] += block[i + lane];
+                      for (uint64_t part : parts) sums[worker] += part;
+                    }));
+  }
+  // The sums are used, so that the reads cannot be left out.
+  const bool read = std::all_of(sums.begin(), sums.end(), [](uint64_t sum) { return sum > 0; });
+  return read ? static_cast<double>(words * 8 * pool.size()) / best : 0;
+}
+
+}  // namespace
+
+CpuPeak measure_cpu_peak(int threads) {
+  check(threads >= 1 && threads <= 1024, ErrorCode::kInvalidArgument,
+        "expected 1 to 1024 threads to measure but received ", threads);
+  cpu::ThreadPool pool(threads);
+  const cpu::PeakLoops loops = cpu::peak_loops();
+  CpuPeak peak;
+  peak.fp32 = operations_per_second(pool, loops.fp32);
+  peak.bf16 = operations_per_second(pool, loops.bf16);
+  peak.int8 = operations_per_second(pool, loops.int8);
+  peak.read_bandwidth = read_bytes_per_second(pool);
+  return peak;
+}
+
+}  // namespace albert
