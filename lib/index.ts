@@ -6,6 +6,8 @@ export { Albert } from './albert';
 export type { CreateOptions, ForwardOptions, ParameterInfo } from './albert';
 export { AlbertError } from './errors';
 export type { ErrorCode } from './errors';
+export { exportOnnx } from './formats/onnx';
+export type { ExportedOnnx, ExportOnnxOptions } from './formats/onnx';
 export type { ForwardInputs, Sequence, SequenceBatch } from './inputs';
 export type { DeviceChoice, DType, Head, Isa, LoadOptions } from './options';
 export type { ForwardOutputs } from './outputs';

@@ -92,6 +92,18 @@ test('info of the machine, of a preset and of a folder', async () => {
   );
 });
 
+test('export writes a folder and says what is in it', async () => {
+  const model = await tinyModel('masked-lm');
+  const output = temporaryFolder();
+  const { status, stdout } = albert(['export', '-m', model, '-o', output, '--dtype', 'all']);
+  expect([status, stdout]).toEqual([
+    0,
+    expect.stringMatching(/head masked-lm\n.*model.onnx +\d+\n.*model_quantized.onnx/),
+  ]);
+  expect(albert(['export', '-m', model]).status).toBe(2);
+  expect(albert(['export', '-m', model, '-o', output, '--format', 'gguf']).status).toBe(2);
+});
+
 test('wrong usage exits with 2, failures with 1 and one line', () => {
   for (const args of [
     ['fly'],
@@ -112,7 +124,18 @@ test('wrong usage exits with 2, failures with 1 and one line', () => {
 test('every verb has help with an example', () => {
   const { stdout, status } = albert(['--help']);
   expect(status).toBe(0);
-  const verbs = ['fill-mask', 'classify', 'tag', 'answer', 'choose', 'order', 'embed', 'similarity', 'info'];
+  const verbs = [
+    'fill-mask',
+    'classify',
+    'tag',
+    'answer',
+    'choose',
+    'order',
+    'embed',
+    'similarity',
+    'export',
+    'info',
+  ];
   for (const verb of verbs) {
     expect(stdout).toContain(verb);
     expect(albert([verb, '--help']).stdout).toContain(`$ albert ${verb}`);

@@ -7,6 +7,7 @@ import { addAnswer } from './answer';
 import { addChoose } from './choose';
 import { addClassify } from './classify';
 import { addEmbed } from './embed';
+import { addExport } from './export';
 import { addFillMask } from './fill-mask';
 import { addInfo } from './info';
 import { addOrder } from './order';
@@ -35,6 +36,7 @@ async function main(): Promise<number> {
     addOrder,
     addEmbed,
     addSimilarity,
+    addExport,
     addInfo,
   ];
   for (const add of verbs) add(program);

@@ -1,0 +1,107 @@
+/** Writes a graph as an ONNX file, weights straight from memory, or beside it where the file would be too large. */
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import type { Graph, Initializer } from './onnx-graph';
+import { DATA_TYPES, GRAPH_FIELD, INITIALIZER_FIELD, message, RAW_DATA_FIELD } from './onnx-schema';
+
+/** The first version of the standard operators that has Gelu, and the version of the format that came with it. */
+const OPSET = 20;
+const IR_VERSION = 9;
+
+/** The largest message that readers of protobuf take is 2^31 - 1 bytes. */
+const LIMIT = 0x7fffffff;
+/** Small constants stay in the file, where shape inference can read them. */
+const SMALL = 1024;
+// What readers that map the file ask for.
+const ALIGNMENT = 4096;
+
+/** The tag and length that precede bytes of a field. */
+function prefix(field: number, length: number): Buffer {
+  const bytes: number[] = [];
+  for (let value of [field * 8 + 2, length]) {
+    for (; value >= 128; value = Math.floor(value / 128)) bytes.push((value % 128) + 128);
+    bytes.push(value);
+  }
+  return Buffer.from(bytes);
+}
+
+function bytesOf({ data }: Initializer): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+function total(parts: Uint8Array[]): number {
+  return parts.reduce((sum, part) => sum + part.byteLength, 0);
+}
+
+async function writeAll(file: FileHandle, parts: Uint8Array[]): Promise<void> {
+  for (const part of parts) {
+    for (let done = 0; done < part.byteLength;) {
+      done += (await file.write(part, done, Math.min(part.byteLength - done, 1 << 30))).bytesWritten;
+    }
+  }
+}
+
+/** Writes a file under another name first, so that an interrupt leaves the old one. */
+async function replace(name: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
+  const file = await open(`${name}.new`, 'w');
+  try {
+    await write(file);
+  } finally {
+    await file.close();
+  }
+  await rename(`${name}.new`, name);
+}
+
+/**
+ * Writes `graph` to the file `name`. Weights of more than `limit` bytes in all go to `<name>_data` beside it.
+ * @returns the files written, with their sizes in bytes.
+ */
+export async function writeOnnx(
+  name: string,
+  graph: Graph,
+  producerVersion: string,
+  limit = LIMIT,
+): Promise<{ file: string; bytes: number }[]> {
+  const [modelType, graphType, tensorType] = await Promise.all(
+    (['ModelProto', 'GraphProto', 'TensorProto'] as const).map(message),
+  );
+  const header = {
+    irVersion: IR_VERSION,
+    producerName: 'albert-native',
+    producerVersion,
+    opsetImport: [{ domain: '', version: OPSET }],
+  };
+  const model = modelType.encode(header).finish();
+  const nodes = graphType.encode(graph.proto()).finish();
+  const external = total([nodes, ...graph.initializers.map(bytesOf)]) + (1 << 20) > limit;
+
+  const beside: Uint8Array[] = [];
+  const tensors = graph.initializers.flatMap((initializer) => {
+    const { name: tensor, dims, type } = initializer;
+    const described = { name: tensor, dims, dataType: DATA_TYPES[type] };
+    const bytes = bytesOf(initializer);
+    if (external && bytes.byteLength >= SMALL) {
+      const used = total(beside);
+      beside.push(new Uint8Array((ALIGNMENT - (used % ALIGNMENT)) % ALIGNMENT), bytes);
+      const place = { location: `${path.basename(name)}_data`, offset: total(beside) - bytes.byteLength };
+      const externalData = Object.entries({ ...place, length: bytes.byteLength }).map(([key, value]) => ({
+        key,
+        value: String(value),
+      }));
+      const encoded = tensorType.encode({ ...described, dataLocation: 1, externalData }).finish();
+      return [prefix(INITIALIZER_FIELD, encoded.byteLength), encoded];
+    }
+    const start = [tensorType.encode(described).finish(), prefix(RAW_DATA_FIELD, bytes.byteLength)];
+    return [prefix(INITIALIZER_FIELD, total(start) + bytes.byteLength), ...start, bytes];
+  });
+  const parts = [model, prefix(GRAPH_FIELD, total([nodes, ...tensors])), nodes, ...tensors];
+  await replace(name, (file) => writeAll(file, parts));
+  const written = [{ file: name, bytes: total(parts) }];
+  if (external) {
+    await replace(`${name}_data`, (file) => writeAll(file, beside));
+    written.push({ file: `${name}_data`, bytes: total(beside) });
+  } else {
+    await rm(`${name}_data`, { force: true });
+  }
+  return written;
+}
