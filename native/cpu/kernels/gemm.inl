@@ -55,11 +55,11 @@ constexpr int64_t kPanelWidth = kTileVectors * kWidth;
 // The tile of `rows` rows and one panel. Where spare rows may be read, more than half a tile runs as a whole.
 template <Precision kPrecision>
 inline void panel_tile(int64_t rows, bool spare_rows, Lane* sums, const Lane* x, int64_t x_stride,
-                       const Lane* panel, int64_t depth) {
+                       const Lane* panel, int64_t depth, const Lane* ahead) {
   if constexpr (has_whole_tile(kPrecision)) {
     constexpr int kRows = tile_rows(kPrecision);
     if (rows == kRows || (spare_rows && rows > kRows / 2))
-      return whole_tile<kPrecision>(sums, x, x_stride, panel, depth);
+      return whole_tile<kPrecision>(sums, x, x_stride, panel, depth, ahead);
     dot_rows<kPrecision, kTileVectors, kRows - 1>(rows, sums, x, x_stride, 1, panel, kPanelWidth, depth);
   } else {
     dot_rows<kPrecision, kTileVectors>(rows, sums, x, x_stride, 1, panel, kPanelWidth, depth);
@@ -114,6 +114,19 @@ struct StoreHeads {
   }
 };
 
+// The part of the next panel that the tile at `row` fetches into L2 while it multiplies. The first tile of a
+// panel would wait for memory otherwise, where the weights of a layer are larger than the share of L3 that
+// neighbours leave. A tile that has nothing to fetch names its own panel, which is on its way anyway; so do
+// all where one or two tiles a panel leave no time to be early.
+template <Precision kPrecision>
+inline const Lane* panel_ahead(const LinearTask& task, int64_t panel, int64_t row) {
+  constexpr int kRows = tile_rows(kPrecision);
+  const int64_t size = task.depth * kPanelWidth, part = task.depth / 4 * kAheadLanes, tile = row / kRows;
+  const Lane* own = task.panels + panel * size;
+  if (panel + 1 == task.panel_end || task.rows <= 2 * kRows || (tile + 1) * part > size) return own;
+  return own + size + tile * part;
+}
+
 // Panels outside, row tiles inside: a panel is read from L2 or L3 once and used by every row of the task.
 template <Precision kPrecision, typename Finish>
 void linear_with(const LinearTask& task, Finish finish) {
@@ -124,7 +137,7 @@ void linear_with(const LinearTask& task, Finish finish) {
     for (int64_t row = 0; row < task.rows; row += kRows) {
       const int64_t rows = std::min<int64_t>(kRows, task.rows - row);
       panel_tile<kPrecision>(rows, task.spare_rows, sums, task.x + row * task.x_stride, task.x_stride,
-                             weights, task.depth);
+                             weights, task.depth, panel_ahead<kPrecision>(task, panel, row));
       for (int64_t v = 0; v < kTileVectors; ++v) {
         const int64_t column = panel * kPanelWidth + v * kWidth, count = std::min(kWidth, task.out - column);
         if (count <= 0) break;

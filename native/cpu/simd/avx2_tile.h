@@ -20,11 +20,13 @@
 #define ALBERT_STORE(I) "vmovups %%ymm" #I ", " #I "*32(%[sums])\n\t"
 #define ALBERT_ALL(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11)
 
+constexpr int64_t kAheadLanes = 0;  // it fetches nothing ahead
 constexpr bool has_whole_tile(Precision precision) { return precision == Precision::kFp32; }
 
 // sums[r][column] = sum over the depth of x[r][l] * panel[l][column] for 6 rows and 16 columns.
 template <Precision>
-inline void whole_tile(Lane* sums, const Lane* x, int64_t x_stride, const Lane* panel, int64_t depth) {
+inline void whole_tile(Lane* sums, const Lane* x, int64_t x_stride, const Lane* panel, int64_t depth,
+                       const Lane*) {
   const int64_t stride = x_stride * static_cast<int64_t>(sizeof(Lane));
   const Lane* x3 = x + 3 * x_stride;
   int64_t fours = depth / 4, ones = depth % 4;

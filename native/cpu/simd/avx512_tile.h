@@ -22,13 +22,11 @@
                       ALBERT_ROW(OP, X "(%[x3], %[s], 4)", 29, 21, 22, 23)
 #define ALBERT_ZERO(I) "vpxord %%zmm" #I ", %%zmm" #I ", %%zmm" #I "\n\t"
 #define ALBERT_STORE(I) "vmovups %%zmm" #I ", " #I "*64(%[sums])\n\t"
-#define ALBERT_ALL(F)                                                                                   \
-  F(0)                                                                                                  \
-  F(1)                                                                                                  \
-  F(2)                                                                                                  \
-  F(3)                                                                                                  \
-  F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11) F(12) F(13) F(14) F(15) F(16) F(17) F(18) F(19) F(20) F(21) \
-      F(22) F(23)
+// clang-format off
+#define ALBERT_ALL(F)                             \
+  F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7)         \
+  F(8) F(9) F(10) F(11) F(12) F(13) F(14) F(15)   \
+  F(16) F(17) F(18) F(19) F(20) F(21) F(22) F(23)
 #define ALBERT_TILE(OP) \
   asm volatile(ALBERT_ALL(ALBERT_ZERO)                                                                       \
                "test %[fours], %[fours]\n\t"                                                                 \
@@ -36,9 +34,12 @@
                ".p2align 6\n"                                                                                \
                "1:\n\t"                                                                                      \
                ALBERT_STEP(OP, "0", "0", "64", "128")                                                        \
+               "prefetcht1 (%[ahead])\n\t"                                                                   \
                ALBERT_STEP(OP, "4", "192", "256", "320")                                                     \
                ALBERT_STEP(OP, "8", "384", "448", "512")                                                     \
+               "prefetcht1 64(%[ahead])\n\t"                                                                 \
                ALBERT_STEP(OP, "12", "576", "640", "704")                                                    \
+               "add $128, %[ahead]\n\t"                                                                      \
                "add $16, %[x]\n\t"                                                                           \
                "add $16, %[x3]\n\t"                                                                          \
                "add $768, %[w]\n\t"                                                                          \
@@ -56,12 +57,14 @@
                "jnz 3b\n"                                                                                    \
                "4:\n\t"                                                                                      \
                ALBERT_ALL(ALBERT_STORE)                                                                      \
-               : [x] "+r"(x), [x3] "+r"(x3), [w] "+r"(panel), [fours] "+r"(fours), [ones] "+r"(ones)         \
+               : [x] "+r"(x), [x3] "+r"(x3), [w] "+r"(panel), [ahead] "+r"(ahead),                          \
+                 [fours] "+r"(fours), [ones] "+r"(ones)                                                      \
                : [s] "r"(stride), [s3] "r"(stride3), [sums] "r"(sums)                                        \
                : "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",     \
                  "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18",    \
                  "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28",   \
                  "xmm29", "xmm30", "xmm31")
+// clang-format on
 
 constexpr bool has_whole_tile(Precision precision) {
 #if defined(ALBERT_AVX512_BF16)
@@ -73,9 +76,14 @@ constexpr bool has_whole_tile(Precision precision) {
   return precision == Precision::kFp32;
 }
 
-// sums[r][column] = sum over the depth of x[r][l] . panel[l][column] for 8 rows and 48 columns.
+// Lanes that the tile fetches into L2 for every four of its depth.
+constexpr int64_t kAheadLanes = 32;
+
+// sums[r][column] = sum over the depth of x[r][l] . panel[l][column] for 8 rows and 48 columns. Meanwhile
+// depth / 4 * kAheadLanes lanes from `ahead` on come into L2.
 template <Precision kPrecision>
-inline void whole_tile(Lane* sums, const Lane* x, int64_t x_stride, const Lane* panel, int64_t depth) {
+inline void whole_tile(Lane* sums, const Lane* x, int64_t x_stride, const Lane* panel, int64_t depth,
+                       const Lane* ahead) {
   const int64_t stride = x_stride * static_cast<int64_t>(sizeof(Lane)), stride3 = 3 * stride;
   const Lane* x3 = x + 3 * x_stride;
   int64_t fours = depth / 4, ones = depth % 4;
