@@ -19,8 +19,11 @@ export interface Machine {
   node: string;
   /** Bits of its weights that onnxruntime's int8 may use here without overflowing sums: 8 with VNNI, else 7. */
   rivalInt8Bits: 7 | 8;
-  /** Operations and bytes per second: one core, and all threads together; 0 where there is no such instruction. */
-  peak: { one: NativePeak; all: NativePeak };
+  /**
+   * Operations and bytes per second: one core, all threads together, and those without AVX-512; 0 where there is no
+   * such instruction.
+   */
+  peak: { one: NativePeak; all: NativePeak; avx2: NativePeak };
 }
 
 function commit(): string {
@@ -45,7 +48,11 @@ export async function describeMachine(threads: number): Promise<Machine> {
     platform: `${process.platform}-${process.arch}`,
     node: process.version,
     rivalInt8Bits: hasByteDotProducts() ? 8 : 7,
-    peak: { one: await native().measureCpuPeak(1), all: await native().measureCpuPeak(threads) },
+    peak: {
+      one: await native().measureCpuPeak(1),
+      all: await native().measureCpuPeak(threads),
+      avx2: await native().measureCpuPeak(threads, 'avx2'),
+    },
   };
 }
 

@@ -30,7 +30,8 @@ export interface Settings {
   threads: number;
   /** Folder of the data of others. */
   data: string;
-  peak: Peak;
+  /** Of all threads; `avx2` for cases that are forced to that. */
+  peak: { all: Peak; avx2: Peak };
   /** See modelFolders. */
   eightBits: boolean;
 }
@@ -86,7 +87,15 @@ export class Bench {
   async measure(given: Case): Promise<Result> {
     const shape = configOf(given.model);
     const row = (batches: Batch[], ours: Side | null, rival: Result['rival'], reason: string | null) =>
-      evaluate(given, batches.flatMap(lengthsOf), shape, this.#settings.peak, ours, rival, reason);
+      evaluate(
+        given,
+        batches.flatMap(lengthsOf),
+        shape,
+        this.#settings.peak[given.isa ?? 'all'],
+        ours,
+        rival,
+        reason,
+      );
     let batches: Batch[] = [];
     try {
       const folder = await this.#models.folder(given.model);

@@ -138,10 +138,11 @@ export function targetReport(results: readonly Result[]): string {
 
 export function machineText(machine: Machine): string {
   const giga = (value: number) => (value === 0 ? 'none' : number(value / 1e9));
-  const { one, all } = machine.peak;
+  const { one, all, avx2 } = machine.peak;
   const rows = [
     ['peak of this machine', 'one core', `${machine.threads} threads`],
     ['fp32 multiply-add, GFLOP/s', giga(one.fp32), giga(all.fp32)],
+    ['the same without AVX-512', '', giga(avx2.fp32)],
     ['bf16 dot product, GFLOP/s', giga(one.bf16), giga(all.bf16)],
     ['int8 dot product, GOP/s', giga(one.int8), giga(all.int8)],
     ['reading memory, GB/s', giga(one.readBandwidth), giga(all.readBandwidth)],

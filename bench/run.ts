@@ -116,7 +116,7 @@ async function main(): Promise<void> {
     rounds,
     threads,
     data,
-    peak: machine.peak.all,
+    peak: machine.peak,
     eightBits: machine.rivalInt8Bits === 8,
   });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {

@@ -158,7 +158,7 @@ export interface NativeBinding {
     threads: number,
   ): Promise<NativeTokenizer>;
   /** [async] Keeps that many cores busy for about two seconds; for benchmarks. */
-  measureCpuPeak(threads: number): Promise<NativePeak>;
+  measureCpuPeak(threads: number, isa?: 'avx2'): Promise<NativePeak>;
 }
 
 let loaded: NativeBinding | undefined;

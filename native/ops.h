@@ -198,8 +198,9 @@ struct CpuPeak {
   double int8 = 0;            // likewise of dot products of u8 by s8 quads; 0 without vector instructions
   double read_bandwidth = 0;  // bytes per second from memory, beyond every cache
 };
-// Keeps `threads` cores busy for about two seconds; for benchmarks only.
-CpuPeak measure_cpu_peak(int threads);
+// Keeps `threads` cores busy for about two seconds; for benchmarks only. isa: empty for everything the
+// processor has, or 'avx2' for what it does without AVX-512.
+CpuPeak measure_cpu_peak(int threads, const std::string& isa);
 
 // isa: empty for the best, or one of cpu_info().available. threads: 0 for cpu_info().threads.
 std::unique_ptr<Backend> make_cpu_backend(const std::string& isa, int threads);

@@ -47,6 +47,24 @@ test('classify, by trained labels and by labels of one’s own', async () => {
   expect(albert(['classify', '-m', model, 'the whale']).lines).toHaveLength(4);
 });
 
+test('precision tells how far each dtype strays from fp32, and what it wants', async () => {
+  const model = await tinyModel('masked-lm');
+  const [bf16, int8] = records(
+    albert(['precision', '-m', model, '--json', 'The whale swam.', 'It swam away from the ship.']).lines,
+  ) as { dtype: string; tokens: number; error: number; cosine: number }[];
+  expect([bf16.dtype, int8.dtype]).toEqual(['bf16', 'int8']);
+  expect(bf16.tokens).toBe(int8.tokens);
+  for (const { error, cosine } of [bf16, int8]) {
+    expect(error).toBeGreaterThan(1e-6);
+    expect(error).toBeLessThan(0.1);
+    expect(cosine).toBeGreaterThan(0.99);
+  }
+  const [exact] = records(albert(['precision', '-m', model, '--dtype', 'fp32', '--json', 'It.']).lines);
+  expect(exact).toMatchObject({ dtype: 'fp32', error: 0 });
+  expect(albert(['precision', '-m', model, 'It swam.']).lines).toHaveLength(4);
+  expect(albert(['precision', '-m', model])).toMatchObject({ status: 1, stdout: '' });
+});
+
 test('tag, answer, choose, order, embed and similarity', async () => {
   const tagger = await tinyModel('token-classification', labels('O', 'B-PER', 'I-PER'));
   expect(

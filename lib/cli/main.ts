@@ -11,6 +11,7 @@ import { addExport } from './export';
 import { addFillMask } from './fill-mask';
 import { addInfo } from './info';
 import { addOrder } from './order';
+import { addPrecision } from './precision';
 import { addSimilarity } from './similarity';
 import { addTag } from './tag';
 
@@ -37,6 +38,7 @@ async function main(): Promise<number> {
     addEmbed,
     addSimilarity,
     addExport,
+    addPrecision,
     addInfo,
   ];
   for (const add of verbs) add(program);

@@ -9,8 +9,9 @@ namespace albert::binding {
 Napi::Value measure_cpu_peak_to_js(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const int threads = to_int(info[0], "threads");
+    const std::string isa = info[1].IsUndefined() ? "" : to_text(info[1], "isa");
     return PromiseWorker<CpuPeak>::run(
-        info.Env(), "albert-native peak", [threads] { return measure_cpu_peak(threads); },
+        info.Env(), "albert-native peak", [threads, isa] { return measure_cpu_peak(threads, isa); },
         [](Napi::Env env, CpuPeak peak) -> Napi::Value {
           Napi::Object object = Napi::Object::New(env);
           object.Set("fp32", Napi::Number::New(env, peak.fp32));

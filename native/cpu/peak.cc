@@ -58,11 +58,13 @@ double read_bytes_per_second(cpu::ThreadPool& pool) {
 
 }  // namespace
 
-CpuPeak measure_cpu_peak(int threads) {
+CpuPeak measure_cpu_peak(int threads, const std::string& isa) {
   check(threads >= 1 && threads <= 1024, ErrorCode::kInvalidArgument,
         "expected 1 to 1024 threads to measure but received ", threads);
+  check(isa.empty() || isa == "avx2", ErrorCode::kInvalidArgument,
+        "expected the isa to measure to be '' or 'avx2' but received '", isa, "'");
   cpu::ThreadPool pool(threads);
-  const cpu::PeakLoops loops = cpu::peak_loops();
+  const cpu::PeakLoops loops = cpu::peak_loops(isa.empty());
   CpuPeak peak;
   peak.fp32 = operations_per_second(pool, loops.fp32);
   peak.bf16 = operations_per_second(pool, loops.bf16);

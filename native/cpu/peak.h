@@ -15,7 +15,7 @@ struct PeakLoops {
   PeakLoop fp32, bf16, int8;
 };
 
-// The fastest loops that this processor runs, whatever ALBERT_CPU_ISA says.
-PeakLoops peak_loops();
+// The fastest loops that this processor runs, whatever ALBERT_CPU_ISA says; with or without AVX-512.
+PeakLoops peak_loops(bool with_avx512);
 
 }  // namespace albert::cpu

@@ -90,7 +90,7 @@ void plain_fp32(int64_t rounds) {
 
 }  // namespace
 
-PeakLoops peak_loops() {
+PeakLoops peak_loops([[maybe_unused]] bool with_avx512) {
   PeakLoops loops;
   loops.fp32 = {plain_fp32, 2.0 * kPlainLanes};
 #if defined(__x86_64__)
@@ -99,6 +99,7 @@ PeakLoops peak_loops() {
     loops.fp32 = {avx2_fp32, 12 * 16};
     loops.int8 = {avx2_int8, 12 * 64};
   }
+  if (!with_avx512) return loops;
   if (__builtin_cpu_supports("avx512f")) loops.fp32 = {avx512_fp32, 24 * 32};
   if (__builtin_cpu_supports("avx512bf16")) loops.bf16 = {avx512_bf16, 24 * 64};
   if (__builtin_cpu_supports("avx512vnni")) loops.int8 = {avx512_int8, 24 * 128};
