@@ -5,7 +5,7 @@ const fs = require('fs');
 const path = require('path');
 
 const groups = {
-  core: { folders: ['support', 'albert', 'cpu'], extension: '.cc' },
+  core: { folders: ['support', 'albert', 'train', 'cpu'], extension: '.cc' },
   binding: { folders: ['binding'], extension: '.cc' },
   test: { folders: ['test'], extension: '.cc' },
   fuzz: { folders: ['test/fuzz'], extension: '.cc' },
