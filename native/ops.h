@@ -7,6 +7,10 @@
 // of the backend (`allocate`, `place`) except where a comment says host. Each output row depends on its own
 // sequence alone and is computed by one fixed chain of operations, so results do not depend on batch
 // neighbours, thread count or split.
+//
+// Training adds a backward to each forward. What forward saves is what backward takes; a null "saved" means
+// inference. Gradients are named d*: those of activations overwrite, those of weights accumulate, each as one
+// chain over the rows in an order that no thread count changes.
 #pragma once
 
 #include <cstddef>
@@ -101,12 +105,48 @@ struct Heads {
   Precision precision = Precision::kFp32;  // kFp32 or kBf16
 };
 
+// Inverted dropout: element (row, column) keeps its value times 1 / (1 - probability) when word column % 4 of
+// philox(seed, stream, row << 16 | column / 4) is at least probability * 2^32, and is zero otherwise. Forward
+// and backward draw the same numbers instead of storing a mask. Each place of each step has its own stream.
+struct Dropout {
+  float probability = 0;
+  uint64_t seed = 0;
+  uint64_t stream = 0;
+};
+
+// Where the gradient of a LinearSource goes.
+struct LinearGradient {
+  float* weight;  // [out, in]
+  float* bias;    // [out], or null
+  int64_t out;
+};
+
+struct LayerNormGradient {
+  float* weight;  // [width]
+  float* bias;    // [width]
+};
+
+struct EmbeddingGradient {
+  float* word;      // [V, E]
+  float* position;  // [P, E]
+  float* type;      // [types, E]
+};
+
+// How an optimiser turns a gradient g into an update u of its weight w: m = beta1 m + (1 - beta1) s g,
+// v = beta2 v + (1 - beta2) (s g)^2, u = m / (sqrt(v) + epsilon) + decay w.
+struct MomentRule {
+  float beta1, beta2, epsilon;
+  float decay;           // 0 for parameters that are excluded
+  float gradient_scale;  // s: clipping, and the mean over micro-batches
+};
+
 // The sizes a backend must be ready for; its scratch memory is allocated once from them.
 struct BackendLimits {
   Precision precision = Precision::kFp32;  // of the encoder's products
   int64_t max_width = 0;                   // the widest of E, H and F
   int64_t max_length = 0;                  // T
   int64_t head_size = 0;                   // D
+  bool training = false;                   // backward operations will be called
 };
 
 // How a batch is divided between the workers of a backend.
@@ -131,6 +171,13 @@ class Backend {
   virtual const float* place(const float* host, size_t floats) = 0;
   virtual std::unique_ptr<PackedLinear> pack(const std::vector<LinearSource>& sources, int64_t in,
                                              const LinearFormat& format) = 0;
+  // The same layer backwards, x = y W: its input is the sources' stacked output and its output their input,
+  // without a bias.
+  virtual std::unique_ptr<PackedLinear> pack_transposed(const std::vector<LinearSource>& sources, int64_t in,
+                                                        Precision precision) = 0;
+  // Fills a packed layer again after the values of its sources changed; their shapes are those it was packed
+  // from. Not for int8.
+  virtual void repack(PackedLinear& weights, const std::vector<LinearSource>& sources) = 0;
   virtual int64_t head_stride(int64_t head_size, Precision precision) const = 0;
   virtual void reserve(const BackendLimits& limits) = 0;
 
@@ -144,10 +191,16 @@ class Backend {
 
   // ---- operations
   // y = LayerNorm(word[id] + type[type] + position[position])
-  virtual void embedding_forward(float* y,  // [N, row_stride(E)]
+  virtual void embedding_forward(float* y,    // [N, row_stride(E)]
+                                 float* sum,  // null, or [N, row_stride(E)]: saved, what LayerNorm was given
                                  const int32_t* ids, const int32_t* types,
                                  const int32_t* positions,  // host [N]
                                  const EmbeddingWeights& weights, int64_t rows) = 0;
+  virtual void embedding_backward(const EmbeddingGradient& gradient,
+                                  const float* dsum,  // [N, row_stride(E)]
+                                  const int32_t* ids, const int32_t* types,
+                                  const int32_t* positions,  // host [N]
+                                  int64_t width, int64_t rows) = 0;
 
   // Rows of x W^T + b, W the stacked query, key and value weights [3H, K], stored head by head.
   virtual void qkv_forward(const Heads& heads, const float* x, const PackedLinear& weights, int64_t rows) = 0;
@@ -156,7 +209,12 @@ class Backend {
   virtual void attention_forward(
       float* context,        // [R, row_stride(H)]
       float* probabilities,  // null, or one [A, queries, keys] after another by sequence
-      const Heads& heads, const Segments& segments) = 0;
+      const Heads& heads, const Segments& segments,
+      const Dropout& dropout) = 0;  // of probabilities: row head * N + query's row, column key
+  // fp32 heads, every row its own query.
+  virtual void attention_backward(float* dqkv,            // [N, row_stride(3H)]: query, key and value
+                                  const float* dcontext,  // [N, row_stride(H)]
+                                  const Heads& heads, const Segments& segments, const Dropout& dropout) = 0;
 
   // x = LayerNorm(x + input W^T + b)
   virtual void linear_residual_layernorm_forward(float* x,            // [N, row_stride(H)], read and written
@@ -172,14 +230,55 @@ class Backend {
   // y = activation(x W^T + b)
   virtual void linear_forward(float* y, int64_t y_stride, const float* x, int64_t x_stride,
                               const PackedLinear& weights, Activation activation, int64_t rows) = 0;
+  // dx = dy W, added to dx where `accumulate` says so; `transposed` comes from pack_transposed.
+  virtual void linear_backward_input(float* dx, int64_t dx_stride, const float* dy, int64_t dy_stride,
+                                     const PackedLinear& transposed, bool accumulate, int64_t rows) = 0;
+  // dW += dy^T x, db += column sums of dy, for layers stacked along the columns of dy.
+  virtual void linear_backward_weights(const std::vector<LinearGradient>& gradients, const float* dy,
+                                       int64_t dy_stride, const float* x, int64_t x_stride, int64_t in,
+                                       Precision precision, int64_t rows) = 0;
+
+  // y = activation(x), rows of row_stride(width).
+  virtual void activation_forward(float* y, const float* x, Activation activation, int64_t width,
+                                  int64_t rows) = 0;
+  // dx = dy activation'(x), and y = activation(x) again, for the weights behind it. dx may be dy, y may be x.
+  virtual void activation_backward(float* dx, float* y, const float* dy, const float* x,
+                                   Activation activation, int64_t width, int64_t rows) = 0;
 
   virtual void layernorm_forward(float* y, int64_t y_stride, const float* x, int64_t x_stride,
                                  const LayerNormWeights& norm, int64_t width, int64_t rows) = 0;
+  // x is what forward was given. Rows of row_stride(width); dx may be dy.
+  virtual void layernorm_backward(float* dx, const LayerNormGradient& gradient, const float* dy,
+                                  const float* x, const LayerNormWeights& norm, int64_t width,
+                                  int64_t rows) = 0;
+  // sum = x + dropout(sum), y = LayerNorm(sum). Rows of row_stride(width).
+  virtual void residual_layernorm_forward(float* y, float* sum, const float* x, const LayerNormWeights& norm,
+                                          const Dropout& dropout, int64_t width, int64_t rows) = 0;
+  // y = dropout(x), its own backward. Rows of row_stride(width); y may be x.
+  virtual void dropout_forward(float* y, const float* x, const Dropout& dropout, int64_t width,
+                               int64_t rows) = 0;
+
+  // losses[r] = -log softmax(logits[r])[labels[r]], and logits become their gradient, times `scale`.
+  virtual void cross_entropy_forward_backward(float* losses,           // host [R]
+                                              float* logits,           // [R, width]
+                                              const int32_t* labels,   // host [R]
+                                              float scale, int64_t width, int64_t rows) = 0;
 
   // y[r] = x[rows[r]]; rows null: the first `count` rows.
   virtual void gather_rows(float* y, int64_t y_stride, const float* x, int64_t x_stride,
                            const int32_t* rows,  // host
                            int64_t width, int64_t count) = 0;
+
+  // ---- optimisation, on tensors of `count` values
+  // Turns gradients into updates in place; returns the squared norms of the weights and of the updates.
+  struct Norms {
+    double weight = 0, update = 0;
+  };
+  virtual Norms moments_update(float* gradient, float* first, float* second, const float* weight,
+                               const MomentRule& rule, int64_t count) = 0;
+  // w -= rate * update
+  virtual void descend(float* weight, const float* update, float rate, int64_t count) = 0;
+  virtual double squared_norm(const float* x, int64_t count) = 0;
 };
 
 struct CpuInfo {

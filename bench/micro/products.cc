@@ -91,7 +91,7 @@ int main(int argc, char** argv) {
                     backend->feed_forward_forward(x.data(), *up, Activation::kGeluNew, *down, norm, rows);
                   }),
                   n * 4 * static_cast<double>(rows) * kHidden / best([&] {
-                    backend->attention_forward(y.data(), nullptr, heads, segments);
+                    backend->attention_forward(y.data(), nullptr, heads, segments, {});
                   }));
     }
   }

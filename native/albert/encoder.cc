@@ -71,7 +71,7 @@ float* block_forward(Backend& backend, const Config& config, const BlockWeights&
                      const Segments& segments, const Activations& activations, float* x, float* selected,
                      float* probabilities) {
   int64_t rows = segments.rows();
-  backend.attention_forward(activations.context, probabilities, activations.heads, segments);
+  backend.attention_forward(activations.context, probabilities, activations.heads, segments, {});
   if (segments.queries) {
     gather_queries(backend, selected, x, segments, config.hidden_size);
     rows = segments.query_begin[segments.count] - segments.query_begin[0];
@@ -233,7 +233,7 @@ const float* encoder_forward(Backend& backend, const Config& config, const Encod
 
     float* const embeddings = activations[worker].embeddings;
     const int64_t embedding_stride = row_stride(config.embedding_size);
-    ops.embedding_forward(embeddings, batch.ids.data() + row, batch.types.data() + row,
+    ops.embedding_forward(embeddings, nullptr, batch.ids.data() + row, batch.types.data() + row,
                           batch.positions.data() + row, weights.embedding, rows);
     ops.linear_forward(x, stride, embeddings, embedding_stride, *weights.map, Activation::kIdentity, rows);
     tap_hidden(0);

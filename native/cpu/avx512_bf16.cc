@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "cpu/kernels.h"
+#include "support/rng.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

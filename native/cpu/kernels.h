@@ -80,7 +80,23 @@ struct AttentionTask {
   float* context;  // [queries, context_stride], the columns of this head
   int64_t context_stride;
   float* probabilities;  // null, or [queries, keys]
+  Dropout dropout;       // fp32 only
+  int64_t first_row;     // the number of query row 0 among all rows of all heads, for dropout
   Lane* scratch;         // attention_scratch(head_size, keys) lanes, 64-byte aligned
+};
+
+// The gradient of one head's attention in one sequence, all of whose rows are queries. Rows past the keys
+// attend without being attended to. Gradients are written, not added to.
+struct AttentionGradientTask {
+  const float *query, *key, *value;  // of this head and sequence: [queries or keys, stride]
+  int64_t stride, head_size, keys, queries;
+  const float* dcontext;  // [queries, dcontext_stride], the columns of this head
+  int64_t dcontext_stride;
+  float *dquery, *dkey, *dvalue;  // [queries, gradient_stride], the columns of this head
+  int64_t gradient_stride;
+  Dropout dropout;
+  int64_t first_row;  // as in AttentionTask
+  Lane* scratch;      // attention_backward_scratch(stride, keys) lanes, 64-byte aligned
 };
 
 struct Kernels {
@@ -102,12 +118,44 @@ struct Kernels {
   void (*layernorm)(float* y, int64_t y_stride, const float* x, int64_t x_stride,
                     const LayerNormWeights& norm, int64_t width, int64_t rows);
   // y = LayerNorm(word[id] + type[type] + position[position])
-  void (*embedding)(float* y, int64_t y_stride, const int32_t* ids, const int32_t* types,
+  // and keeps the sums where `sums` is not null
+  void (*embedding)(float* y, float* sums, int64_t y_stride, const int32_t* ids, const int32_t* types,
                     const int32_t* positions, const EmbeddingWeights& weights, int64_t rows);
+
+  // Training; see ops.h. Matrices of rows share one stride where one is given.
+  void (*embedding_backward)(const EmbeddingGradient& gradient, const float* dsum, int64_t stride,
+                             const int32_t* ids, const int32_t* types, const int32_t* positions,
+                             int64_t width, int64_t rows);
+  void (*attention_backward)(const AttentionGradientTask& task);
+  // X and dY^T of a weight gradient; see kernels/gradient.inl. Indexed by Precision.
+  void (*panel_of_rows[2])(Lane* panel, const float* const* rows, int64_t count, int64_t column,
+                           int64_t columns);
+  void (*columns_as_rows[2])(Lane* out, int64_t out_stride, float* sums, const float* const* rows,
+                             int64_t count, int64_t column, int64_t columns);
+  void (*activation_forward)(float* y, const float* x, Activation activation, int64_t count);
+  void (*activation_backward)(float* dx, float* y, const float* dy, const float* x, Activation activation,
+                              int64_t count);
+  void (*layernorm_backward)(float* dx, const LayerNormGradient& gradient, const float* dy, const float* x,
+                             int64_t stride, const LayerNormWeights& norm, int64_t width, int64_t rows);
+  void (*residual_layernorm)(float* y, float* sum, const float* x, int64_t stride,
+                             const LayerNormWeights& norm, const Dropout& dropout, int64_t first_row,
+                             int64_t width, int64_t rows);
+  void (*dropout)(float* y, const float* x, int64_t stride, const Dropout& dropout, int64_t first_row,
+                  int64_t width, int64_t rows);
+  void (*cross_entropy)(float* losses, float* logits, const int32_t* labels, float scale, int64_t width,
+                        int64_t rows);
+  void (*moments)(float* gradient, float* first, float* second, const float* weight, const MomentRule& rule,
+                  double* norms, int64_t count);
+  void (*descend)(float* weight, const float* update, float rate, int64_t count);
+  double (*squared_norm)(const float* x, int64_t count);
 
   // Transposed queries and scores of a block, and the values in pairs of keys.
   int64_t attention_scratch(int64_t head_stride, int64_t keys) const {
     return (head_stride + keys + 1) * query_block + (keys + 1) / 2 * head_stride;
+  }
+  // Transposed queries and context gradients, three blocks of scores, gradients of keys and values.
+  int64_t attention_backward_scratch(int64_t head_stride, int64_t keys) const {
+    return (2 * head_stride + 3 * keys) * query_block + 2 * keys * head_stride;
   }
 };
 

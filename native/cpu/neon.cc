@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "cpu/kernels.h"
+#include "support/rng.h"
 
 #if defined(__aarch64__)
 #include <arm_neon.h>

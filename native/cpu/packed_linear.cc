@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "cpu/memory.h"
 
@@ -15,12 +16,13 @@ constexpr float kSmallestSpread = 1e-3f, kLargestSpread = 1e3f;
 
 }  // namespace
 
-CpuPackedLinear::CpuPackedLinear(const std::vector<LinearSource>& sources, int64_t depth_values,
-                                 const LinearFormat& format, const Kernels& kernels)
-    : kernels_(kernels), panel_width_(kernels.panel_width) {
-  in = depth_values;
+CpuPackedLinear::CpuPackedLinear(const std::vector<LinearSource>& sources, int64_t width,
+                                 const LinearFormat& format, bool transposed, const Kernels& kernels)
+    : kernels_(kernels), transposed_(transposed), panel_width_(kernels.panel_width) {
+  in = width;
   precision = format.precision;
   for (const LinearSource& source : sources) out += source.out;
+  if (transposed) std::swap(in, out);
   panel_count_ = (out + panel_width_ - 1) / panel_width_;
   const size_t columns = static_cast<size_t>(panel_count_ * panel_width_);
   const size_t lanes = columns * static_cast<size_t>(depth());
@@ -28,6 +30,7 @@ CpuPackedLinear::CpuPackedLinear(const std::vector<LinearSource>& sources, int64
   bytes = lanes * sizeof(Lane) + vectors * sizeof(float);
   panels_ = reinterpret_cast<Lane*>(allocate_floats(lanes));
   columns_ = allocate_floats(vectors);
+  if (transposed) std::fill_n(columns_, vectors, 0.0f);
   if (precision == Precision::kInt8 && format.spread)
     for (int64_t k = 0; k < in; ++k)
       input_scale_.push_back(1 / std::sqrt(std::clamp(format.spread[k], kSmallestSpread, kLargestSpread)));
@@ -38,7 +41,18 @@ CpuPackedLinear::~CpuPackedLinear() {
   release_floats(columns_);
 }
 
+// A row of W is a row of the panel already.
+void CpuPackedLinear::fill_transposed(const std::vector<LinearSource>& sources, int64_t panel) {
+  std::vector<const float*> rows;
+  for (const LinearSource& source : sources)
+    for (int64_t r = 0; r < source.out; ++r) rows.push_back(source.weight + r * out);
+  const int64_t begin = panel * panel_width_;
+  kernels_.panel_of_rows[static_cast<int>(precision)](panels_ + panel * depth() * panel_width_, rows.data(),
+                                                      in, begin, std::min(panel_width_, out - begin));
+}
+
 void CpuPackedLinear::fill(const std::vector<LinearSource>& sources, int64_t panel) {
+  if (transposed_) return fill_transposed(sources, panel);
   const int64_t begin = panel * panel_width_, columns = std::min(panel_width_, out - begin);
   std::vector<const float*> rows;  // of the checkpoint, one for each column of the panel
   int64_t first = 0;               // column of the source's first row

@@ -11,11 +11,13 @@ namespace albert::cpu {
 
 class CpuPackedLinear final : public PackedLinear {
  public:
+  // transposed: x = y W, from the sources' stacked output to their input `in`, without a bias.
   CpuPackedLinear(const std::vector<LinearSource>& sources, int64_t in, const LinearFormat& format,
-                  const Kernels& kernels);
+                  bool transposed, const Kernels& kernels);
   ~CpuPackedLinear() override;
 
-  // Fills panel `panel` from the sources that the constructor saw. Panels are independent of each other.
+  // Fills panel `panel` from the sources that the constructor saw, or from new values of them. Panels are
+  // independent of each other.
   void fill(const std::vector<LinearSource>& sources, int64_t panel);
 
   // A task for all panels; the caller fills in rows and epilogue.
@@ -25,10 +27,12 @@ class CpuPackedLinear final : public PackedLinear {
   const float* input_scale() const { return input_scale_.empty() ? nullptr : input_scale_.data(); }
 
  private:
+  void fill_transposed(const std::vector<LinearSource>& sources, int64_t panel);
   void transpose(Lane* lanes, std::vector<const Lane*>& columns) const;
   int64_t side_vectors() const { return precision == Precision::kInt8 ? 3 : 1; }
 
   const Kernels& kernels_;
+  bool transposed_;
   int64_t panel_width_, panel_count_;
   Lane* panels_ = nullptr;          // [panel][depth][panel_width]
   float* columns_ = nullptr;        // bias, and for int8 scale and sum, [panel_count * panel_width] each

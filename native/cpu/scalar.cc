@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "cpu/kernels.h"
+#include "support/rng.h"
 
 namespace albert::cpu::scalar {
 namespace {

@@ -219,7 +219,7 @@ TEST(embedding) {
         truth.insert(truth.end(), row.begin(), row.end());
       }
       Rows y(rows, width, false);
-      backend.embedding_forward(y.data.data(), id.data(), type.data(), position.data(), weights, rows);
+      backend.embedding_forward(y.data.data(), nullptr, id.data(), type.data(), position.data(), weights, rows);
       expect_close(truth, visible(y, rows), str("embedding of ", rows, " rows on ", where));
     }
   });
@@ -332,7 +332,7 @@ TEST(qkv_and_attention) {
               }
             }
         std::vector<float> probabilities(weight_truth.size(), kPoison);
-        backend.attention_forward(context.data.data(), probabilities.data(), heads, segments);
+        backend.attention_forward(context.data.data(), probabilities.data(), heads, segments, {});
         const std::string what = str("attention of ", head_count, " heads of ", size,
                                      selected ? ", selected," : "", " on ", where);
         expect_close(truth, visible(context, results), what, tolerance(of_heads));

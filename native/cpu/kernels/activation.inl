@@ -26,6 +26,18 @@ inline Vec exp2(Vec t) {
 
 constexpr float kLog2E = 1.4426950408889634f;
 
+// A function's value and its derivative at the same place.
+struct Slope {
+  Vec value, slope;
+};
+
+// x sigmoid(u) where `du` is u's derivative: s = sigmoid(u), and (x s)' = s + x s (1 - s) u'.
+inline Slope sigmoid_slope(Vec x, Vec u, Vec du) {
+  const Vec s = div(broadcast(1), add(broadcast(1), exp2<true>(mul(u, broadcast(-kLog2E)))));
+  const Vec value = mul(x, s);
+  return {value, fma(mul(value, sub(broadcast(1), s)), du, s)};
+}
+
 // x / (1 + 2^t)
 template <bool kExact>
 inline Vec sigmoid_product(Vec x, Vec t) {
@@ -37,16 +49,19 @@ inline Vec sigmoid_product(Vec x, Vec t) {
 template <bool>
 struct Identity {
   static Vec apply(Vec x) { return x; }
+  static Slope slope(Vec x) { return {x, broadcast(1)}; }
 };
 
 template <bool>
 struct Relu {
   static Vec apply(Vec x) { return max(x, zero()); }
+  static Slope slope(Vec x) { return {apply(x), where_negative(sub(zero(), x), broadcast(1), zero())}; }
 };
 
 template <bool kExact>
 struct Silu {
   static Vec apply(Vec x) { return sigmoid_product<kExact>(x, mul(x, broadcast(-kLog2E))); }
+  static Slope slope(Vec x) { return sigmoid_slope(x, x, broadcast(1)); }
 };
 
 // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), written as x sigmoid(2 u) = x / (1 + 2^(-2 u log2 e)).
@@ -55,6 +70,12 @@ struct GeluNew {
   static Vec apply(Vec x) {
     constexpr float kLinear = -2 * 0.7978845608028654f * kLog2E, kCubic = kLinear * 0.044715f;
     return sigmoid_product<kExact>(x, mul(x, fma(mul(x, x), broadcast(kCubic), broadcast(kLinear))));
+  }
+  static Slope slope(Vec x) {
+    constexpr float kLinear = 2 * 0.7978845608028654f, kCubic = kLinear * 0.044715f;
+    const Vec square = mul(x, x);
+    return sigmoid_slope(x, mul(x, fma(square, broadcast(kCubic), broadcast(kLinear))),
+                         fma(square, broadcast(3 * kCubic), broadcast(kLinear)));
   }
 };
 
@@ -71,6 +92,20 @@ struct Gelu {
       u = fma(u, square, broadcast(-1.59421443f * kLog2E));
       return sigmoid_product<false>(x, mul(x, u));
     }
+    const Vec gauss = exp2<true>(mul(mul(x, x), broadcast(-0.5f * kLog2E)));
+    const Vec tail = mul(half_tail(x, gauss), x);  // x Phi(-|x|)
+    return where_negative(x, tail, sub(x, tail));
+  }
+  // The derivative is Phi(x) + x phi(x), phi(x) = exp(-x^2 / 2) / sqrt(2 pi).
+  static Slope slope(Vec x) {
+    const Vec gauss = exp2<true>(mul(mul(x, x), broadcast(-0.5f * kLog2E)));
+    const Vec tail = half_tail(x, gauss), phi = where_negative(x, tail, sub(broadcast(1), tail));
+    return {mul(x, phi), fma(mul(x, broadcast(0.3989422804014327f)), gauss, phi)};
+  }
+
+ private:
+  // Phi(-|x|), given gauss = exp(-x^2 / 2).
+  static Vec half_tail(Vec x, Vec gauss) {
     const Vec t = div(broadcast(1), fma(abs(x), broadcast(0.4f * 0.70710678118654752f), broadcast(1)));
     Vec p = broadcast(0.03850850901f);
     p = fma(p, t, broadcast(-0.12744643493f));
@@ -81,9 +116,7 @@ struct Gelu {
     p = fma(p, t, broadcast(0.20012525498f));
     p = fma(p, t, broadcast(0.22667326520f));
     p = fma(p, t, broadcast(0.22562170694f));
-    const Vec gauss = exp2<true>(mul(mul(x, x), broadcast(-0.5f * kLog2E)));
-    const Vec tail = mul(mul(mul(p, t), gauss), mul(x, broadcast(0.5f)));  // x Phi(-|x|)
-    return where_negative(x, tail, sub(x, tail));
+    return mul(mul(mul(p, t), broadcast(0.5f)), gauss);
   }
 };
 
@@ -96,4 +129,46 @@ struct Tanh {
     for (float& lane : lanes) lane = std::tanh(lane);
     return load(lanes);
   }
+  static Slope slope(Vec x) {
+    const Vec value = apply(x);
+    return {value, sub(broadcast(1), mul(value, value))};
+  }
 };
+
+// A call of body with the function type that `activation` names.
+template <bool kExact, typename Body>
+inline void with_activation(Activation activation, const Body& body) {
+  switch (activation) {
+    case Activation::kIdentity:
+      return body(Identity<kExact>());
+    case Activation::kGelu:
+      return body(Gelu<kExact>());
+    case Activation::kGeluNew:
+      return body(GeluNew<kExact>());
+    case Activation::kRelu:
+      return body(Relu<kExact>());
+    case Activation::kSilu:
+      return body(Silu<kExact>());
+    case Activation::kTanh:
+      return body(Tanh<kExact>());
+  }
+}
+
+void activation_forward(float* y, const float* x, Activation activation, int64_t count) {
+  with_activation<true>(activation, [&](auto function) {
+    for (int64_t i = 0; i < count; i += kWidth)
+      store_some(y + i, function.apply(load_some(x + i, count - i)), count - i);
+  });
+}
+
+// dx = dy activation'(x), y = activation(x)
+void activation_backward(float* dx, float* y, const float* dy, const float* x, Activation activation,
+                         int64_t count) {
+  with_activation<true>(activation, [&](auto function) {
+    for (int64_t i = 0; i < count; i += kWidth) {
+      const Slope at = function.slope(load_some(x + i, count - i));
+      store_some(dx + i, mul(load_some(dy + i, count - i), at.slope), count - i);
+      store_some(y + i, at.value, count - i);
+    }
+  });
+}

@@ -3,10 +3,15 @@
 
 #include "cpu/kernels/operand.inl"
 #include "cpu/kernels/activation.inl"
+#include "cpu/kernels/dropout.inl"
 #include "cpu/kernels/gemm.inl"
+#include "cpu/kernels/gradient.inl"
 #include "cpu/kernels/layernorm.inl"
 #include "cpu/kernels/embedding.inl"
 #include "cpu/kernels/attention.inl"
+#include "cpu/kernels/attention_backward.inl"
+#include "cpu/kernels/cross_entropy.inl"
+#include "cpu/kernels/optimizer.inl"
 
 constexpr Kernels make_table(const char* name) {
   return {name,
@@ -20,5 +25,18 @@ constexpr Kernels make_table(const char* name) {
           {nullptr, bf16_weights, int8_weights},
           transpose,
           layernorm,
-          embedding};
+          embedding,
+          embedding_backward,
+          attention_backward,
+          {panel_of_rows<Precision::kFp32>, panel_of_rows<Precision::kBf16>},
+          {columns_as_rows<Precision::kFp32>, columns_as_rows<Precision::kBf16>},
+          activation_forward,
+          activation_backward,
+          layernorm_backward,
+          residual_layernorm,
+          dropout,
+          cross_entropy,
+          moments,
+          descend,
+          squared_norm};
 }

@@ -30,17 +30,16 @@ inline void pair_values(Lane* pairs, const AttentionTask& task) {
     }
 }
 
-// transposed[l][q] = lane l of query q of the block that starts at `begin`; queries past the last repeat it,
-// and what they compute is dropped.
-template <Precision kPrecision, int kVectors>
-inline void transpose_queries(Lane* transposed, const AttentionTask& task, int64_t begin, int64_t depth) {
-  const Lane* query = static_cast<const Lane*>(task.query);
-  const int64_t stride = task.stride / values_per_lane(kPrecision);
+// transposed[l][q] = lane l of row q of the block that starts at `begin`, of rows given by `indices` or in
+// order; those past the last of `count` repeat it, and what they compute is dropped.
+template <int kVectors>
+inline void transpose_block(Lane* transposed, const Lane* x, int64_t stride, const int32_t* indices,
+                            int64_t begin, int64_t count, int64_t depth) {
   for (int64_t block = 0; block < kVectors * kWidth; block += kWidth) {
     const Lane* rows[kWidth];
     for (int64_t i = 0; i < kWidth; ++i) {
-      const int64_t q = std::min(begin + block + i, task.queries - 1);
-      rows[i] = query + (task.query_rows ? task.query_rows[q] : q) * stride;
+      const int64_t q = std::min(begin + block + i, count - 1);
+      rows[i] = x + (indices ? indices[q] : q) * stride;
     }
     // Rows are padded to whole vectors; lanes past the depth are transposed too and never read.
     for (int64_t l = 0; l < depth; l += kWidth) {
@@ -50,57 +49,85 @@ inline void transpose_queries(Lane* transposed, const AttentionTask& task, int64
   }
 }
 
-// scores[k][q] = key k . query q; leaves the largest score of each query in `largest`.
-template <Precision kPrecision, int kVectors>
-inline void attention_scores(Vec* largest, const AttentionScratch<kPrecision>& scratch,
-                             const AttentionTask& task) {
+// products[k][q] = row k . column q of a transposed block; visit(v, product) sees every vector of them.
+template <Precision kPrecision, int kVectors, typename Visit>
+inline void block_products(Lane* products, const Lane* rows_of_keys, int64_t stride, int64_t keys,
+                           const Lane* transposed, int64_t depth, const Visit& visit) {
   constexpr int kRows = tile_rows(kPrecision);
   alignas(64) Lane sums[kRows * kVectors * kWidth];
-  const Lane* key = static_cast<const Lane*>(task.key);
-  const int64_t stride = task.stride / values_per_lane(kPrecision);
-  for (int v = 0; v < kVectors; ++v) largest[v] = broadcast(-std::numeric_limits<float>::infinity());
-  for (int64_t k = 0; k < task.keys; k += kRows) {
-    const int64_t rows = std::min<int64_t>(kRows, task.keys - k);
-    dot_rows<kPrecision, kVectors>(rows, sums, key + k * stride, stride, 1, scratch.queries, kQueryBlock,
-                                   scratch.depth);
+  for (int64_t k = 0; k < keys; k += kRows) {
+    const int64_t rows = std::min<int64_t>(kRows, keys - k);
+    dot_rows<kPrecision, kVectors>(rows, sums, rows_of_keys + k * stride, stride, 1, transposed, kQueryBlock,
+                                   depth);
     for (int64_t r = 0; r < rows; ++r)
       for (int v = 0; v < kVectors; ++v) {
-        const Lanes score = load_lanes(sums + (r * kVectors + v) * kWidth);
-        store_lanes(scratch.scores + (k + r) * kQueryBlock + v * kWidth, score);
-        largest[v] = max(largest[v], as_vec(score));
+        const Lanes product = load_lanes(sums + (r * kVectors + v) * kWidth);
+        store_lanes(products + (k + r) * kQueryBlock + v * kWidth, product);
+        visit(v, as_vec(product));
       }
   }
+}
+
+// scores[k][q] = key k . query q; leaves the largest score of each query in `largest`.
+template <Precision kPrecision, int kVectors>
+inline void attention_scores(Vec* largest, Lane* scores, const void* key, int64_t stride, int64_t keys,
+                             const Lane* queries, int64_t depth) {
+  for (int v = 0; v < kVectors; ++v) largest[v] = broadcast(-std::numeric_limits<float>::infinity());
+  block_products<kPrecision, kVectors>(scores, static_cast<const Lane*>(key),
+                                       stride / values_per_lane(kPrecision), keys, queries, depth,
+                                       [&](int v, Vec score) { largest[v] = max(largest[v], score); });
 }
 
 // scores = exp((score - largest) / sqrt(D)), not yet divided by their sum; inverse[q] = 1 / sum. Pair j of
 // bf16 probabilities takes the place of row j, which was read before.
 template <Precision kPrecision, int kVectors>
-inline void attention_softmax(float* inverse, const Vec* largest, const AttentionScratch<kPrecision>& scratch,
-                              const AttentionTask& task) {
+inline void attention_softmax(float* inverse, const Vec* largest, Lane* scores, int64_t keys,
+                              int64_t head_size) {
   constexpr bool kExact = kPrecision == Precision::kFp32;
-  const Vec factor = broadcast(kLog2E / std::sqrt(static_cast<float>(task.head_size)));
+  const Vec factor = broadcast(kLog2E / std::sqrt(static_cast<float>(head_size)));
   for (int v = 0; v < kVectors; ++v) {
-    Lane* column = scratch.scores + v * kWidth;
+    Lane* column = scores + v * kWidth;
     const Vec offset = mul(largest[v], factor);
     const auto probability = [&](int64_t k) {
       return exp2<kExact>(sub(mul(as_vec(load_lanes(column + k * kQueryBlock)), factor), offset));
     };
     Vec sum = zero();
     if constexpr (kPrecision == Precision::kFp32) {
-      for (int64_t k = 0; k < task.keys; ++k) {
+      for (int64_t k = 0; k < keys; ++k) {
         const Vec p = probability(k);
         sum = add(sum, p);
         store_lanes(column + k * kQueryBlock, as_lanes(p));
       }
     } else {
-      for (int64_t k = 0; k < task.keys; k += 2) {
-        const Vec even = probability(k), odd = k + 1 < task.keys ? probability(k + 1) : zero();
+      for (int64_t k = 0; k < keys; k += 2) {
+        const Vec even = probability(k), odd = k + 1 < keys ? probability(k + 1) : zero();
         sum = add(sum, add(even, odd));
         store_lanes(column + k / 2 * kQueryBlock, pair_bf16(even, odd));
       }
     }
     store(inverse + v * kWidth, div(broadcast(1), sum));
   }
+}
+
+// factors(k, v, keep) for every key and vector of queries: the dropout of probabilities, four keys a draw.
+// `row` is the number of the block's first query among all rows of all heads.
+template <int kVectors, typename Visit>
+inline void for_kept(const Dropout& dropout, int64_t row, int64_t keys, const Visit& visit) {
+  constexpr int kCount = kVectors * static_cast<int>(kWidth);
+  alignas(64) float factors[4 * kCount];
+  for (int64_t k = 0; k < keys; k += 4) {
+    keep_factors<kCount, 1, kCount>(factors, dropout, row_counter(row) + static_cast<uint64_t>(k / 4),
+                                    row_counter(1));
+    for (int64_t i = 0; i < std::min<int64_t>(4, keys - k); ++i)
+      for (int v = 0; v < kVectors; ++v) visit(k + i, v, load(factors + i * kCount + v * kWidth));
+  }
+}
+
+inline Vec load_score(const Lane* scores, int64_t k, int v) {
+  return as_vec(load_lanes(scores + k * kQueryBlock + v * kWidth));
+}
+inline void store_score(Lane* scores, int64_t k, int v, Vec value) {
+  store_lanes(scores + k * kQueryBlock + v * kWidth, as_lanes(value));
 }
 
 // context[q] = sum over k of probability(k, q) * value k, for kVectors vectors of the head's columns.
@@ -142,9 +169,17 @@ void attention_block(const AttentionTask& task, int64_t begin, int64_t queries,
                      const AttentionScratch<kPrecision>& scratch) {
   Vec largest[kVectors];
   alignas(64) float inverse[kVectors * kWidth];
-  transpose_queries<kPrecision, kVectors>(scratch.queries, task, begin, scratch.depth);
-  attention_scores<kPrecision, kVectors>(largest, scratch, task);
-  attention_softmax<kPrecision, kVectors>(inverse, largest, scratch, task);
+  transpose_block<kVectors>(scratch.queries, static_cast<const Lane*>(task.query),
+                            task.stride / values_per_lane(kPrecision), task.query_rows, begin, task.queries,
+                            scratch.depth);
+  attention_scores<kPrecision, kVectors>(largest, scratch.scores, task.key, task.stride, task.keys,
+                                         scratch.queries, scratch.depth);
+  attention_softmax<kPrecision, kVectors>(inverse, largest, scratch.scores, task.keys, task.head_size);
+  if constexpr (kPrecision == Precision::kFp32)
+    if (task.dropout.probability > 0)
+      for_kept<kVectors>(task.dropout, task.first_row + begin, task.keys, [&](int64_t k, int v, Vec keep) {
+        store_score(scratch.scores, k, v, mul(load_score(scratch.scores, k, v), keep));
+      });
 
   int64_t column = 0;
   for (; column + kWidth < task.head_size; column += 2 * kWidth)

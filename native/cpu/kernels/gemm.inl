@@ -161,31 +161,20 @@ void linear_with(const LinearTask& task, Finish finish) {
 
 template <Precision kPrecision, typename T>
 void linear_activation(const LinearTask& task) {
-  constexpr bool kExact = std::is_same_v<T, float>;
-  switch (task.activation) {
-    case Activation::kIdentity:
-      return linear_with<kPrecision>(task, StoreActivation<Identity<kExact>, T>{task});
-    case Activation::kGelu:
-      return linear_with<kPrecision>(task, StoreActivation<Gelu<kExact>, T>{task});
-    case Activation::kGeluNew:
-      return linear_with<kPrecision>(task, StoreActivation<GeluNew<kExact>, T>{task});
-    case Activation::kRelu:
-      return linear_with<kPrecision>(task, StoreActivation<Relu<kExact>, T>{task});
-    case Activation::kSilu:
-      return linear_with<kPrecision>(task, StoreActivation<Silu<kExact>, T>{task});
-    case Activation::kTanh:
-      return linear_with<kPrecision>(task, StoreActivation<Tanh<kExact>, T>{task});
-  }
+  with_activation<std::is_same_v<T, float>>(task.activation, [&](auto function) {
+    linear_with<kPrecision>(task, StoreActivation<decltype(function), T>{task});
+  });
 }
 
 template <Precision kPrecision>
 void linear(const LinearTask& task) {
-  using Head = std::conditional_t<kPrecision == Precision::kFp32, float, Bf16>;
   switch (task.epilogue) {
     case Epilogue::kResidual:
       return linear_with<kPrecision>(task, AddResidual{task});
     case Epilogue::kHeads:
-      return linear_with<kPrecision>(task, StoreHeads<Head>{task});
+      if (kPrecision == Precision::kFp32 || task.heads.precision == Precision::kFp32)
+        return linear_with<kPrecision>(task, StoreHeads<float>{task});
+      return linear_with<kPrecision>(task, StoreHeads<Bf16>{task});
     case Epilogue::kActivation:
       break;
   }

@@ -26,6 +26,7 @@ inline Vec div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 inline Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
 inline Vec min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
+inline Vec sqrt(Vec v) { return _mm256_sqrt_ps(v); }
 inline Vec abs(Vec v) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v); }
 inline Vec approximate_reciprocal(Vec v) { return _mm256_rcp_ps(v); }
 // v - floor(v), and v * 2^floor(n) for n in [-126, 127]: the power is built in the exponent bits.

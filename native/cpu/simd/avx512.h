@@ -23,6 +23,7 @@ inline Vec div(Vec a, Vec b) { return _mm512_div_ps(a, b); }
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 inline Vec max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
 inline Vec min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
+inline Vec sqrt(Vec v) { return _mm512_sqrt_ps(v); }
 inline Vec abs(Vec v) { return _mm512_abs_ps(v); }
 inline Vec approximate_reciprocal(Vec v) { return _mm512_rcp14_ps(v); }
 // v - floor(v), and v * 2^floor(n) for any n.

@@ -28,6 +28,7 @@ inline Vec div(Vec a, Vec b) { return vdivq_f32(a, b); }
 inline Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
 inline Vec max(Vec a, Vec b) { return vmaxq_f32(a, b); }
 inline Vec min(Vec a, Vec b) { return vminq_f32(a, b); }
+inline Vec sqrt(Vec v) { return vsqrtq_f32(v); }
 inline Vec abs(Vec v) { return vabsq_f32(v); }
 // The estimate has 8 bits; a step of Newton's method makes them 16.
 inline Vec approximate_reciprocal(Vec v) {

@@ -31,6 +31,7 @@ inline Vec div(Vec a, Vec b) { return a / b; }
 inline Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
 inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
 inline Vec min(Vec a, Vec b) { return a < b ? a : b; }
+inline Vec sqrt(Vec v) { return std::sqrt(v); }
 inline Vec abs(Vec v) { return std::fabs(v); }
 inline Vec approximate_reciprocal(Vec v) { return 1 / v; }
 // v - floor(v), and v * 2^floor(n) for n in [-126, 127].

@@ -1,0 +1,189 @@
+// The CPU backend: divides rows, panels or sequences between threads and calls the kernel table on each part.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "cpu/kernels.h"
+#include "cpu/memory.h"
+#include "cpu/packed_linear.h"
+#include "cpu/thread_pool.h"
+#include "ops.h"
+
+namespace albert::cpu {
+
+// Rows a thread works on at a time: the block's activations stay in L2 while every panel of weights passes
+// by. 32 to 128 measured equal (docs/performance.md).
+constexpr int64_t kRowBlock = 64;
+// Below this many rows a thread, the threads share each product; above, each takes rows through a whole
+// operation and meets the others at its end.
+constexpr int64_t kRowsPerThread = 32;
+// Rows that a shared product must be ready for.
+constexpr int64_t kMaxSharedRows = 256;
+// Shards are used when the slowest thread has at most this much more than its share.
+constexpr double kMaxImbalance = 1.07;
+
+
+inline int64_t divide_up(int64_t value, int64_t divisor) { return (value + divisor - 1) / divisor; }
+inline int64_t round_up(int64_t value, int64_t multiple) { return divide_up(value, multiple) * multiple; }
+
+// Rows of fp32 or bf16 values.
+struct Matrix {
+  const void* values;
+  bool is_bf16;
+  int64_t stride;
+};
+
+class CpuBackend final : public Backend {
+ public:
+  // A backend of several threads owns one serial backend for each; a serial backend has none.
+  CpuBackend(const Kernels& kernels, int threads) : kernels_(kernels) {
+    if (threads == 1) return;
+    pool_ = std::make_unique<ThreadPool>(threads);
+    for (int worker = 0; worker < pool_->size(); ++worker)
+      workers_.push_back(std::make_unique<CpuBackend>(kernels, 1));
+  }
+  ~CpuBackend() override {
+    for (float* memory : {operand_, row_scale_, inner_, attention_scratch_, gradient_panels_,
+                          gradient_rows_, partial_sums_, zeros_})
+      release_floats(memory);
+  }
+
+  const char* device() const override { return "cpu"; }
+  const char* isa() const override { return kernels_.name; }
+  int threads() const override { return pool_ ? pool_->size() : 1; }
+
+  float* allocate(size_t floats) override { return allocate_floats(floats); }
+  void release(float* memory) override { release_floats(memory); }
+  const float* place(const float* host, size_t) override { return host; }
+  std::unique_ptr<PackedLinear> pack(const std::vector<LinearSource>& sources, int64_t in,
+                                     const LinearFormat& format) override;
+  std::unique_ptr<PackedLinear> pack_transposed(const std::vector<LinearSource>& sources, int64_t in,
+                                                Precision precision) override;
+  void repack(PackedLinear& weights, const std::vector<LinearSource>& sources) override;
+  int64_t head_stride(int64_t head_size, Precision precision) const override {
+    return round_up(head_size, kernels_.vector_width * values_per_lane(precision));
+  }
+  void reserve(const BackendLimits& limits) override;
+
+  ShardPlan plan(const Segments& segments) const override;
+  void run(const ShardPlan& plan, const ShardBody& body) override;
+
+  void embedding_forward(float* y, float* sum, const int32_t* ids, const int32_t* types, const int32_t* positions,
+                         const EmbeddingWeights& weights, int64_t rows) override;
+  void qkv_forward(const Heads& heads, const float* x, const PackedLinear& weights, int64_t rows) override;
+  void attention_forward(float* context, float* probabilities, const Heads& heads, const Segments& segments,
+                         const Dropout& dropout) override;
+  void linear_residual_layernorm_forward(float* x, const float* input, const PackedLinear& weights,
+                                         const LayerNormWeights& norm, int64_t rows) override;
+  void feed_forward_forward(float* x, const PackedLinear& up, Activation activation, const PackedLinear& down,
+                            const LayerNormWeights& norm, int64_t rows) override;
+  void linear_forward(float* y, int64_t y_stride, const float* x, int64_t x_stride,
+                      const PackedLinear& weights, Activation activation, int64_t rows) override;
+  void layernorm_forward(float* y, int64_t y_stride, const float* x, int64_t x_stride,
+                         const LayerNormWeights& norm, int64_t width, int64_t rows) override;
+  void gather_rows(float* y, int64_t y_stride, const float* x, int64_t x_stride, const int32_t* rows,
+                   int64_t width, int64_t count) override;
+
+  void embedding_backward(const EmbeddingGradient& gradient, const float* dsum, const int32_t* ids,
+                          const int32_t* types, const int32_t* positions, int64_t width,
+                          int64_t rows) override;
+  void attention_backward(float* dqkv, const float* dcontext, const Heads& heads, const Segments& segments,
+                          const Dropout& dropout) override;
+  void linear_backward_input(float* dx, int64_t dx_stride, const float* dy, int64_t dy_stride,
+                             const PackedLinear& transposed, bool accumulate, int64_t rows) override;
+  void linear_backward_weights(const std::vector<LinearGradient>& gradients, const float* dy,
+                               int64_t dy_stride, const float* x, int64_t x_stride, int64_t in,
+                               Precision precision, int64_t rows) override;
+  void activation_forward(float* y, const float* x, Activation activation, int64_t width,
+                          int64_t rows) override;
+  void activation_backward(float* dx, float* y, const float* dy, const float* x, Activation activation,
+                           int64_t width, int64_t rows) override;
+  void layernorm_backward(float* dx, const LayerNormGradient& gradient, const float* dy, const float* x,
+                          const LayerNormWeights& norm, int64_t width, int64_t rows) override;
+  void residual_layernorm_forward(float* y, float* sum, const float* x, const LayerNormWeights& norm,
+                                  const Dropout& dropout, int64_t width, int64_t rows) override;
+  void dropout_forward(float* y, const float* x, const Dropout& dropout, int64_t width,
+                       int64_t rows) override;
+  void cross_entropy_forward_backward(float* losses, float* logits, const int32_t* labels, float scale,
+                                      int64_t width, int64_t rows) override;
+  Norms moments_update(float* gradient, float* first, float* second, const float* weight,
+                       const MomentRule& rule, int64_t count) override;
+  void descend(float* weight, const float* update, float rate, int64_t count) override;
+  double squared_norm(const float* x, int64_t count) override;
+
+ private:
+  void reserve_training(const BackendLimits& limits);
+  // body(chunk, begin, size) over chunks of a tensor, whose bounds no thread count changes.
+  template <typename Body>
+  void for_chunks(int64_t count, const Body& body);
+  // body(backend, item) for each of `items` independent items, each on one thread.
+  template <typename Body>
+  void for_items(int64_t items, const Body& body);
+  // body(begin, end) over `count` rows, divided evenly between the threads.
+  template <typename Body>
+  void for_parts(int64_t count, const Body& body);
+  // body(backend, begin, end) over blocks of rows: each on one thread where there are rows enough, otherwise
+  // all rows on this backend, whose products the threads share.
+  template <typename Body>
+  void for_row_blocks(Precision precision, int64_t rows, const Body& body);
+  int64_t tile_rows(Precision precision) const { return kernels_.tile_rows[static_cast<int>(precision)]; }
+
+  // A product of all panels with rows of x, converted into this backend's scratch where its precision asks.
+  LinearTask product(const PackedLinear& weights, const Matrix& x, int64_t rows);
+  void run(const LinearTask& task, Precision precision);
+  void normalise(float* x, const LayerNormWeights& norm, int64_t width, int64_t rows);
+
+  const Kernels& kernels_;
+  std::unique_ptr<ThreadPool> pool_;
+  std::vector<std::unique_ptr<CpuBackend>> workers_;
+  float* operand_ = nullptr;    // Lane [rows][lanes of the widest input + padding]; bf16 and int8
+  float* row_scale_ = nullptr;  // [2][rows] scales, then offsets; int8
+  int64_t scratch_rows_ = 0;
+  float* inner_ = nullptr;  // [rows][row_stride(F)] of the feed-forward block, bf16 for bf16 and int8
+  float* attention_scratch_ = nullptr;
+
+  // Training: a chunk of rows as the operands of a weight gradient.
+  float* gradient_panels_ = nullptr;  // X
+  float* gradient_rows_ = nullptr;    // dY^T
+  float* partial_sums_ = nullptr;     // [blocks of rows][2][width], before they are added up in order
+  float* zeros_ = nullptr;            // a bias for gradients
+  int64_t gradient_columns_ = 0;      // of dY that gradient_rows_ holds at a time
+  int64_t max_width_ = 0;
+};
+
+template <typename Body>
+void CpuBackend::for_items(int64_t items, const Body& body) {
+  if (!pool_) {
+    for (int64_t item = 0; item < items; ++item) body(*this, item);
+    return;
+  }
+  std::atomic<int64_t> next{0};
+  auto work = [&](int worker) {
+    for (int64_t item; (item = next.fetch_add(1)) < items;) body(*workers_[worker], item);
+  };
+  pool_->run(work);
+}
+
+template <typename Body>
+void CpuBackend::for_parts(int64_t count, const Body& body) {
+  const int64_t parts = std::min<int64_t>(threads(), count);
+  for_items(parts,
+            [&](CpuBackend&, int64_t part) { body(count * part / parts, count * (part + 1) / parts); });
+}
+
+template <typename Body>
+void CpuBackend::for_row_blocks(Precision precision, int64_t rows, const Body& body) {
+  if (rows == 0) return;
+  if (pool_ && rows < std::min(kMaxSharedRows, kRowsPerThread * threads())) return body(*this, 0, rows);
+  const int64_t tile = tile_rows(precision), largest = kRowBlock / tile * tile;
+  const int64_t blocks = divide_up(rows, largest * threads()) * threads();
+  const int64_t size = std::min(largest, round_up(divide_up(rows, blocks), tile));
+  for_items(divide_up(rows, size), [&](CpuBackend& backend, int64_t item) {
+    body(backend, item * size, std::min(rows, (item + 1) * size));
+  });
+}
+
+}  // namespace albert::cpu
