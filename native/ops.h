@@ -258,10 +258,12 @@ class Backend {
   virtual void dropout_forward(float* y, const float* x, const Dropout& dropout, int64_t width,
                                int64_t rows) = 0;
 
-  // losses[r] = -log softmax(logits[r])[labels[r]], and logits become their gradient, times `scale`.
-  virtual void cross_entropy_forward_backward(float* losses,           // host [R]
-                                              float* logits,           // [R, width]
-                                              const int32_t* labels,   // host [R]
+  // losses[r] = -log softmax(logits[r])[labels[r]], hits[r] whether that logit is the largest, and logits
+  // become their gradient, times `scale`.
+  virtual void cross_entropy_forward_backward(float* losses,          // host [R]
+                                              uint8_t* hits,          // host [R]
+                                              float* logits,          // [R, width]
+                                              const int32_t* labels,  // host [R]
                                               float scale, int64_t width, int64_t rows) = 0;
 
   // y[r] = x[rows[r]]; rows null: the first `count` rows.

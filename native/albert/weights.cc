@@ -18,9 +18,13 @@ constexpr std::string_view kPrefix = "albert.";
 constexpr const char* kWordTable = "embeddings.word_embeddings.weight";
 constexpr const char* kDecoder = "predictions.decoder.weight";
 
+}  // namespace
+
 std::string_view without_prefix(std::string_view name) {
   return name.substr(0, kPrefix.size()) == kPrefix ? name.substr(kPrefix.size()) : name;
 }
+
+namespace {
 
 bool starts_with(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;

@@ -26,6 +26,9 @@ struct Parameter {
   }
 };
 
+// A name as the tables keep it: heads' checkpoints put 'albert.' before the names of the base model.
+std::string_view without_prefix(std::string_view name);
+
 class Weights {
  public:
   // Names and shapes of every parameter of a model, in the order they are saved; data is null.

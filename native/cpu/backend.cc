@@ -1,7 +1,6 @@
 // Memory, scheduling and products of the CPU backend.
 #include "cpu/backend.h"
 
-
 namespace albert {
 namespace cpu {
 namespace {
@@ -35,8 +34,8 @@ std::unique_ptr<PackedLinear> CpuBackend::pack(const std::vector<LinearSource>& 
 
 std::unique_ptr<PackedLinear> CpuBackend::pack_transposed(const std::vector<LinearSource>& sources,
                                                           int64_t in, Precision precision) {
-  auto weights = std::make_unique<CpuPackedLinear>(sources, in, LinearFormat{precision, nullptr}, true,
-                                                   kernels_);
+  auto weights =
+      std::make_unique<CpuPackedLinear>(sources, in, LinearFormat{precision, nullptr}, true, kernels_);
   repack(*weights, sources);
   return weights;
 }
@@ -60,8 +59,8 @@ void CpuBackend::reserve(const BackendLimits& limits) {
   for (auto& worker : workers_) worker->reserve(limits);
   if (!pool_)
     attention_scratch_ = allocate_floats(static_cast<size_t>(
-        limits.training ? kernels_.attention_backward_scratch(
-                              head_stride(limits.head_size, Precision::kFp32), limits.max_length)
+        limits.training ? kernels_.attention_backward_scratch(head_stride(limits.head_size, Precision::kFp32),
+                                                              limits.max_length)
                         : kernels_.attention_scratch(head_stride(limits.head_size, Precision::kBf16),
                                                      limits.max_length)));
   if (limits.training) reserve_training(limits);

@@ -25,7 +25,6 @@ constexpr int64_t kMaxSharedRows = 256;
 // Shards are used when the slowest thread has at most this much more than its share.
 constexpr double kMaxImbalance = 1.07;
 
-
 inline int64_t divide_up(int64_t value, int64_t divisor) { return (value + divisor - 1) / divisor; }
 inline int64_t round_up(int64_t value, int64_t multiple) { return divide_up(value, multiple) * multiple; }
 
@@ -46,8 +45,8 @@ class CpuBackend final : public Backend {
       workers_.push_back(std::make_unique<CpuBackend>(kernels, 1));
   }
   ~CpuBackend() override {
-    for (float* memory : {operand_, row_scale_, inner_, attention_scratch_, gradient_panels_,
-                          gradient_rows_, partial_sums_, zeros_})
+    for (float* memory : {operand_, row_scale_, inner_, attention_scratch_, gradient_panels_, gradient_rows_,
+                          partial_sums_, zeros_})
       release_floats(memory);
   }
 
@@ -71,8 +70,8 @@ class CpuBackend final : public Backend {
   ShardPlan plan(const Segments& segments) const override;
   void run(const ShardPlan& plan, const ShardBody& body) override;
 
-  void embedding_forward(float* y, float* sum, const int32_t* ids, const int32_t* types, const int32_t* positions,
-                         const EmbeddingWeights& weights, int64_t rows) override;
+  void embedding_forward(float* y, float* sum, const int32_t* ids, const int32_t* types,
+                         const int32_t* positions, const EmbeddingWeights& weights, int64_t rows) override;
   void qkv_forward(const Heads& heads, const float* x, const PackedLinear& weights, int64_t rows) override;
   void attention_forward(float* context, float* probabilities, const Heads& heads, const Segments& segments,
                          const Dropout& dropout) override;
@@ -107,8 +106,8 @@ class CpuBackend final : public Backend {
                                   const Dropout& dropout, int64_t width, int64_t rows) override;
   void dropout_forward(float* y, const float* x, const Dropout& dropout, int64_t width,
                        int64_t rows) override;
-  void cross_entropy_forward_backward(float* losses, float* logits, const int32_t* labels, float scale,
-                                      int64_t width, int64_t rows) override;
+  void cross_entropy_forward_backward(float* losses, uint8_t* hits, float* logits, const int32_t* labels,
+                                      float scale, int64_t width, int64_t rows) override;
   Norms moments_update(float* gradient, float* first, float* second, const float* weight,
                        const MomentRule& rule, int64_t count) override;
   void descend(float* weight, const float* update, float rate, int64_t count) override;

@@ -142,8 +142,8 @@ struct Kernels {
                              int64_t width, int64_t rows);
   void (*dropout)(float* y, const float* x, int64_t stride, const Dropout& dropout, int64_t first_row,
                   int64_t width, int64_t rows);
-  void (*cross_entropy)(float* losses, float* logits, const int32_t* labels, float scale, int64_t width,
-                        int64_t rows);
+  void (*cross_entropy)(float* losses, uint8_t* hits, float* logits, const int32_t* labels, float scale,
+                        int64_t width, int64_t rows);
   void (*moments)(float* gradient, float* first, float* second, const float* weight, const MomentRule& rule,
                   double* norms, int64_t count);
   void (*descend)(float* weight, const float* update, float rate, int64_t count);

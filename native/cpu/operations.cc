@@ -17,8 +17,8 @@ void CpuBackend::embedding_forward(float* y, float* sum, const int32_t* ids, con
                                    const int32_t* positions, const EmbeddingWeights& weights, int64_t rows) {
   const int64_t stride = row_stride(weights.width);
   for_parts(rows, [&](int64_t begin, int64_t end) {
-    kernels_.embedding(y + begin * stride, sum ? sum + begin * stride : nullptr, stride, ids + begin, types + begin, positions + begin, weights,
-                       end - begin);
+    kernels_.embedding(y + begin * stride, sum ? sum + begin * stride : nullptr, stride, ids + begin,
+                       types + begin, positions + begin, weights, end - begin);
   });
 }
 

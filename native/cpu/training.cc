@@ -1,5 +1,5 @@
-// The operations of training on the CPU backend: gradients and optimisation. Sums over rows are taken in chunks
-// and blocks of fixed size and added in order, so that no thread count changes a bit.
+// The operations of training on the CPU backend: gradients and optimisation. Sums over rows are taken in
+// chunks and blocks of fixed size and added in order, so that no thread count changes a bit.
 #include <cstring>
 
 #include "cpu/backend.h"
@@ -33,7 +33,8 @@ void CpuBackend::reserve_training(const BackendLimits& limits) {
   const int64_t tile = std::max(tile_rows(Precision::kFp32), tile_rows(Precision::kBf16));
   const auto allocate = [](int64_t floats) { return allocate_floats(static_cast<size_t>(floats)); };
   gradient_panels_ = allocate(kChunkRows * columns);
-  gradient_rows_ = allocate((round_up(gradient_columns_, kernels_.vector_width) + tile) * row_stride(kChunkRows));
+  gradient_rows_ =
+      allocate((round_up(gradient_columns_, kernels_.vector_width) + tile) * row_stride(kChunkRows));
   partial_sums_ = allocate(2 * kSumBlocks * row_stride(max_width_));
   zeros_ = allocate(columns);
   std::fill_n(zeros_, columns, 0.0f);
@@ -63,8 +64,7 @@ void CpuBackend::linear_backward_weights(const std::vector<LinearGradient>& grad
     task.panels = reinterpret_cast<const Lane*>(gradient_panels_);
     for_items(panels, [&](CpuBackend&, int64_t panel) {
       kernels_.panel_of_rows[kind](reinterpret_cast<Lane*>(gradient_panels_) + panel * depth * width,
-                                   x_rows.data(), count, panel * width,
-                                   std::min(width, in - panel * width));
+                                   x_rows.data(), count, panel * width, std::min(width, in - panel * width));
     });
     task.bias = zeros_;
     task.depth = depth;
@@ -191,10 +191,11 @@ void CpuBackend::dropout_forward(float* y, const float* x, const Dropout& dropou
   });
 }
 
-void CpuBackend::cross_entropy_forward_backward(float* losses, float* logits, const int32_t* labels,
-                                                float scale, int64_t width, int64_t rows) {
+void CpuBackend::cross_entropy_forward_backward(float* losses, uint8_t* hits, float* logits,
+                                                const int32_t* labels, float scale, int64_t width,
+                                                int64_t rows) {
   for_items(rows, [&](CpuBackend&, int64_t row) {
-    kernels_.cross_entropy(losses + row, logits + row * width, labels + row, scale, width, 1);
+    kernels_.cross_entropy(losses + row, hits + row, logits + row * width, labels + row, scale, width, 1);
   });
 }
 

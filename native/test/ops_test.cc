@@ -219,7 +219,8 @@ TEST(embedding) {
         truth.insert(truth.end(), row.begin(), row.end());
       }
       Rows y(rows, width, false);
-      backend.embedding_forward(y.data.data(), nullptr, id.data(), type.data(), position.data(), weights, rows);
+      backend.embedding_forward(y.data.data(), nullptr, id.data(), type.data(), position.data(), weights,
+                                rows);
       expect_close(truth, visible(y, rows), str("embedding of ", rows, " rows on ", where));
     }
   });

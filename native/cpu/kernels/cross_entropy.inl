@@ -1,27 +1,34 @@
 // Cross-entropy of rows of logits with their labels, and its gradient in their place.
 
-// The gradient of -log softmax(x)[label] is softmax(x) - onehot(label).
-void cross_entropy(float* losses, float* logits, const int32_t* labels, float scale, int64_t width,
-                   int64_t rows) {
+// The gradient of -log softmax(x)[label] is softmax(x) - onehot(label). That of the label is taken as minus
+// the sum of the others, and the loss as log(1 + others / label): both keep their digits where the label is
+// nearly certain. hits[r]: no other logit is larger.
+void cross_entropy(float* losses, uint8_t* hits, float* logits, const int32_t* labels, float scale,
+                   int64_t width, int64_t rows) {
   for (int64_t r = 0; r < rows; ++r, logits += width) {
-    float largest = logits[0];
-    for (int64_t i = 0; i < width; ++i) largest = std::max(largest, logits[i]);
-    const float label = logits[labels[r]] - largest;
+    const int64_t whole = width / kWidth * kWidth;
+    Vec most = broadcast(logits[0]);
+    for (int64_t i = 0; i < whole; i += kWidth) most = max(most, load(logits + i));
+    float largest = reduce_max(most);
+    for (int64_t i = whole; i < width; ++i) largest = std::max(largest, logits[i]);
+    const double label = std::exp(static_cast<double>(logits[labels[r]]) - largest);
+    hits[r] = logits[labels[r]] == largest;
+    logits[labels[r]] = -std::numeric_limits<float>::infinity();
+
     const Vec offset = broadcast(largest * kLog2E);
     Vec sum = zero();
-    double total = 0;
-    const int64_t whole = width / kWidth * kWidth;
     for (int64_t i = 0; i < whole; i += kWidth) {
       const Vec p = exp2<true>(sub(mul(load(logits + i), broadcast(kLog2E)), offset));
       sum = add(sum, p);
       store(logits + i, p);
     }
-    total = reduce_add(sum);
-    for (int64_t i = whole; i < width; ++i) total += logits[i] = std::exp(logits[i] - largest);
-    losses[r] = static_cast<float>(std::log(total) - label);
-    const Vec factor = broadcast(static_cast<float>(scale / total));
+    double others = reduce_add(sum);
+    for (int64_t i = whole; i < width; ++i) others += logits[i] = std::exp(logits[i] - largest);
+    losses[r] = static_cast<float>(std::log1p(others / label));
+    const double factor = scale / (others + label);
     for (int64_t i = 0; i < width; i += kWidth)
-      store_some(logits + i, mul(load_some(logits + i, width - i), factor), width - i);
-    logits[labels[r]] -= scale;
+      store_some(logits + i, mul(load_some(logits + i, width - i), broadcast(static_cast<float>(factor))),
+                 width - i);
+    logits[labels[r]] = static_cast<float>(-others * factor);
   }
 }

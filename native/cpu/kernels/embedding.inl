@@ -1,8 +1,8 @@
 // Embedding rows: word + token type + position, then LayerNorm over the embedding width.
 
 // `sums`, where it is not null, keeps what LayerNorm was given.
-void embedding(float* y, float* sums, int64_t y_stride, const int32_t* ids, const int32_t* types, const int32_t* positions,
-               const EmbeddingWeights& weights, int64_t rows) {
+void embedding(float* y, float* sums, int64_t y_stride, const int32_t* ids, const int32_t* types,
+               const int32_t* positions, const EmbeddingWeights& weights, int64_t rows) {
   const int64_t width = weights.width;
   for (int64_t row = 0; row < rows; ++row, y += y_stride) {
     const float* word = weights.word + ids[row] * width;

@@ -1,5 +1,5 @@
-// The operands of a weight gradient, dW = dY^T X: X as panels, and dY turned so that its columns are rows. The
-// depth of the product is the batch's rows.
+// The operands of a weight gradient, dW = dY^T X: X as panels, and dY turned so that its columns are rows.
+// The depth of the product is the batch's rows.
 
 // Lane l of kWidth columns: row l, or rows 2 l and 2 l + 1 of which an odd last one has no partner.
 template <Precision kPrecision>
@@ -15,9 +15,9 @@ template <Precision kPrecision>
 void panel_of_rows(Lane* panel, const float* const* rows, int64_t count, int64_t column, int64_t columns) {
   for (int64_t l = 0; l < lanes_of(count, kPrecision); ++l)
     for (int64_t c = 0; c < kPanelWidth; c += kWidth)
-      store_lanes(panel + l * kPanelWidth + c,
-                  c < columns ? lane_of_rows<kPrecision>(rows, l, count, column + c, columns - c)
-                              : zero_lanes());
+      store_lanes(
+          panel + l * kPanelWidth + c,
+          c < columns ? lane_of_rows<kPrecision>(rows, l, count, column + c, columns - c) : zero_lanes());
 }
 
 // out[c][l] for kWidth columns from `column` on, of which `columns` exist; their sums over the rows are added
@@ -31,9 +31,9 @@ void columns_as_rows(Lane* out, int64_t out_stride, float* sums, const float* co
   const int64_t depth = lanes_of(count, kPrecision);
   for (int64_t l = 0; l < depth; l += kWidth) {
     for (int64_t i = 0; i < kWidth; ++i)
-      store_lanes(square + i * kWidth,
-                  l + i < depth ? lane_of_rows<kPrecision>(rows, l + i, count, column, columns)
-                                : zero_lanes());
+      store_lanes(square + i * kWidth, l + i < depth
+                                           ? lane_of_rows<kPrecision>(rows, l + i, count, column, columns)
+                                           : zero_lanes());
     transpose(out + l, out_stride, lanes);
   }
   Vec sum = zero();

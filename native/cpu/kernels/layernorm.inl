@@ -47,8 +47,8 @@ void layernorm(float* y, int64_t y_stride, const float* x, int64_t x_stride, con
   for (int64_t row = 0; row < rows; ++row) layernorm_row(y + row * y_stride, x + row * x_stride, norm, width);
 }
 
-// With n = (x - mean) / sigma and d = dy weight: dx = (d - mean(d) - n mean(d n)) / sigma. Adds dy n and dy to
-// the gradients of weight and bias.
+// With n = (x - mean) / sigma and d = dy weight: dx = (d - mean(d) - n mean(d n)) / sigma. Adds dy n and dy
+// to the gradients of weight and bias.
 void layernorm_backward(float* dx, const LayerNormGradient& gradient, const float* dy, const float* x,
                         int64_t stride, const LayerNormWeights& norm, int64_t width, int64_t rows) {
   for (int64_t r = 0; r < rows; ++r, dx += stride, dy += stride, x += stride) {

@@ -1,0 +1,209 @@
+// The training loop over layers, forward and backward.
+#include "encoder.h"
+
+#include "support/error.h"
+
+namespace albert {
+namespace {
+
+// Places of dropout: the embeddings, then three in each block.
+constexpr uint64_t kEmbeddingPlace = 0;
+uint64_t probability_place(int64_t block) { return static_cast<uint64_t>(3 * block + 1); }
+uint64_t attention_place(int64_t block) { return static_cast<uint64_t>(3 * block + 2); }
+uint64_t feed_forward_place(int64_t block) { return static_cast<uint64_t>(3 * block + 3); }
+
+size_t matrix_floats(int64_t rows, int64_t width) {
+  return Workspace::rounded(static_cast<size_t>(rows * row_stride(width)));
+}
+
+}  // namespace
+
+TrainingEncoder::TrainingEncoder(const Config& config, Precision precision, bool recompute,
+                                 ParameterSet& weights, ParameterSet& gradients, Backend& backend)
+    : config_(config),
+      backend_(backend),
+      weights_(weights),
+      gradients_(gradients),
+      recompute_(recompute),
+      workspace_(backend) {
+  const int64_t hidden = config.hidden_size, inner = config.intermediate_size, width = config.embedding_size;
+  const std::string embeddings = "embeddings.";
+  const auto table = [&](ParameterSet& set, const char* name) {
+    return set.of(str("embeddings.", name, "_embeddings.weight"));
+  };
+  embedding_norm_ = norm("embeddings.LayerNorm");
+  embedding_ = {table(weights, "word"), table(weights, "position"), table(weights, "token_type"),
+                embedding_norm_.weights, width};
+  embedding_gradient_ = {table(gradients, "word"), table(gradients, "position"),
+                         table(gradients, "token_type")};
+  const auto linear = [&](const std::vector<std::string>& names, int64_t in, int64_t out) {
+    return TrainingLinear(names, in, std::vector<int64_t>(names.size(), out), precision, weights, gradients,
+                          backend);
+  };
+  map_ = std::make_unique<TrainingLinear>(linear({"encoder.embedding_hidden_mapping_in"}, width, hidden));
+  for (int32_t group = 0; group < config.num_hidden_groups; ++group)
+    for (int32_t k = 0; k < config.inner_group_num; ++k) {
+      const std::string name = str("encoder.albert_layer_groups.", group, ".albert_layers.", k, ".");
+      const std::string attention = name + "attention.";
+      attention_.push_back(
+          {linear({attention + "query", attention + "key", attention + "value"}, hidden, hidden),
+           linear({attention + "dense"}, hidden, hidden), norm(attention + "LayerNorm")});
+      // A key's bias adds the same to all scores of a query.
+      attention_.back().qkv.without_bias_gradient(1);
+      feed_forward_.push_back({linear({name + "ffn"}, hidden, inner),
+                               linear({name + "ffn_output"}, inner, hidden),
+                               norm(name + "full_layer_layer_norm")});
+    }
+}
+
+TrainingEncoder::Norm TrainingEncoder::norm(const std::string& name) {
+  const std::string weight = name + ".weight", bias = name + ".bias";
+  return {{weights_.of(weight), weights_.of(bias), config_.layer_norm_eps},
+          {gradients_.of(weight), gradients_.of(bias)}};
+}
+
+void TrainingEncoder::repack() {
+  map_->repack();
+  for (AttentionPart& part : attention_) part.qkv.repack(), part.output.repack();
+  for (FeedForwardPart& part : feed_forward_) part.up.repack(), part.down.repack();
+}
+
+int64_t TrainingEncoder::weights_of_block(int64_t block) const {
+  const int64_t inner = config_.inner_group_num;
+  return config_.group_of_layer(static_cast<int32_t>(block / inner)) * inner + block % inner;
+}
+
+// ---- activations
+
+size_t TrainingEncoder::saved_floats(int64_t rows) const {
+  const int64_t hidden = config_.hidden_size, size = config_.head_size();
+  const int64_t head = config_.num_attention_heads * backend_.head_stride(size, Precision::kFp32);
+  return 3 * Workspace::rounded(static_cast<size_t>(rows * head)) + 4 * matrix_floats(rows, hidden) +
+         matrix_floats(rows, config_.intermediate_size);
+}
+
+TrainingEncoder::Saved TrainingEncoder::take_saved(int64_t rows) {
+  Saved saved{};
+  saved.heads.heads = config_.num_attention_heads;
+  saved.heads.size = config_.head_size();
+  saved.heads.stride = backend_.head_stride(saved.heads.size, Precision::kFp32);
+  const size_t head = static_cast<size_t>(rows * saved.heads.heads * saved.heads.stride);
+  const auto take = [&](int64_t width) { return workspace_.take(matrix_floats(rows, width)); };
+  saved.heads.query = workspace_.take(head);
+  saved.heads.key = workspace_.take(head);
+  saved.heads.value = workspace_.take(head);
+  saved.context = take(config_.hidden_size);
+  saved.attention_sum = take(config_.hidden_size);
+  saved.middle = take(config_.hidden_size);
+  saved.inner = take(config_.intermediate_size);
+  saved.output_sum = take(config_.hidden_size);
+  return saved;
+}
+
+// ---- the loop
+
+const float* TrainingEncoder::forward(const PackedBatch& batch, const DropoutPlaces& dropout) {
+  const int64_t rows = batch.rows(), hidden = config_.hidden_size, width = config_.embedding_size;
+  const int64_t kept = recompute_ ? 1 : blocks(), inner = config_.intermediate_size;
+  batch_ = &batch;
+  dropout_ = dropout;
+  segments_ = batch.segments(0, static_cast<int64_t>(batch.keys.size()), false);
+
+  workspace_.reset(2 * matrix_floats(rows, width) +
+                   static_cast<size_t>(blocks() + 3) * matrix_floats(rows, hidden) +
+                   static_cast<size_t>(kept) * saved_floats(rows) + 2 * matrix_floats(rows, inner) +
+                   matrix_floats(rows, 3 * hidden));
+  const auto take = [&](int64_t columns) { return workspace_.take(matrix_floats(rows, columns)); };
+  embedding_sum_ = take(width), embeddings_ = take(width);
+  inputs_.clear(), saved_.clear();
+  for (int64_t block = 0; block <= blocks(); ++block) inputs_.push_back(take(hidden));
+  for (int64_t block = 0; block < kept; ++block) saved_.push_back(take_saved(rows));
+  inner_ = take(inner), dinner_ = take(inner), dqkv_ = take(3 * hidden);
+  dcontext_ = take(hidden), branch_ = take(hidden);
+
+  backend_.embedding_forward(embeddings_, embedding_sum_, batch.ids.data(), batch.types.data(),
+                             batch.positions.data(), embedding_, rows);
+  if (const Dropout at = hidden_dropout(kEmbeddingPlace); at.probability > 0)
+    backend_.dropout_forward(embeddings_, embeddings_, at, width, rows);
+  map_->forward(inputs_[0], row_stride(hidden), embeddings_, row_stride(width), rows);
+  for (int64_t block = 0; block < blocks(); ++block) {
+    Saved& saved = saved_[recompute_ ? 0 : block];
+    saved.input = inputs_[block];
+    block_forward(block, saved, inputs_[block + 1]);
+  }
+  return inputs_.back();
+}
+
+void TrainingEncoder::backward(float* dx) {
+  const int64_t rows = batch_->rows(), hidden = config_.hidden_size, width = config_.embedding_size;
+  for (int64_t block = blocks() - 1; block >= 0; --block) {
+    Saved& saved = saved_[recompute_ ? 0 : block];
+    if (recompute_ && block != blocks() - 1) {
+      saved.input = inputs_[block];
+      block_forward(block, saved, inputs_[block + 1]);
+    }
+    block_backward(block, saved, dx);
+  }
+  map_->backward_weights(dx, row_stride(hidden), embeddings_, row_stride(width), rows);
+  map_->backward_input(embeddings_, row_stride(width), dx, row_stride(hidden), false, rows);
+  if (const Dropout at = hidden_dropout(kEmbeddingPlace); at.probability > 0)
+    backend_.dropout_forward(embeddings_, embeddings_, at, width, rows);
+  backend_.layernorm_backward(embeddings_, embedding_norm_.gradient, embeddings_, embedding_sum_,
+                              embedding_norm_.weights, width, rows);
+  backend_.embedding_backward(embedding_gradient_, embeddings_, batch_->ids.data(), batch_->types.data(),
+                              batch_->positions.data(), width, rows);
+}
+
+void TrainingEncoder::block_forward(int64_t block, const Saved& saved, float* y) {
+  const int64_t rows = batch_->rows(), stride = row_stride(config_.hidden_size);
+  const int64_t inner_stride = row_stride(config_.intermediate_size);
+  const AttentionPart& attention = attention_[weights_of_block(block)];
+  const FeedForwardPart& feed_forward = feed_forward_[weights_of_block(block)];
+  backend_.qkv_forward(saved.heads, saved.input, attention.qkv.packed(), rows);
+  backend_.attention_forward(saved.context, nullptr, saved.heads, segments_,
+                             dropout_.at(config_.attention_probs_dropout_prob, probability_place(block)));
+  attention.output.forward(saved.attention_sum, stride, saved.context, stride, rows);
+  backend_.residual_layernorm_forward(saved.middle, saved.attention_sum, saved.input, attention.norm.weights,
+                                      hidden_dropout(attention_place(block)), config_.hidden_size, rows);
+  feed_forward.up.forward(saved.inner, inner_stride, saved.middle, stride, rows);
+  backend_.activation_forward(inner_, saved.inner, config_.hidden_act, config_.intermediate_size, rows);
+  feed_forward.down.forward(saved.output_sum, stride, inner_, inner_stride, rows);
+  backend_.residual_layernorm_forward(y, saved.output_sum, saved.middle, feed_forward.norm.weights,
+                                      hidden_dropout(feed_forward_place(block)), config_.hidden_size, rows);
+}
+
+void TrainingEncoder::block_backward(int64_t block, const Saved& saved, float* dx) {
+  const int64_t rows = batch_->rows(), hidden = config_.hidden_size, stride = row_stride(hidden);
+  const int64_t inner_stride = row_stride(config_.intermediate_size), qkv_stride = row_stride(3 * hidden);
+  const AttentionPart& attention = attention_[weights_of_block(block)];
+  const FeedForwardPart& feed_forward = feed_forward_[weights_of_block(block)];
+
+  backend_.layernorm_backward(dx, feed_forward.norm.gradient, dx, saved.output_sum, feed_forward.norm.weights,
+                              hidden, rows);
+  const float* branch = dropped(dx, feed_forward_place(block));
+  feed_forward.down.backward_input(dinner_, inner_stride, branch, stride, false, rows);
+  backend_.activation_backward(dinner_, inner_, dinner_, saved.inner, config_.hidden_act,
+                               config_.intermediate_size, rows);
+  feed_forward.down.backward_weights(branch, stride, inner_, inner_stride, rows);
+  feed_forward.up.backward_weights(dinner_, inner_stride, saved.middle, stride, rows);
+  feed_forward.up.backward_input(dx, stride, dinner_, inner_stride, true, rows);
+
+  backend_.layernorm_backward(dx, attention.norm.gradient, dx, saved.attention_sum, attention.norm.weights,
+                              hidden, rows);
+  branch = dropped(dx, attention_place(block));
+  attention.output.backward_weights(branch, stride, saved.context, stride, rows);
+  attention.output.backward_input(dcontext_, stride, branch, stride, false, rows);
+  backend_.attention_backward(dqkv_, dcontext_, saved.heads, segments_,
+                              dropout_.at(config_.attention_probs_dropout_prob, probability_place(block)));
+  attention.qkv.backward_weights(dqkv_, qkv_stride, saved.input, stride, rows);
+  attention.qkv.backward_input(dx, stride, dqkv_, qkv_stride, true, rows);
+}
+
+const float* TrainingEncoder::dropped(const float* x, uint64_t place) {
+  const Dropout at = hidden_dropout(place);
+  if (at.probability == 0) return x;
+  backend_.dropout_forward(branch_, x, at, config_.hidden_size, batch_->rows());
+  return branch_;
+}
+
+}  // namespace albert

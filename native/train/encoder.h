@@ -1,0 +1,109 @@
+// The encoder as training runs it: a forward that saves what its backward takes.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "albert/batch.h"
+#include "albert/config.h"
+#include "albert/workspace.h"
+#include "linear.h"
+#include "ops.h"
+#include "parameters.h"
+
+namespace albert {
+
+// The dropout of one pass: every place in the model draws from a stream of its own.
+class DropoutPlaces {
+ public:
+  // pass: the number of the forward pass in a training run; it and the seed make the draws.
+  DropoutPlaces(uint64_t seed, uint64_t pass) : seed_(seed), pass_(pass) {}
+  static DropoutPlaces none() { return DropoutPlaces(); }
+  // place < 65,536
+  Dropout at(float probability, uint64_t place) const {
+    // The highest bit keeps these streams apart from those that draw weights and batches.
+    return {enabled_ ? probability : 0, seed_, uint64_t{1} << 63 | pass_ << 16 | place};
+  }
+
+ private:
+  DropoutPlaces() : enabled_(false) {}
+  bool enabled_ = true;
+  uint64_t seed_ = 0, pass_ = 0;
+};
+
+class TrainingEncoder {
+ public:
+  // recompute: backward runs each block's forward again instead of keeping its activations, so that a layer
+  // costs the memory of its input alone.
+  TrainingEncoder(const Config& config, Precision precision, bool recompute, ParameterSet& weights,
+                  ParameterSet& gradients, Backend& backend);
+  void repack();
+
+  // The last hidden state [N, row_stride(H)] of a batch without a selection of rows, which must live until
+  // backward; valid until the next forward.
+  const float* forward(const PackedBatch& batch, const DropoutPlaces& dropout);
+  // Adds the gradients of all parameters. dx: the gradient of forward's result, overwritten.
+  void backward(float* dx);
+
+  size_t activation_bytes() const { return workspace_.bytes(); }
+
+ private:
+  struct Norm {
+    LayerNormWeights weights;
+    LayerNormGradient gradient;
+  };
+  struct AttentionPart {
+    TrainingLinear qkv, output;
+    Norm norm;
+  };
+  struct FeedForwardPart {
+    TrainingLinear up, down;
+    Norm norm;
+  };
+  // What a block's backward takes; rows of row_stride(width).
+  struct Saved {
+    const float* input;    // [N, H]
+    Heads heads;           // queries, keys and values
+    float* context;        // [N, H]
+    float* attention_sum;  // [N, H] what the first LayerNorm was given
+    float* middle;         // [N, H] what it gave
+    float* inner;          // [N, F] before the activation
+    float* output_sum;     // [N, H] what the second LayerNorm was given
+  };
+
+  Norm norm(const std::string& name);
+  size_t saved_floats(int64_t rows) const;
+  Saved take_saved(int64_t rows);
+  int64_t blocks() const { return int64_t{config_.num_hidden_layers} * config_.inner_group_num; }
+  int64_t weights_of_block(int64_t block) const;
+  void block_forward(int64_t block, const Saved& saved, float* y);
+  void block_backward(int64_t block, const Saved& saved, float* dx);
+  // x after the dropout of `place`: x itself where nothing is dropped, else in scratch memory.
+  const float* dropped(const float* x, uint64_t place);
+  Dropout hidden_dropout(uint64_t place) const { return dropout_.at(config_.hidden_dropout_prob, place); }
+
+  const Config& config_;
+  Backend& backend_;
+  ParameterSet &weights_, &gradients_;
+  bool recompute_;
+  EmbeddingWeights embedding_;
+  EmbeddingGradient embedding_gradient_;
+  Norm embedding_norm_;
+  std::unique_ptr<TrainingLinear> map_;
+  std::vector<AttentionPart> attention_;
+  std::vector<FeedForwardPart> feed_forward_;
+
+  // Of the last forward.
+  Workspace workspace_;
+  const PackedBatch* batch_ = nullptr;
+  Segments segments_;
+  DropoutPlaces dropout_ = DropoutPlaces::none();
+  float *embedding_sum_ = nullptr, *embeddings_ = nullptr;  // [N, E]
+  std::vector<float*> inputs_;                              // [blocks + 1] of [N, H]
+  std::vector<Saved> saved_;                                // one for each block, or one in all
+  float *inner_ = nullptr, *dinner_ = nullptr;              // [N, F] scratch
+  float* dqkv_ = nullptr;                                   // [N, 3H]
+  float *dcontext_ = nullptr, *branch_ = nullptr;           // [N, H]
+};
+
+}  // namespace albert

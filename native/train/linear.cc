@@ -1,0 +1,52 @@
+// Packing and the three products of a linear layer in training.
+#include "linear.h"
+
+namespace albert {
+
+TrainingLinear::TrainingLinear(const std::vector<std::string>& names, int64_t in, std::vector<int64_t> outs,
+                               Precision precision, ParameterSet& weights, ParameterSet& gradients,
+                               Backend& backend)
+    : backend_(backend) {
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::string weight = names[i] + ".weight", bias = names[i] + ".bias";
+    sources_.push_back({weights.of(weight), weights.of(bias), outs[i]});
+    gradients_.push_back({gradients.of(weight), gradients.of(bias), outs[i]});
+  }
+  pack(in, precision);
+}
+
+TrainingLinear::TrainingLinear(const std::string& weight, const std::string& bias, int64_t in, int64_t out,
+                               ParameterSet& weights, ParameterSet& gradients, Backend& backend)
+    : backend_(backend),
+      sources_{{weights.of(weight), weights.of(bias), out}},
+      gradients_{{gradients.of(weight), gradients.of(bias), out}} {
+  pack(in, Precision::kFp32);
+}
+
+void TrainingLinear::pack(int64_t in, Precision precision) {
+  forward_ = backend_.pack(sources_, in, {precision, nullptr});
+  backward_ = backend_.pack_transposed(sources_, in, precision);
+}
+
+void TrainingLinear::repack() {
+  backend_.repack(*forward_, sources_);
+  backend_.repack(*backward_, sources_);
+}
+
+void TrainingLinear::forward(float* y, int64_t y_stride, const float* x, int64_t x_stride,
+                             int64_t rows) const {
+  backend_.linear_forward(y, y_stride, x, x_stride, *forward_, Activation::kIdentity, rows);
+}
+
+void TrainingLinear::backward_input(float* dx, int64_t dx_stride, const float* dy, int64_t dy_stride,
+                                    bool accumulate, int64_t rows) const {
+  backend_.linear_backward_input(dx, dx_stride, dy, dy_stride, *backward_, accumulate, rows);
+}
+
+void TrainingLinear::backward_weights(const float* dy, int64_t dy_stride, const float* x, int64_t x_stride,
+                                      int64_t rows) const {
+  backend_.linear_backward_weights(gradients_, dy, dy_stride, x, x_stride, forward_->in, forward_->precision,
+                                   rows);
+}
+
+}  // namespace albert

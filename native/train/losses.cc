@@ -1,0 +1,308 @@
+// Losses of every head, with their gradients.
+#include "losses.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "support/error.h"
+
+namespace albert {
+namespace {
+
+// Past those of the encoder's blocks.
+constexpr uint64_t kClassifierPlace = 65535;
+
+size_t matrix_floats(size_t rows, int64_t stride) {
+  return Workspace::rounded(rows * static_cast<size_t>(stride));
+}
+
+// log(1 + exp(-|z|)) + max(z, 0) - z t, without overflow.
+double binary_cross_entropy(double z, double target) {
+  return std::log1p(std::exp(-std::fabs(z))) + std::max(z, 0.0) - z * target;
+}
+
+}  // namespace
+
+TrainingHeads::TrainingHeads(const Config& config, Head head, ParameterSet& weights, ParameterSet& gradients,
+                             Backend& backend)
+    : config_(config), head_(head), backend_(backend), workspace_(backend) {
+  const int64_t hidden = config.hidden_size, width = config.embedding_size;
+  const auto linear = [&](std::optional<TrainingLinear>& to, const char* name, int64_t out) {
+    to.emplace(std::vector<std::string>{name}, hidden, std::vector<int64_t>{out}, Precision::kFp32, weights,
+               gradients, backend);
+  };
+  if (is_pooled(head)) linear(pooler_, "pooler", hidden);
+  if (is_language(head)) {
+    linear(transform_, "predictions.dense", width);
+    decoder_.emplace("embeddings.word_embeddings.weight", "predictions.bias", width, config.vocab_size,
+                     weights, gradients, backend);
+    const std::string weight = "predictions.LayerNorm.weight", bias = "predictions.LayerNorm.bias";
+    transform_norm_ = {weights.of(weight), weights.of(bias), config.layer_norm_eps};
+    transform_norm_gradient_ = {gradients.of(weight), gradients.of(bias)};
+  }
+  switch (head) {
+    case Head::kPretraining:
+      linear(classifier_, "sop_classifier.classifier", 2);
+      break;
+    case Head::kQuestionAnswering:
+      linear(classifier_, "qa_outputs", 2);
+      classifier_->without_bias_gradient(0);
+      break;
+    case Head::kSequenceClassification:
+    case Head::kTokenClassification:
+      linear(classifier_, "classifier", config.num_labels);
+      break;
+    case Head::kMultipleChoice:
+      linear(classifier_, "classifier", 1);
+      classifier_->without_bias_gradient(0);
+      break;
+    case Head::kBase:
+    case Head::kMaskedLm:
+      break;
+  }
+}
+
+void TrainingHeads::repack() {
+  for (std::optional<TrainingLinear>* layer : {&pooler_, &classifier_, &transform_, &decoder_})
+    if (*layer) (*layer)->repack();
+}
+
+Losses TrainingHeads::forward_backward(float* dx, const float* x, const PackedBatch& batch,
+                                       const LabelledBatch& labels, const DropoutPlaces& dropout,
+                                       float classifier_dropout) {
+  if (dx) std::fill_n(dx, batch.rows() * row_stride(config_.hidden_size), 0.0f);
+  Losses losses;
+  if (is_language(head_)) losses.parts.push_back(language_loss(dx, x, labelled_rows(batch, labels)));
+  if (head_ == Head::kTokenClassification)
+    losses.parts.push_back(token_loss(dx, x, labelled_rows(batch, labels)));
+  if (head_ == Head::kQuestionAnswering) losses.parts.push_back(answer_loss(dx, x, batch, labels));
+  if (classifier_ && pooler_ && !(head_ == Head::kPretraining && labels.sop_labels.empty()))
+    losses.parts.push_back(pooled_loss(dx, x, batch, labels, dropout, classifier_dropout));
+  for (const LossPart& part : losses.parts) losses.total += part.mean;
+  return losses;
+}
+
+// ---- rows
+
+TrainingHeads::Selected TrainingHeads::labelled_rows(const PackedBatch& batch,
+                                                     const LabelledBatch& labels) const {
+  Selected selected;
+  size_t token = 0;
+  for (size_t s = 0; s < labels.sequences.lengths.size(); ++s) {
+    for (int32_t row = batch.row_begin[s]; row < batch.row_begin[s] + batch.keys[s]; ++row) {
+      const int32_t label = labels.labels[token + static_cast<size_t>(batch.positions[row])];
+      if (label == kIgnoredLabel) continue;
+      selected.rows.push_back(row);
+      selected.labels.push_back(label);
+    }
+    token += static_cast<size_t>(labels.sequences.lengths[s]);
+  }
+  return selected;
+}
+
+void TrainingHeads::gather(float* y, const float* x, const std::vector<int32_t>& rows) const {
+  const int64_t stride = row_stride(config_.hidden_size);
+  backend_.gather_rows(y, stride, x, stride, rows.data(), config_.hidden_size,
+                       static_cast<int64_t>(rows.size()));
+}
+
+void TrainingHeads::scatter_add(float* x, const float* y, const std::vector<int32_t>& rows) const {
+  const int64_t stride = row_stride(config_.hidden_size);
+  for (size_t r = 0; r < rows.size(); ++r)
+    for (int64_t i = 0; i < config_.hidden_size; ++i)
+      x[rows[r] * stride + i] += y[static_cast<int64_t>(r) * stride + i];
+}
+
+// ---- losses
+
+LossPart TrainingHeads::cross_entropy(const char* name, float* logits, const std::vector<int32_t>& labels,
+                                      int64_t width) {
+  LossPart part;
+  part.name = name;
+  part.count = static_cast<int64_t>(labels.size());
+  if (labels.empty()) return part;
+  std::vector<float> losses(labels.size());
+  std::vector<uint8_t> hits(labels.size());
+  backend_.cross_entropy_forward_backward(losses.data(), hits.data(), logits, labels.data(),
+                                          1 / static_cast<float>(part.count), width, part.count);
+  for (float loss : losses) part.mean += loss;
+  part.mean /= static_cast<double>(part.count);
+  for (uint8_t hit : hits) part.hits += hit;
+  return part;
+}
+
+LossPart TrainingHeads::language_loss(float* dx, const float* x, const Selected& selected) {
+  const int64_t width = config_.embedding_size, stride = row_stride(config_.hidden_size);
+  const int64_t narrow = row_stride(width), vocabulary = config_.vocab_size;
+  const size_t count = selected.rows.size();
+  const int64_t rows = static_cast<int64_t>(count);
+  workspace_.reset(matrix_floats(count, stride) + 3 * matrix_floats(count, narrow) +
+                   matrix_floats(count, vocabulary));
+  float* const hidden = workspace_.take(count * static_cast<size_t>(stride));
+  float* const before = workspace_.take(count * static_cast<size_t>(narrow));  // the activation
+  float* const sum = workspace_.take(count * static_cast<size_t>(narrow));     // LayerNorm's input
+  float* const y = workspace_.take(count * static_cast<size_t>(narrow));
+  float* const logits = workspace_.take(count * static_cast<size_t>(vocabulary));
+
+  gather(hidden, x, selected.rows);
+  transform_->forward(before, narrow, hidden, stride, rows);
+  backend_.activation_forward(sum, before, config_.hidden_act, width, rows);
+  backend_.layernorm_forward(y, narrow, sum, narrow, transform_norm_, width, rows);
+  decoder_->forward(logits, vocabulary, y, narrow, rows);
+  const LossPart part = cross_entropy("mlm_loss", logits, selected.labels, vocabulary);
+  if (!dx) return part;
+
+  decoder_->backward_weights(logits, vocabulary, y, narrow, rows);
+  decoder_->backward_input(y, narrow, logits, vocabulary, false, rows);
+  backend_.layernorm_backward(y, transform_norm_gradient_, y, sum, transform_norm_, width, rows);
+  backend_.activation_backward(y, sum, y, before, config_.hidden_act, width, rows);
+  transform_->backward_weights(y, narrow, hidden, stride, rows);
+  transform_->backward_input(hidden, stride, y, narrow, false, rows);
+  scatter_add(dx, hidden, selected.rows);
+  return part;
+}
+
+LossPart TrainingHeads::token_loss(float* dx, const float* x, const Selected& selected) {
+  const int64_t stride = row_stride(config_.hidden_size), width = config_.num_labels;
+  const size_t count = selected.rows.size();
+  const int64_t rows = static_cast<int64_t>(count);
+  workspace_.reset(matrix_floats(count, stride) + matrix_floats(count, width));
+  float* const hidden = workspace_.take(count * static_cast<size_t>(stride));
+  float* const logits = workspace_.take(count * static_cast<size_t>(width));
+  gather(hidden, x, selected.rows);
+  classifier_->forward(logits, width, hidden, stride, rows);
+  const LossPart part = cross_entropy("loss", logits, selected.labels, width);
+  if (!dx) return part;
+  classifier_->backward_weights(logits, width, hidden, stride, rows);
+  classifier_->backward_input(hidden, stride, logits, width, false, rows);
+  scatter_add(dx, hidden, selected.rows);
+  return part;
+}
+
+// The mean of the start's and the end's cross-entropy over the positions of a sequence.
+LossPart TrainingHeads::answer_loss(float* dx, const float* x, const PackedBatch& batch,
+                                    const LabelledBatch& labels) {
+  const int64_t rows = batch.rows(), stride = row_stride(config_.hidden_size);
+  workspace_.reset(matrix_floats(static_cast<size_t>(rows), 2));
+  float* const logits = workspace_.take(static_cast<size_t>(2 * rows));
+  classifier_->forward(logits, 2, x, stride, rows);
+
+  LossPart part;
+  part.name = "loss";
+  std::vector<float> column(static_cast<size_t>(rows)), gradient(static_cast<size_t>(2 * rows), 0.0f);
+  std::vector<std::pair<int64_t, int32_t>> answers[2];  // sequence, row of the answer within it
+  for (size_t s = 0; s < batch.keys.size(); ++s) {
+    const int32_t* const positions = batch.positions.data() + batch.row_begin[s];
+    for (int side = 0; side < 2; ++side) {
+      const int32_t answer = (side ? labels.end_positions : labels.start_positions)[s];
+      const int32_t* const found = std::find(positions, positions + batch.keys[s], answer);
+      if (found != positions + batch.keys[s])
+        answers[side].emplace_back(static_cast<int64_t>(s), static_cast<int32_t>(found - positions));
+    }
+  }
+  for (int side = 0; side < 2; ++side) {
+    const double share = 0.5 / static_cast<double>(std::max<size_t>(1, answers[side].size()));
+    for (const auto& [s, answer] : answers[side]) {
+      const int64_t begin = batch.row_begin[s], length = batch.keys[s];
+      for (int64_t r = 0; r < length; ++r) column[r] = logits[2 * (begin + r) + side];
+      float loss;
+      uint8_t hit;
+      backend_.cross_entropy_forward_backward(&loss, &hit, column.data(), &answer, static_cast<float>(share),
+                                              length, 1);
+      for (int64_t r = 0; r < length; ++r) gradient[2 * (begin + r) + side] = column[r];
+      part.mean += share * loss;
+      part.hits += hit;
+      ++part.count;
+    }
+  }
+  if (!dx) return part;
+  std::copy(gradient.begin(), gradient.end(), logits);
+  classifier_->backward_weights(logits, 2, x, stride, rows);
+  classifier_->backward_input(dx, stride, logits, 2, false, rows);
+  return part;
+}
+
+LossPart TrainingHeads::pooled_loss(float* dx, const float* x, const PackedBatch& batch,
+                                    const LabelledBatch& labels, const DropoutPlaces& dropout,
+                                    float classifier_dropout) {
+  const int64_t hidden = config_.hidden_size, stride = row_stride(hidden);
+  const int64_t width = classifier_->packed().out, count = static_cast<int64_t>(batch.keys.size());
+  std::vector<int32_t> rows;
+  for (int64_t s = 0; s < count; ++s) rows.push_back(static_cast<int32_t>(batch.result_row(s, 0)));
+  const size_t matrix = static_cast<size_t>(count * stride);
+  workspace_.reset(4 * Workspace::rounded(matrix) + matrix_floats(static_cast<size_t>(count), width));
+  float* const first = workspace_.take(matrix);
+  float* const before = workspace_.take(matrix);  // the activation
+  float* const pooled = workspace_.take(matrix);
+  float* const dpooled = workspace_.take(matrix);
+  float* const logits = workspace_.take(static_cast<size_t>(count * width));
+  const bool pretraining = head_ == Head::kPretraining;
+  // The pre-training head has none in the ALBERT release.
+  const Dropout at = dropout.at(pretraining ? 0 : classifier_dropout, kClassifierPlace);
+
+  gather(first, x, rows);
+  pooler_->forward(before, stride, first, stride, count);
+  backend_.activation_forward(pooled, before, Activation::kTanh, hidden, count);
+  if (at.probability > 0) backend_.dropout_forward(pooled, pooled, at, hidden, count);
+  classifier_->forward(logits, width, pooled, stride, count);
+  const LossPart part = classifier_loss(logits, labels, count);
+  if (!dx) return part;
+
+  classifier_->backward_weights(logits, width, pooled, stride, count);
+  classifier_->backward_input(dpooled, stride, logits, width, false, count);
+  if (at.probability > 0) backend_.dropout_forward(dpooled, dpooled, at, hidden, count);
+  backend_.activation_backward(dpooled, pooled, dpooled, before, Activation::kTanh, hidden, count);
+  pooler_->backward_weights(dpooled, stride, first, stride, count);
+  pooler_->backward_input(first, stride, dpooled, stride, false, count);
+  scatter_add(dx, first, rows);
+  return part;
+}
+
+// Logits [count, labels] become their gradient.
+LossPart TrainingHeads::classifier_loss(float* logits, const LabelledBatch& labels, int64_t count) {
+  const bool pretraining = head_ == Head::kPretraining;
+  const std::vector<int32_t>& classes = pretraining ? labels.sop_labels : labels.labels;
+  if (labels.targets.empty()) {
+    const int64_t width = labels.sequences.choices > 0 ? labels.sequences.choices
+                                                       : static_cast<int64_t>(classifier_->packed().out);
+    // Rows without a label leave the matrix for the loss and come back with a gradient of zero.
+    std::vector<int32_t> kept, values;
+    for (size_t i = 0; i < classes.size(); ++i)
+      if (classes[i] != kIgnoredLabel) kept.push_back(static_cast<int32_t>(i)), values.push_back(classes[i]);
+    for (size_t i = 0; i < kept.size(); ++i)
+      std::copy_n(logits + kept[i] * width, width, logits + static_cast<int64_t>(i) * width);
+    const LossPart part = cross_entropy(pretraining ? "sop_loss" : "loss", logits, values, width);
+    for (size_t i = classes.size(), k = kept.size(); i-- > 0;) {
+      float* const row = logits + static_cast<int64_t>(i) * width;
+      if (k > 0 && kept[k - 1] == static_cast<int32_t>(i))
+        std::memmove(row, logits + static_cast<int64_t>(--k) * width,
+                     static_cast<size_t>(width) * sizeof(float));
+      else
+        std::fill_n(row, width, 0.0f);
+    }
+    return part;
+  }
+  // One label is regression, several are independent questions.
+  const int64_t width = config_.num_labels, values = count * width;
+  LossPart part;
+  part.name = "loss";
+  part.count = values;
+  for (int64_t i = 0; i < values; ++i) {
+    const double z = logits[i], target = labels.targets[static_cast<size_t>(i)];
+    double slope;
+    if (width == 1) {
+      part.mean += (z - target) * (z - target);
+      slope = 2 * (z - target);
+    } else {
+      part.mean += binary_cross_entropy(z, target);
+      slope = 1 / (1 + std::exp(-z)) - target;
+      part.hits += (z > 0) == (target > 0.5);
+    }
+    logits[i] = static_cast<float>(slope / static_cast<double>(values));
+  }
+  part.mean /= static_cast<double>(values);
+  return part;
+}
+
+}  // namespace albert

@@ -1,0 +1,54 @@
+// The heads in training: from hidden rows and labels to a loss, and from the loss back to hidden rows.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "albert/batch.h"
+#include "albert/config.h"
+#include "albert/workspace.h"
+#include "encoder.h"
+#include "labels.h"
+#include "linear.h"
+#include "parameters.h"
+
+namespace albert {
+
+class TrainingHeads {
+ public:
+  TrainingHeads(const Config& config, Head head, ParameterSet& weights, ParameterSet& gradients,
+                Backend& backend);
+  void repack();
+
+  // The loss of a batch whose last hidden state is x [N, row_stride(H)]; adds the gradients of the head's
+  // parameters and writes that of x to dx, likewise; with dx null it does neither. The means are those of
+  // Hugging Face's heads, except that masked positions are no labels and no answers.
+  Losses forward_backward(float* dx, const float* x, const PackedBatch& batch, const LabelledBatch& labels,
+                          const DropoutPlaces& dropout, float classifier_dropout);
+
+ private:
+  struct Selected {
+    std::vector<int32_t> rows, labels;
+  };
+  Selected labelled_rows(const PackedBatch& batch, const LabelledBatch& labels) const;
+  // Mean cross-entropy of rows of logits, which become their gradient.
+  LossPart cross_entropy(const char* name, float* logits, const std::vector<int32_t>& labels, int64_t width);
+  LossPart language_loss(float* dx, const float* x, const Selected& selected);
+  LossPart token_loss(float* dx, const float* x, const Selected& selected);
+  LossPart answer_loss(float* dx, const float* x, const PackedBatch& batch, const LabelledBatch& labels);
+  LossPart pooled_loss(float* dx, const float* x, const PackedBatch& batch, const LabelledBatch& labels,
+                       const DropoutPlaces& dropout, float classifier_dropout);
+  LossPart classifier_loss(float* logits, const LabelledBatch& labels, int64_t count);
+  void gather(float* y, const float* x, const std::vector<int32_t>& rows) const;
+  void scatter_add(float* x, const float* y, const std::vector<int32_t>& rows) const;
+
+  const Config& config_;
+  Head head_;
+  Backend& backend_;
+  Workspace workspace_;
+  std::optional<TrainingLinear> pooler_, classifier_, transform_, decoder_;
+  LayerNormWeights transform_norm_;
+  LayerNormGradient transform_norm_gradient_;
+};
+
+}  // namespace albert

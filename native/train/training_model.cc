@@ -1,0 +1,74 @@
+// One pass of a model in training.
+#include "training_model.h"
+
+#include <algorithm>
+
+#include "support/error.h"
+
+namespace albert {
+namespace {
+
+Precision precision_of(const std::string& dtype) {
+  check(dtype == "fp32" || dtype == "bf16", ErrorCode::kInvalidArgument,
+        "expected the dtype of a training to be 'fp32' or 'bf16' but received '", dtype, "'");
+  return dtype == "fp32" ? Precision::kFp32 : Precision::kBf16;
+}
+
+}  // namespace
+
+TrainingModel::TrainingModel(const Config& config, Head head, const Weights& weights,
+                             const TrainingOptions& options)
+    : config_(config), head_(head), classifier_dropout_(options.classifier_dropout) {
+  check(!is_language(head) || weights.has_tied_decoder(), ErrorCode::kInvalidArgument,
+        "expected the masked-language decoder to be the word table but this model has one of its own; "
+        "training it is not supported");
+  const Precision precision = precision_of(options.dtype);
+  backend_ = make_cpu_backend(options.isa, options.threads);
+  BackendLimits limits;
+  limits.precision = precision;
+  limits.max_width = std::max({config.embedding_size, 3 * config.hidden_size, config.intermediate_size});
+  limits.max_length = config.max_position_embeddings;
+  limits.head_size = config.head_size();
+  limits.training = true;
+  backend_->reserve(limits);
+  weights_ = std::make_unique<ParameterSet>(weights.all(), *backend_);
+  weights_->copy_from(weights.all());
+  gradients_ = std::make_unique<ParameterSet>(weights.all(), *backend_);
+  encoder_ = std::make_unique<TrainingEncoder>(config_, precision, options.recompute, *weights_, *gradients_,
+                                               *backend_);
+  heads_ = std::make_unique<TrainingHeads>(config_, head, *weights_, *gradients_, *backend_);
+  workspace_ = std::make_unique<Workspace>(*backend_);
+}
+
+void TrainingModel::weights_changed() {
+  encoder_->repack();
+  heads_->repack();
+}
+
+Losses TrainingModel::forward_backward(const LabelledBatch& batch, const DropoutPlaces& dropout) {
+  return run(batch, dropout, true);
+}
+
+Losses TrainingModel::evaluate(const LabelledBatch& batch) {
+  return run(batch, DropoutPlaces::none(), false);
+}
+
+Losses TrainingModel::run(const LabelledBatch& batch, const DropoutPlaces& dropout, bool backward) {
+  const std::vector<int32_t> no_pairs;
+  BatchItem item;
+  item.sequences = &batch.sequences;
+  item.pairs = &no_pairs;
+  item.pooled = is_pooled(head_);
+  item.every_row = true;
+  const PackedBatch packed({item});
+  const float* const hidden = encoder_->forward(packed, dropout);
+  const size_t floats = static_cast<size_t>(packed.rows() * row_stride(config_.hidden_size));
+  workspace_->reset(Workspace::rounded(floats));
+  float* const dhidden = backward ? workspace_->take(floats) : nullptr;
+  const Losses losses =
+      heads_->forward_backward(dhidden, hidden, packed, batch, dropout, classifier_dropout_);
+  if (backward) encoder_->backward(dhidden);
+  return losses;
+}
+
+}  // namespace albert

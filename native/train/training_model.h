@@ -1,0 +1,54 @@
+// A model in training: its own weights, their gradients, and one forward and backward pass over a batch.
+#pragma once
+
+#include <memory>
+
+#include "albert/config.h"
+#include "albert/weights.h"
+#include "encoder.h"
+#include "labels.h"
+#include "losses.h"
+#include "parameters.h"
+
+namespace albert {
+
+struct TrainingOptions {
+  std::string dtype = "fp32";    // fp32 or bf16: the encoder's products; all else is fp32
+  bool recompute = false;        // blocks run again in backward: less memory, a third more time
+  float classifier_dropout = 0;  // of pooled rows before a classifier, fine-tuning only
+  std::string isa;
+  int threads = 0;
+};
+
+class TrainingModel {
+ public:
+  // Copies the weights. Throws Error{kInvalidArgument} for what cannot be trained.
+  TrainingModel(const Config& config, Head head, const Weights& weights, const TrainingOptions& options);
+
+  // Runs the batch and adds to the gradients. `dropout` as none() computes exact gradients.
+  Losses forward_backward(const LabelledBatch& batch, const DropoutPlaces& dropout);
+  // The losses alone, without dropout; gradients stay as they are.
+  Losses evaluate(const LabelledBatch& batch);
+
+  void weights_changed();  // must follow every change of weights()
+  ParameterSet& weights() { return *weights_; }
+  ParameterSet& gradients() { return *gradients_; }
+  Backend& backend() { return *backend_; }
+  const Config& config() const { return config_; }
+  Head head() const { return head_; }
+  size_t activation_bytes() const { return encoder_->activation_bytes(); }
+
+ private:
+  Losses run(const LabelledBatch& batch, const DropoutPlaces& dropout, bool backward);
+
+  Config config_;
+  Head head_;
+  float classifier_dropout_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<ParameterSet> weights_, gradients_;
+  std::unique_ptr<TrainingEncoder> encoder_;
+  std::unique_ptr<TrainingHeads> heads_;
+  std::unique_ptr<Workspace> workspace_;  // the gradient of the last hidden state
+};
+
+}  // namespace albert
