@@ -15,13 +15,6 @@
 namespace albert::test {
 namespace {
 
-std::string read_text(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 template <typename Stored>
 std::vector<double> widen_all(const StoredTensor& tensor) {
   std::vector<Stored> stored(tensor.bytes / sizeof(Stored));
@@ -57,19 +50,54 @@ GoldenCase read_case(const std::filesystem::path& folder) {
   std::string head = about.find("head")->string();
   std::replace(head.begin(), head.end(), '_', '-');
   golden.head = head_from_string(head);
-  const TensorFile file = TensorFile::open(golden.folder + "/expect.safetensors");
-  for (const StoredTensor& tensor : file.tensors) golden.tensors[tensor.name] = read_tensor(tensor);
+  golden.tensors = read_tensors(golden.folder + "/expect.safetensors");
   return golden;
 }
 
+std::vector<int32_t> to_ints(const std::vector<double>& values) { return {values.begin(), values.end()}; }
+
 }  // namespace
 
-SequenceBatch GoldenCase::batch() const {
+std::string read_text(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+std::map<std::string, GoldenTensor> read_tensors(const std::string& path) {
+  std::map<std::string, GoldenTensor> tensors;
+  const TensorFile file = TensorFile::open(path);
+  for (const StoredTensor& tensor : file.tensors) tensors[tensor.name] = read_tensor(tensor);
+  return tensors;
+}
+
+LabelledBatch labelled_batch(const std::map<std::string, GoldenTensor>& tensors, const Config& config,
+                             Head head) {
+  LabelledBatch batch;
+  batch.sequences = sequence_batch(tensors);
+  const auto ints = [&](const char* name) {
+    const auto found = tensors.find(name);
+    return found == tensors.end() ? std::vector<int32_t>() : to_ints(found->second.values);
+  };
+  const auto labels = tensors.find("labels");
+  const bool floats = labels != tensors.end() && head == Head::kSequenceClassification &&
+                      (config.num_labels == 1 || labels->second.shape.size() == 2);
+  if (floats)
+    batch.targets.assign(labels->second.values.begin(), labels->second.values.end());
+  else
+    batch.labels = ints("labels");
+  batch.sop_labels = ints("sop_labels");
+  batch.start_positions = ints("start_positions");
+  batch.end_positions = ints("end_positions");
+  return batch;
+}
+
+SequenceBatch GoldenCase::batch() const { return sequence_batch(tensors); }
+
+SequenceBatch sequence_batch(const std::map<std::string, GoldenTensor>& tensors) {
   SequenceBatch batch;
   const GoldenTensor& ids = tensors.at("input_ids");
-  const auto to_ints = [](const std::vector<double>& values) {
-    return std::vector<int32_t>(values.begin(), values.end());
-  };
   batch.ids = to_ints(ids.values);
   if (const auto types = tensors.find("token_type_ids"); types != tensors.end())
     batch.types = to_ints(types->second.values);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "albert/model.h"
+#include "train/labels.h"
 
 namespace albert::test {
 
@@ -24,6 +25,15 @@ struct GoldenCase {
 
   SequenceBatch batch() const;  // input_ids, token_type_ids, attention_mask
 };
+
+std::string read_text(const std::string& path);
+std::map<std::string, GoldenTensor> read_tensors(const std::string& path);  // of a safetensors file
+
+// input_ids, token_type_ids and attention_mask, where they are there.
+SequenceBatch sequence_batch(const std::map<std::string, GoldenTensor>& tensors);
+// With labels of every kind that the tensors have.
+LabelledBatch labelled_batch(const std::map<std::string, GoldenTensor>& tensors, const Config& config,
+                             Head head);
 
 // Every case of <golden>/model, and of the shared folder when there is one. Throws Skip when there is none.
 std::vector<GoldenCase> golden_cases();

@@ -11,28 +11,6 @@ namespace {
 
 bool has_gradients(const GoldenCase& golden) { return golden.tensors.count("loss.loss") > 0; }
 
-LabelledBatch labelled(const GoldenCase& golden) {
-  LabelledBatch batch;
-  batch.sequences = golden.batch();
-  const auto ints = [&](const char* name) {
-    const auto found = golden.tensors.find(name);
-    if (found == golden.tensors.end()) return std::vector<int32_t>();
-    return std::vector<int32_t>(found->second.values.begin(), found->second.values.end());
-  };
-  const Config config = Config::parse(golden.config, "config.json");
-  const auto labels = golden.tensors.find("labels");
-  const bool floats = labels != golden.tensors.end() && golden.head == Head::kSequenceClassification &&
-                      (config.num_labels == 1 || labels->second.shape.size() == 2);
-  if (floats)
-    batch.targets.assign(labels->second.values.begin(), labels->second.values.end());
-  else
-    batch.labels = ints("labels");
-  batch.sop_labels = ints("sop_labels");
-  batch.start_positions = ints("start_positions");
-  batch.end_positions = ints("end_positions");
-  return batch;
-}
-
 TrainingModel training_model(const GoldenCase& golden, const TrainingOptions& options) {
   const Config config = Config::parse(golden.config, "config.json");
   const auto weights = Weights::load(config, golden.head, golden.folder + "/model.safetensors", nullptr);
@@ -64,7 +42,8 @@ double largest_gradient(const GoldenCase& golden) {
 TEST(golden_gradients_on_every_isa) {
   for (const GoldenCase& golden : golden_cases()) {
     if (!has_gradients(golden)) continue;
-    const LabelledBatch batch = labelled(golden);
+    const LabelledBatch batch =
+        labelled_batch(golden.tensors, Config::parse(golden.config, "config.json"), golden.head);
     for (const std::string& isa : cpu_info().available)
       for (const char* dtype : {"fp32", "bf16"}) {
         // Choices of one example share most of their features, and the gradients of a softmax over them sum

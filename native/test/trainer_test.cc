@@ -1,0 +1,166 @@
+// Golden trajectories of optimisers, and the promises of a training run: bit-exact resumption and threads.
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+
+#include "golden.h"
+#include "support/safetensors.h"
+#include "test.h"
+#include "train/trainer.h"
+
+namespace albert::test {
+namespace {
+
+struct Trajectory {
+  std::string name, folder;
+  Config config;
+  Head head;
+  Json about;
+  std::map<std::string, GoldenTensor> tensors;
+  int64_t accumulate = 1;
+};
+
+std::vector<Trajectory> trajectories() {
+  std::vector<Trajectory> all;
+  for (const std::string& folder : {golden_folder() + "/train", shared_folder() + "/golden/train"}) {
+    if (!all.empty() || !std::filesystem::is_directory(folder)) continue;
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      const std::string path = entry.path().string();
+      Trajectory one{entry.path().filename().string(),
+                     path,
+                     Config::parse(read_text(path + "/config.json"), "config.json"),
+                     Head::kBase,
+                     Json::parse(read_text(path + "/trajectory.json"), {ErrorCode::kData, "trajectory.json"}),
+                     read_tensors(path + "/trajectory.safetensors"),
+                     1};
+      std::string head = one.about.find("head")->string();
+      std::replace(head.begin(), head.end(), '_', '-');
+      one.head = head_from_string(head);
+      one.accumulate = static_cast<int64_t>(one.about.find("hyperparameters")->find("accumulate")->number());
+      all.push_back(std::move(one));
+    }
+  }
+  if (all.empty()) throw Skip{"no golden trajectories"};
+  return all;
+}
+
+OptimizerOptions optimizer_of(const Trajectory& golden) {
+  const Json& values = *golden.about.find("hyperparameters");
+  const auto number = [&](const char* name) { return values.find(name)->number(); };
+  OptimizerOptions options;
+  options.kind = values.find("optimizer")->string() == "lamb" ? OptimizerOptions::Kind::kLamb
+                                                              : OptimizerOptions::Kind::kAdamw;
+  options.learning_rate = number("learning_rate");
+  options.warmup_steps = static_cast<int64_t>(number("warmup_steps"));
+  options.total_steps = static_cast<int64_t>(number("total_steps"));
+  options.power = number("power");
+  options.beta1 = number("beta1"), options.beta2 = number("beta2"), options.epsilon = number("epsilon");
+  options.weight_decay = number("weight_decay");
+  options.max_grad_norm = number("max_grad_norm");
+  return options;
+}
+
+Trainer trainer_of(const Trajectory& golden, const TrainingOptions& options) {
+  const auto weights =
+      Weights::load(golden.config, golden.head, golden.folder + "/model.safetensors", nullptr);
+  return Trainer(golden.config, golden.head, *weights, options, optimizer_of(golden), 1);
+}
+
+// The micro-batches of one step.
+std::vector<LabelledBatch> batches_of(const Trajectory& golden, int64_t step) {
+  std::vector<LabelledBatch> batches;
+  for (int64_t micro = 0; micro < golden.accumulate; ++micro) {
+    const std::string prefix =
+        golden.accumulate > 1 ? str("step", step, ".", micro, ".") : str("step", step, ".");
+    std::map<std::string, GoldenTensor> tensors;
+    for (const auto& [name, tensor] : golden.tensors)
+      if (name.rfind(prefix, 0) == 0) tensors[name.substr(prefix.size())] = tensor;
+    batches.push_back(labelled_batch(tensors, golden.config, golden.head));
+  }
+  return batches;
+}
+
+std::vector<float> values_of(Trainer& trainer) {
+  std::vector<float> all;
+  for (const Parameter& parameter : trainer.model().weights().all())
+    all.insert(all.end(), parameter.data, parameter.data + parameter.count());
+  return all;
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+void expect_near(double value, double truth, double tolerance, const std::string& what) {
+  EXPECT(std::fabs(value - truth) <= tolerance * std::max(std::fabs(truth), 1e-30), what, ": ", value,
+         ", truth ", truth);
+}
+
+}  // namespace
+
+TEST(golden_trajectories_on_every_isa) {
+  for (const Trajectory& golden : trajectories())
+    for (const std::string& isa : cpu_info().available) {
+      TrainingOptions options;
+      options.isa = isa;
+      Trainer trainer = trainer_of(golden, options);
+      const auto& steps = golden.about.find("steps")->array();
+      for (size_t s = 0; s < steps.size(); ++s) {
+        const StepResult result = trainer.step(batches_of(golden, static_cast<int64_t>(s)));
+        const std::string what = str(golden.name, " on ", isa, ", step ", s);
+        expect_near(result.losses.total, steps[s].find("loss")->number(), 1e-4, what + " loss");
+        expect_near(result.grad_norm, steps[s].find("grad_norm")->number(), 1e-4, what + " norm");
+        expect_near(result.learning_rate, steps[s].find("learning_rate")->number(), 1e-12, what + " rate");
+      }
+      for (const auto& [name, tensor] : golden.tensors) {
+        if (name.rfind("final.", 0) != 0) continue;
+        // In theory the gradient of these two is zero; they hold accumulated rounding.
+        const bool rounding =
+            name.find("key.bias") != std::string::npos || name.find("qa_outputs.bias") != std::string::npos;
+        const float* values = trainer.model().weights().of(without_prefix(std::string_view(name).substr(6)));
+        double error = 0, largest = 0;
+        for (size_t i = 0; i < tensor.values.size(); ++i) {
+          error = std::max(error, std::fabs(tensor.values[i] - values[i]));
+          largest = std::max(largest, std::fabs(tensor.values[i]));
+        }
+        EXPECT(error <= (rounding ? 1e-3 : 1e-4) * largest, golden.name, " ", name, " on ", isa, ": error ",
+               error, " of ", largest);
+      }
+    }
+}
+
+TEST(training_continues_bit_exactly_from_any_step_and_on_any_thread_count) {
+  const std::string path =
+      (std::filesystem::temp_directory_path() / "albert-trainer-test.safetensors").string();
+  for (const Trajectory& golden : trajectories())
+    for (const char* dtype : {"fp32", "bf16"}) {
+      Trajectory dropped = golden;
+      dropped.config.hidden_dropout_prob = dropped.config.attention_probs_dropout_prob = 0.1f;
+      TrainingOptions options;
+      options.dtype = dtype;
+      options.classifier_dropout = 0.1f;
+      options.threads = 1;
+      Trainer whole = trainer_of(dropped, options);
+      options.threads = 2;
+      Trainer threaded = trainer_of(dropped, options);
+      options.threads = 3;
+      options.recompute = true;
+      Trainer recomputed = trainer_of(dropped, options);
+      options.recompute = false;
+      for (int64_t step = 0; step < 6; ++step) {
+        const std::vector<LabelledBatch> batches = batches_of(golden, step);
+        whole.save(path, "between");
+        Trainer resumed = trainer_of(dropped, options);
+        resumed.restore(path);
+        whole.step(batches), threaded.step(batches), recomputed.step(batches), resumed.step(batches);
+        const std::vector<float> values = values_of(whole);
+        EXPECT(same_bits(values, values_of(resumed)), golden.name, " ", dtype, " resumed at step ", step);
+        EXPECT(same_bits(values, values_of(threaded)), golden.name, " ", dtype, " on two threads");
+        EXPECT(same_bits(values, values_of(recomputed)), golden.name, " ", dtype, " recomputed");
+      }
+      EXPECT(Trainer::note_of(path) == "between", "");
+    }
+  std::filesystem::remove(path);
+}
+
+}  // namespace albert::test

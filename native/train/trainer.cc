@@ -1,0 +1,131 @@
+// Steps, and the file that a run continues from.
+#include "trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "support/error.h"
+#include "support/file_map.h"
+#include "support/safetensors.h"
+
+namespace albert {
+namespace {
+
+constexpr const char* kNote = "note";
+constexpr const char* kCounters = "counters";  // steps, passes
+
+StoredTensor stored(std::string name, DType dtype, std::vector<int64_t> shape, const void* data,
+                    size_t bytes) {
+  return {std::move(name), dtype, std::move(shape), static_cast<const uint8_t*>(data), bytes};
+}
+
+const StoredTensor& tensor_of(const TensorFile& file, const std::string& name, DType dtype,
+                              const std::vector<int64_t>* shape) {
+  const StoredTensor* tensor = file.find(name);
+  check(tensor && tensor->dtype == dtype && (!shape || tensor->shape == *shape), ErrorCode::kCheckpoint,
+        file.map->path(), ": expected the state of a training of this configuration, but tensor '", name,
+        "' ", tensor ? "has another type or shape" : "is missing");
+  return *tensor;
+}
+
+// Adds the parts of one micro-batch to the sums over all.
+void add_losses(Losses& sum, const Losses& losses) {
+  sum.total += losses.total;
+  if (sum.parts.empty()) {
+    sum.parts = losses.parts;
+    return;
+  }
+  for (size_t i = 0; i < losses.parts.size(); ++i) {
+    sum.parts[i].mean += losses.parts[i].mean;
+    sum.parts[i].count += losses.parts[i].count;
+    sum.parts[i].hits += losses.parts[i].hits;
+  }
+}
+
+}  // namespace
+
+Trainer::Trainer(const Config& config, Head head, const Weights& weights, const TrainingOptions& training,
+                 const OptimizerOptions& optimizer, uint64_t seed)
+    : model_(config, head, weights, training),
+      optimizer_(optimizer, model_.weights(), model_.gradients(), model_.backend()),
+      seed_(seed) {}
+
+StepResult Trainer::step(const std::vector<LabelledBatch>& batches) {
+  check(!batches.empty(), ErrorCode::kInvalidArgument, "expected at least one batch for a step");
+  for (const LabelledBatch& batch : batches) batch.validate(model_.config(), model_.head());
+  StepResult result;
+  result.step = steps_;
+  const double count = static_cast<double>(batches.size());
+  model_.gradients().clear();
+  for (size_t i = 0; i < batches.size(); ++i) {
+    const uint64_t pass = static_cast<uint64_t>(passes_) + i;
+    add_losses(result.losses, model_.forward_backward(batches[i], DropoutPlaces(seed_, pass)));
+    const SequenceBatch& sequences = batches[i].sequences;
+    result.tokens += sequences.mask.empty() ? static_cast<int64_t>(sequences.ids.size())
+                                            : std::count(sequences.mask.begin(), sequences.mask.end(), 1);
+  }
+  result.losses.total /= count;
+  for (LossPart& part : result.losses.parts) part.mean /= count;
+  const auto check_finite = [&](const char* what, double value) {
+    check(std::isfinite(value), ErrorCode::kDiverged, "training diverged at step ", steps_, ": the ", what,
+          " is ", value, "; use a smaller learning rate or a longer warm-up, and continue from the last ",
+          "checkpoint");
+  };
+  check_finite("loss", result.losses.total);
+  const Optimizer::Step update = optimizer_.update(steps_, static_cast<int64_t>(batches.size()));
+  check_finite("norm of the gradient", update.grad_norm);
+  result.grad_norm = update.grad_norm;
+  result.learning_rate = update.learning_rate;
+  model_.weights_changed();
+  passes_ += static_cast<int64_t>(batches.size());
+  ++steps_;
+  return result;
+}
+
+void Trainer::save(const std::string& path, const std::string& note) {
+  std::vector<StoredTensor> tensors;
+  const auto add = [&](const char* prefix, ParameterSet& set) {
+    for (const Parameter& parameter : set.all())
+      tensors.push_back(stored(prefix + parameter.name, DType::kF32, parameter.shape, parameter.data,
+                               static_cast<size_t>(parameter.count()) * sizeof(float)));
+  };
+  add("weight.", model_.weights());
+  add("first.", optimizer_.first());
+  add("second.", optimizer_.second());
+  const int64_t counters[] = {steps_, passes_};
+  tensors.push_back(stored(kCounters, DType::kI64, {2}, counters, sizeof counters));
+  tensors.push_back(stored(kNote, DType::kU8, {static_cast<int64_t>(note.size())}, note.data(), note.size()));
+  write_safetensors(path, tensors);
+}
+
+void Trainer::restore(const std::string& path) {
+  const TensorFile file = read_safetensors(FileMap::open(path, ErrorCode::kCheckpoint));
+  const std::vector<int64_t> two{2};
+  int64_t counters[2];
+  std::memcpy(counters, tensor_of(file, kCounters, DType::kI64, &two).data, sizeof counters);
+  // Everything is checked before anything changes.
+  std::vector<std::pair<float*, const StoredTensor*>> copies;
+  const auto plan = [&](const char* prefix, ParameterSet& set) {
+    for (size_t i = 0; i < set.all().size(); ++i) {
+      const Parameter& parameter = set.all()[i];
+      copies.emplace_back(set.slice(i),
+                          &tensor_of(file, prefix + parameter.name, DType::kF32, &parameter.shape));
+    }
+  };
+  plan("weight.", model_.weights());
+  plan("first.", optimizer_.first());
+  plan("second.", optimizer_.second());
+  for (const auto& [to, tensor] : copies) std::memcpy(to, tensor->data, tensor->bytes);
+  steps_ = counters[0];
+  passes_ = counters[1];
+  model_.weights_changed();
+}
+
+std::string Trainer::note_of(const std::string& path) {
+  const TensorFile file = read_safetensors(FileMap::open(path, ErrorCode::kCheckpoint));
+  const StoredTensor& note = tensor_of(file, kNote, DType::kU8, nullptr);
+  return std::string(reinterpret_cast<const char*>(note.data), note.bytes);
+}
+
+}  // namespace albert
