@@ -27,6 +27,7 @@ import {
   TOKENIZER_FILES,
 } from './source';
 import { Tensor } from './tensor';
+import { type LabelledInputs, type Losses, lossesOf, packLabelled } from './training/labels';
 import { type Encoding, type TextOrPair, Tokenizer } from './tokenizer';
 
 export interface ForwardOptions {
@@ -53,6 +54,14 @@ export interface ParameterInfo {
   shape: number[];
   dtype: 'float32';
 }
+
+/** The exact loss of a labelled batch and its gradient with respect to every weight, by Hugging Face name. */
+export interface BackwardResult extends Losses {
+  gradients: Record<string, Tensor>;
+}
+
+/** How training reaches into a model; not part of the public interface. */
+export const internals = Symbol('internals');
 
 const ARCHITECTURES: Record<Head, string> = {
   base: 'AlbertModel',
@@ -90,6 +99,8 @@ export class Albert {
   readonly #folder: string | null;
   readonly #tokenizer: Tokenizer | AlbertError | null;
   #disposed: Promise<void> | null = null;
+  /** Brings the weights up to date after training; null when they are. */
+  #refresh: (() => Promise<void>) | null = null;
 
   /** config.json as it stands in the file. */
   readonly config: AlbertConfig;
@@ -181,7 +192,7 @@ export class Albert {
    * @throws AlbertError INVALID_ARGUMENT for a name that this model does not have, or DISPOSED.
    */
   async parameter(name: string): Promise<Tensor> {
-    this.#requireLive();
+    await this.#ready();
     string('name', name);
     const { dims, data } = await awaitNative(() => this.#native.parameter(name));
     return new Tensor(dims, data);
@@ -211,7 +222,7 @@ export class Albert {
    * @throws AlbertError INVALID_ARGUMENT, OUT_OF_VOCABULARY, TOO_LONG, OUT_OF_MEMORY, ABORTED or DISPOSED.
    */
   async forward(inputs: ForwardInputs, options?: ForwardOptions): Promise<ForwardOutputs> {
-    this.#requireLive();
+    await this.#ready();
     const given = optionsObject<ForwardOptions>('options', options);
     const signal = abortSignal(given.signal);
     if (signal?.aborted) throw aborted(signal);
@@ -237,6 +248,26 @@ export class Albert {
   }
 
   /**
+   * The exact loss of a labelled batch and all gradients, in fp32 and without dropout; nothing is updated.
+   * @param inputs ids as for forward(), and the labels of this head as Hugging Face calls them.
+   * @throws AlbertError INVALID_ARGUMENT, OUT_OF_VOCABULARY, TOO_LONG, OUT_OF_MEMORY or DISPOSED.
+   */
+  async backward(inputs: LabelledInputs): Promise<BackwardResult> {
+    await this.#ready();
+    const batch = packLabelled(inputs, this.head, this.config);
+    const training = {
+      dtype: 'fp32',
+      recompute: false,
+      classifierDropout: 0,
+      isa: this.isa,
+      threads: this.threads,
+    };
+    const { losses, gradients } = await awaitNative(() => binding().backward(this.#native, batch, training));
+    const tensors = Object.entries(gradients).map(([name, { dims, data }]) => [name, new Tensor(dims, data)]);
+    return { ...lossesOf(losses), gradients: Object.fromEntries(tensors) as Record<string, Tensor> };
+  }
+
+  /**
    * Ids of a text or pair, cut to `max_length` (default: what the model takes).
    * @throws AlbertError TOKENIZER when the model has no vocabulary.
    */
@@ -253,7 +284,7 @@ export class Albert {
    * @throws AlbertError CHECKPOINT when the folder cannot be written.
    */
   async save(folder: string): Promise<void> {
-    this.#requireLive();
+    await this.#ready();
     string('folder', folder);
     const config = this.savedConfig();
     try {
@@ -302,6 +333,23 @@ export class Albert {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose();
+  }
+
+  /** The addon's model, and how a trainer marks its weights as out of date. */
+  [internals](): { native: NativeModel; outdate: (refresh: () => Promise<void>) => void } {
+    this.#requireLive();
+    return { native: this.#native, outdate: (refresh) => (this.#refresh = refresh) };
+  }
+
+  // Rejects when disposed of; waits for the weights of a training that went on since the last call.
+  async #ready(): Promise<void> {
+    this.#requireLive();
+    while (this.#refresh) {
+      const refresh = this.#refresh;
+      this.#refresh = null;
+      await refresh();
+      this.#requireLive();
+    }
   }
 
   #requireLive(): void {

@@ -3,7 +3,7 @@ import { callNative } from './errors';
 import { binding } from './native';
 
 export { Albert } from './albert';
-export type { CreateOptions, ForwardOptions, ParameterInfo } from './albert';
+export type { BackwardResult, CreateOptions, ForwardOptions, ParameterInfo } from './albert';
 export { AlbertError } from './errors';
 export type { ErrorCode } from './errors';
 export { exportOnnx } from './formats/onnx';
@@ -18,6 +18,9 @@ export type { AlbertConfig } from './source';
 export { Tensor } from './tensor';
 export type { NestedNumbers } from './tensor';
 export { Tokenizer } from './tokenizer';
+export type { LabelledInputs, Losses } from './training/labels';
+export { Trainer } from './training/trainer';
+export type { Evaluation, StepResult, TrainerOptions } from './training/trainer';
 export type { EncodeOptions, Encoding, TextOrPair } from './tokenizer';
 
 /** Version of the native part. */

@@ -19,6 +19,64 @@ export interface NativeBatch {
   choices: number;
 }
 
+/** A batch with labels; null where a head has none of that kind. -100 takes no part. */
+export interface NativeLabelledBatch extends NativeBatch {
+  labels: Int32Array | null;
+  /** Regression and multi-label: [B, num_labels] flat. */
+  targets: Float32Array | null;
+  sopLabels: Int32Array | null;
+  startPositions: Int32Array | null;
+  endPositions: Int32Array | null;
+}
+
+export interface NativeLosses {
+  total: number;
+  /** Means over `count` labels, of which `hits` were predicted. */
+  parts: { name: string; mean: number; count: number; hits: number }[];
+}
+
+export interface NativeTrainingOptions {
+  dtype: string;
+  recompute: boolean;
+  classifierDropout: number;
+  isa: string | null;
+  threads: number;
+}
+
+export interface NativeOptimizerOptions {
+  optimizer: string;
+  learningRate: number;
+  warmupSteps: number;
+  totalSteps: number;
+  power: number;
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  weightDecay: number;
+  maxGradNorm: number;
+}
+
+export interface NativeTrainer {
+  /** [async] One update from the mean gradient of the batches. All calls of a trainer run one at a time. */
+  step(batches: NativeLabelledBatch[]): Promise<{
+    step: number;
+    losses: NativeLosses;
+    gradNorm: number;
+    learningRate: number;
+    tokens: number;
+  }>;
+  /** [async] */
+  evaluate(batch: NativeLabelledBatch): Promise<NativeLosses>;
+  /** [async] Writes the state of the run, with a note, to one file. */
+  save(path: string, note: string): Promise<void>;
+  /** [async] */
+  restore(path: string): Promise<void>;
+  /** [async] The model goes on with this trainer's weights. */
+  publish(model: NativeModel): Promise<void>;
+  /** [async] */
+  dispose(): Promise<void>;
+}
+
 export interface NativeWanted {
   last_hidden_state: boolean;
   first_hidden_state: boolean;
@@ -150,6 +208,21 @@ export interface NativeBinding {
   ): Promise<NativeModel>;
   /** [async] seed: an integer from 0 to 2^53 - 1. */
   createModel(configJson: string, seed: number, options: NativeModelOptions): Promise<NativeModel>;
+  /** [async] A trainer with a copy of the model's weights. */
+  createTrainer(
+    model: NativeModel,
+    training: NativeTrainingOptions,
+    optimizer: NativeOptimizerOptions,
+    seed: number,
+  ): Promise<NativeTrainer>;
+  /** [async] The note of a saved training state. */
+  trainingNote(path: string): Promise<string>;
+  /** [async] The exact loss and gradients of a batch. */
+  backward(
+    model: NativeModel,
+    batch: NativeLabelledBatch,
+    training: NativeTrainingOptions,
+  ): Promise<{ losses: NativeLosses; gradients: Record<string, NativeTensor> }>;
   /** [async] The two JSON arguments are the contents of the files, empty when absent; threads is for batches. */
   loadTokenizer(
     vocabularyPath: string,

@@ -42,6 +42,22 @@ export function integer(
   return value;
 }
 
+/** A finite number; without a fallback it must be given. */
+export function number(
+  subject: string,
+  value: unknown,
+  range: { min?: number; max?: number },
+  fallback?: number,
+): number {
+  if (value === undefined && fallback !== undefined) return fallback;
+  const { min = -Number.MAX_VALUE, max = Number.MAX_VALUE } = range;
+  if (typeof value !== 'number' || !(value >= min && value <= max)) {
+    const bounds = range.max === undefined ? `a number of at least ${min}` : `a number from ${min} to ${max}`;
+    throw invalid(bounds, subject, value);
+  }
+  return value;
+}
+
 export function boolean(subject: string, value: unknown, fallback: boolean): boolean {
   if (value === undefined) return fallback;
   if (typeof value !== 'boolean') throw invalid('true or false', subject, value);

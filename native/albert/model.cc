@@ -27,6 +27,11 @@ std::unique_ptr<Backend> make_backend(const ModelOptions& options) {
   return make_cpu_backend(options.isa, options.threads);
 }
 
+template <typename... Args>
+void require(bool condition, const Args&... message) {
+  check(condition, ErrorCode::kInvalidArgument, message...);
+}
+
 // Which rows of a request the last layer must finish.
 BatchItem item_of(const ForwardRequest& request, Head head) {
   const WantedOutputs& wanted = request.wanted;
@@ -61,64 +66,69 @@ Model::Model(Config config, const ModelOptions& options)
     : config_(std::move(config)),
       head_(options.head.value_or(config_.head)),
       precision_(precision_of(options.dtype)),
-      backend_(make_backend(options)) {}
-
-void Model::attach(std::unique_ptr<Weights> weights) {
-  weights_ = std::move(weights);
+      backend_(make_backend(options)) {
   BackendLimits limits;
   limits.precision = precision_;
   limits.max_width = std::max({config_.embedding_size, config_.hidden_size, config_.intermediate_size});
   limits.max_length = config_.max_position_embeddings;
   limits.head_size = config_.head_size();
   backend_->reserve(limits);
-  packed_ = std::make_shared<Packed>(config_, head_, *weights_, precision_, *backend_);
-  weights_->release_pages();
+}
+
+void Model::replace_weights(std::unique_ptr<Weights> weights) {
+  auto packed = std::make_shared<Packed>(config_, head_, *weights, precision_, *backend_);
+  weights->release_pages();
+  std::lock_guard<std::mutex> lock(weights_mutex_);
+  weights_ = std::move(weights);
+  packed_ = std::move(packed);
+}
+
+std::shared_ptr<const Weights> Model::weights() const {
+  std::lock_guard<std::mutex> lock(weights_mutex_);
+  return weights_;
 }
 
 std::shared_ptr<Model> Model::load(const std::string& config_json, const std::string& config_name,
                                    const std::string& weights_path, const ModelOptions& options) {
   std::shared_ptr<Model> model(new Model(Config::parse(config_json, config_name), options));
-  model->attach(Weights::load(model->config_, model->head_, weights_path, &model->warnings_));
+  model->replace_weights(Weights::load(model->config_, model->head_, weights_path, &model->warnings_));
   return model;
 }
 
 std::shared_ptr<Model> Model::create(const std::string& config_json, uint64_t seed,
                                      const ModelOptions& options) {
   std::shared_ptr<Model> model(new Model(Config::parse(config_json, "config"), options));
-  model->attach(Weights::create(model->config_, model->head_, seed));
+  model->replace_weights(Weights::create(model->config_, model->head_, seed));
   return model;
 }
 
 size_t Model::memory_bytes() const {
+  std::lock_guard<std::mutex> lock(weights_mutex_);
   return packed_->encoder.bytes() + packed_->heads.bytes() + packed_->activations.bytes() +
          packed_->head_activations.bytes();
 }
 
-void Model::validate(const ForwardRequest& request) const {
-  const SequenceBatch& batch = request.batch;
-  const auto fail_unless = [](bool condition, const auto&... message) {
-    check(condition, ErrorCode::kInvalidArgument, message...);
-  };
-  fail_unless(!batch.lengths.empty(), "expected at least one sequence in input_ids but received none");
+void validate(const SequenceBatch& batch, const Config& config, Head head) {
+  require(!batch.lengths.empty(), "expected at least one sequence in input_ids but received none");
   int64_t total = 0;
   for (size_t s = 0; s < batch.lengths.size(); ++s) {
-    fail_unless(batch.lengths[s] > 0,
+    require(batch.lengths[s] > 0,
                 "expected every sequence of input_ids to hold at least one id but sequence ", s, " is empty");
-    check(batch.lengths[s] <= config_.max_position_embeddings, ErrorCode::kTooLong, "expected at most ",
-          config_.max_position_embeddings, " tokens (max_position_embeddings) but sequence ", s, " has ",
+    check(batch.lengths[s] <= config.max_position_embeddings, ErrorCode::kTooLong, "expected at most ",
+          config.max_position_embeddings, " tokens (max_position_embeddings) but sequence ", s, " has ",
           batch.lengths[s], "; truncate it or split it into windows");
     total += batch.lengths[s];
   }
   const auto same_size = [&](size_t size, const char* name) {
-    fail_unless(size == 0 || static_cast<int64_t>(size) == total, "expected ", name, " to have ", total,
+    require(size == 0 || static_cast<int64_t>(size) == total, "expected ", name, " to have ", total,
                 " values, as many as input_ids, but received ", size);
   };
-  fail_unless(static_cast<int64_t>(batch.ids.size()) == total, "expected the lengths to add up to ",
+  require(static_cast<int64_t>(batch.ids.size()) == total, "expected the lengths to add up to ",
               batch.ids.size(), " ids but received ", total);
   same_size(batch.types.size(), "token_type_ids");
   same_size(batch.mask.size(), "attention_mask");
-  if (head_ == Head::kMultipleChoice)
-    fail_unless(batch.choices > 0 && batch.lengths.size() % static_cast<size_t>(batch.choices) == 0,
+  if (head == Head::kMultipleChoice)
+    require(batch.choices > 0 && batch.lengths.size() % static_cast<size_t>(batch.choices) == 0,
                 "expected the same number of choices for every example but received ", batch.lengths.size(),
                 " sequences and ", batch.choices, " choices");
 
@@ -126,43 +136,48 @@ void Model::validate(const ForwardRequest& request) const {
   for (size_t s = 0; s < batch.lengths.size(); ++s) {
     for (int32_t position = 0; position < batch.lengths[s]; ++position, ++token) {
       const int32_t id = batch.ids[token];
-      check(id >= 0 && id < config_.vocab_size, ErrorCode::kOutOfVocabulary, "expected ids from 0 to ",
-            config_.vocab_size - 1, " but received ", id, " at position ", position, " of sequence ", s);
+      check(id >= 0 && id < config.vocab_size, ErrorCode::kOutOfVocabulary, "expected ids from 0 to ",
+            config.vocab_size - 1, " but received ", id, " at position ", position, " of sequence ", s);
       if (batch.types.empty()) continue;
       const int32_t type = batch.types[token];
-      fail_unless(type >= 0 && type < config_.type_vocab_size, "expected token_type_ids from 0 to ",
-                  config_.type_vocab_size - 1, " but received ", type, " at position ", position,
+      require(type >= 0 && type < config.type_vocab_size, "expected token_type_ids from 0 to ",
+                  config.type_vocab_size - 1, " but received ", type, " at position ", position,
                   " of sequence ", s);
     }
   }
+}
 
+void Model::validate(const ForwardRequest& request) const {
+  const SequenceBatch& batch = request.batch;
+  albert::validate(batch, config_, head_);
   const WantedOutputs& wanted = request.wanted;
-  fail_unless(wanted.any(), "expected at least one output to be asked for");
-  fail_unless(!wanted.sop_logits || head_ == Head::kPretraining,
+  require(wanted.any(), "expected at least one output to be asked for");
+  require(!wanted.sop_logits || head_ == Head::kPretraining,
               "expected a 'pretraining' model for sop_logits but this one is '", to_string(head_), "'");
-  fail_unless(!wanted.pooler_output || is_pooled(head_),
+  require(!wanted.pooler_output || is_pooled(head_),
               "expected a head with a pooler but this model's head is '", to_string(head_),
               "'; load it with head: 'base' for pooler_output");
-  fail_unless(
+  require(
       !wanted.logits || head_ != Head::kBase,
       "expected a model with a task head but this one is 'base'; load it with another head for logits");
   if (request.logits_rows.empty()) return;
-  fail_unless(is_language(head_) && wanted.logits,
+  require(is_language(head_) && wanted.logits,
               "expected a masked-language head for logits at chosen positions but "
               "this model's head is '",
               to_string(head_), "'");
-  fail_unless(request.logits_rows.size() % 2 == 0, "expected (sequence, position) pairs");
+  require(request.logits_rows.size() % 2 == 0, "expected (sequence, position) pairs");
   std::vector<size_t> begin{0};
   for (int32_t length : batch.lengths) begin.push_back(begin.back() + static_cast<size_t>(length));
   for (size_t i = 0; i < request.logits_rows.size(); i += 2) {
     const int32_t s = request.logits_rows[i], position = request.logits_rows[i + 1];
-    fail_unless(s >= 0 && s < static_cast<int32_t>(batch.lengths.size()) && position >= 0 &&
+    require(s >= 0 && s < static_cast<int32_t>(batch.lengths.size()) && position >= 0 &&
                     position < batch.lengths[s] && (batch.mask.empty() || batch.mask[begin[s] + position]),
                 "expected positions of real tokens but received position ", position, " of sequence ", s);
   }
 }
 
 std::vector<ForwardResult> Model::forward(const std::vector<const ForwardRequest*>& requests) {
+  std::lock_guard<std::mutex> lock(weights_mutex_);
   std::vector<BatchItem> items;
   bool hidden_states = false, attentions = false;
   for (const ForwardRequest* request : requests) {

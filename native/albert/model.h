@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -63,6 +64,10 @@ struct OutputTensor {
 };
 using ForwardResult = std::vector<OutputTensor>;
 
+// Throws Error{kInvalidArgument | kTooLong | kOutOfVocabulary} when the ids, types or lengths of a batch cannot run
+// on a model of this configuration.
+void validate(const SequenceBatch& batch, const Config& config, Head head);
+
 class Model {
  public:
   // config_json is the text of config.json and config_name what errors call it.
@@ -74,7 +79,7 @@ class Model {
   const Config& config() const { return config_; }
   Head head() const { return head_; }
   const Backend& backend() const { return *backend_; }
-  const Weights& weights() const { return *weights_; }
+  std::shared_ptr<const Weights> weights() const;
   const std::vector<std::string>& warnings() const { return warnings_; }
   size_t memory_bytes() const;  // packed weights and workspace, for the garbage collector's account
 
@@ -86,16 +91,20 @@ class Model {
   // alone. A request that was cancelled has an empty result. Not thread-safe: the engine serialises calls.
   std::vector<ForwardResult> forward(const std::vector<const ForwardRequest*>& requests);
 
+  // Goes on with other values of the same parameters, as training gives them. From any thread: waits for a
+  // running forward.
+  void replace_weights(std::unique_ptr<Weights> weights);
+
  private:
   Model(Config config, const ModelOptions& options);
-  void attach(std::unique_ptr<Weights> weights);
 
   Config config_;
   Head head_;
   Precision precision_;
   std::unique_ptr<Backend> backend_;
-  std::unique_ptr<Weights> weights_;
   std::vector<std::string> warnings_;
+  mutable std::mutex weights_mutex_;  // of the two below
+  std::shared_ptr<const Weights> weights_;
   struct Packed;
   std::shared_ptr<Packed> packed_;
 };

@@ -168,6 +168,16 @@ class StoredWeights : public Weights {
     decoder_ = data(kWordTable);
   }
 
+  void copy(const std::vector<Parameter>& values) {
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      const size_t count = static_cast<size_t>(parameters_[i].count());
+      float* out = allocate(count, parameters_[i].name);
+      std::copy_n(values[i].data, count, out);
+      parameters_[i].data = out;
+    }
+    decoder_ = data(kWordTable);
+  }
+
   void load(const std::string& path, std::vector<std::string>* warnings) {
     checkpoint_ = Checkpoint::open(path);
     check_encoder();
@@ -309,6 +319,13 @@ std::unique_ptr<Weights> Weights::load(const Config& config, Head head, const st
 std::unique_ptr<Weights> Weights::create(const Config& config, Head head, uint64_t seed) {
   auto weights = std::make_unique<StoredWeights>(config, head);
   weights->create(seed);
+  return weights;
+}
+
+std::unique_ptr<Weights> Weights::copy(const Config& config, Head head,
+                                       const std::vector<Parameter>& values) {
+  auto weights = std::make_unique<StoredWeights>(config, head);
+  weights->copy(values);
   return weights;
 }
 

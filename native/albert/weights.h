@@ -46,6 +46,9 @@ class Weights {
   // for biases.
   static std::unique_ptr<Weights> create(const Config& config, Head head, uint64_t seed);
 
+  // Copies of values that someone else keeps, in the order of describe().
+  static std::unique_ptr<Weights> copy(const Config& config, Head head, const std::vector<Parameter>& values);
+
   virtual ~Weights() = default;
 
   const std::vector<Parameter>& all() const { return parameters_; }

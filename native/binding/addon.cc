@@ -5,6 +5,7 @@
 #include "ops.h"
 #include "probe.h"
 #include "tokenizer_wrap.h"
+#include "trainer_wrap.h"
 
 namespace albert::binding {
 
@@ -58,6 +59,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   Environment& environment = Environment::of(env);
   environment.model_constructor = Napi::Persistent(ModelWrap::define(env));
   environment.tokenizer_constructor = Napi::Persistent(TokenizerWrap::define(env));
+  environment.trainer_constructor = Napi::Persistent(TrainerWrap::define(env));
 
   exports.Set("version", Napi::String::New(env, ALBERT_VERSION));
   exports.Set("cpuInfo", Napi::Function::New(env, cpu_info_to_js, "cpuInfo"));
@@ -66,6 +68,9 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("loadModel", Napi::Function::New(env, ModelWrap::load, "loadModel"));
   exports.Set("createModel", Napi::Function::New(env, ModelWrap::create, "createModel"));
   exports.Set("measureCpuPeak", Napi::Function::New(env, measure_cpu_peak_to_js, "measureCpuPeak"));
+  exports.Set("createTrainer", Napi::Function::New(env, TrainerWrap::create, "createTrainer"));
+  exports.Set("trainingNote", Napi::Function::New(env, TrainerWrap::note, "trainingNote"));
+  exports.Set("backward", Napi::Function::New(env, TrainerWrap::backward, "backward"));
   exports.Set("loadTokenizer", Napi::Function::New(env, TokenizerWrap::load, "loadTokenizer"));
   return exports;
 }

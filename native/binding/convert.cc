@@ -78,6 +78,11 @@ std::u16string to_utf16(const Napi::Value& value, const char* name) {
   return value.As<Napi::String>().Utf16Value();
 }
 
+double to_double(const Napi::Value& value, const char* name) {
+  if (!value.IsNumber()) wrong_type("a number", name);
+  return value.As<Napi::Number>().DoubleValue();
+}
+
 bool to_bool(const Napi::Value& value, const char* name) {
   if (!value.IsBoolean()) wrong_type("true or false", name);
   return value.As<Napi::Boolean>().Value();
@@ -114,21 +119,75 @@ ModelOptions to_model_options(const Napi::Value& value) {
   return options;
 }
 
-ForwardRequest to_request(const Napi::Value& batch_value, const Napi::Value& wanted_value) {
-  const Napi::Object batch = to_object(batch_value, "batch");
-  ForwardRequest request;
-  request.batch.ids = to_ints(batch.Get("ids"), "ids");
-  request.batch.types = to_ints(batch.Get("types"), "types");
-  const Napi::Value mask = batch.Get("mask");
+SequenceBatch to_sequence_batch(const Napi::Object& object) {
+  SequenceBatch batch;
+  batch.ids = to_ints(object.Get("ids"), "ids");
+  batch.types = to_ints(object.Get("types"), "types");
+  const Napi::Value mask = object.Get("mask");
   if (!mask.IsNull()) {
     if (!mask.IsTypedArray() || mask.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
       wrong_type("a Uint8Array", "mask");
     const auto array = mask.As<Napi::Uint8Array>();
-    request.batch.mask.assign(array.Data(), array.Data() + array.ElementLength());
+    batch.mask.assign(array.Data(), array.Data() + array.ElementLength());
   }
-  request.batch.lengths = to_ints(batch.Get("lengths"), "lengths");
-  request.batch.choices = to_int(batch.Get("choices"), "choices");
+  batch.lengths = to_ints(object.Get("lengths"), "lengths");
+  batch.choices = to_int(object.Get("choices"), "choices");
+  return batch;
+}
 
+LabelledBatch to_labelled_batch(const Napi::Value& value) {
+  const Napi::Object object = to_object(value, "batch");
+  LabelledBatch batch;
+  batch.sequences = to_sequence_batch(object);
+  const auto ints = [&](const char* name) { return to_ints(object.Get(name), name); };
+  batch.labels = ints("labels");
+  batch.sop_labels = ints("sopLabels");
+  batch.start_positions = ints("startPositions");
+  batch.end_positions = ints("endPositions");
+  const Napi::Value targets = object.Get("targets");
+  if (!targets.IsNull()) {
+    if (!targets.IsTypedArray() || targets.As<Napi::TypedArray>().TypedArrayType() != napi_float32_array)
+      wrong_type("a Float32Array", "targets");
+    const auto array = targets.As<Napi::Float32Array>();
+    batch.targets.assign(array.Data(), array.Data() + array.ElementLength());
+  }
+  return batch;
+}
+
+TrainingOptions to_training_options(const Napi::Value& value) {
+  const Napi::Object object = to_object(value, "training options");
+  TrainingOptions options;
+  options.dtype = to_text(object.Get("dtype"), "dtype");
+  options.recompute = to_bool(object.Get("recompute"), "recompute");
+  options.classifier_dropout =
+      static_cast<float>(to_double(object.Get("classifierDropout"), "classifierDropout"));
+  const Napi::Value isa = object.Get("isa");
+  if (!isa.IsNull()) options.isa = to_text(isa, "isa");
+  options.threads = to_int(object.Get("threads"), "threads");
+  return options;
+}
+
+OptimizerOptions to_optimizer_options(const Napi::Value& value) {
+  const Napi::Object object = to_object(value, "optimizer options");
+  const auto number = [&](const char* name) { return to_double(object.Get(name), name); };
+  OptimizerOptions options;
+  options.kind = to_text(object.Get("optimizer"), "optimizer") == "lamb" ? OptimizerOptions::Kind::kLamb
+                                                                        : OptimizerOptions::Kind::kAdamw;
+  options.learning_rate = number("learningRate");
+  options.warmup_steps = static_cast<int64_t>(number("warmupSteps"));
+  options.total_steps = static_cast<int64_t>(number("totalSteps"));
+  options.power = number("power");
+  options.beta1 = number("beta1");
+  options.beta2 = number("beta2");
+  options.epsilon = number("epsilon");
+  options.weight_decay = number("weightDecay");
+  options.max_grad_norm = number("maxGradNorm");
+  return options;
+}
+
+ForwardRequest to_request(const Napi::Value& batch_value, const Napi::Value& wanted_value) {
+  ForwardRequest request;
+  request.batch = to_sequence_batch(to_object(batch_value, "batch"));
   const Napi::Object wanted = to_object(wanted_value, "wanted");
   const auto flag = [&](const char* name) { return to_bool(wanted.Get(name), name); };
   request.wanted.last_hidden_state = flag("last_hidden_state");

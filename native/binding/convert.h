@@ -8,6 +8,7 @@
 #include "albert/model.h"
 #include "albert/tokenizer.h"
 #include "environment.h"
+#include "train/trainer.h"
 
 namespace albert::binding {
 
@@ -30,12 +31,17 @@ Napi::Value guarded(Napi::Env env, Body body) {
 // values already, so these guard against what would corrupt memory.
 std::string to_text(const Napi::Value& value, const char* name);
 std::u16string to_utf16(const Napi::Value& value, const char* name);
+double to_double(const Napi::Value& value, const char* name);
 bool to_bool(const Napi::Value& value, const char* name);
 int32_t to_int(const Napi::Value& value, const char* name);
 std::vector<int32_t> to_ints(const Napi::Value& value, const char* name);  // an Int32Array; null: empty
 Napi::Object to_object(const Napi::Value& value, const char* name);
 
 ModelOptions to_model_options(const Napi::Value& value);
+SequenceBatch to_sequence_batch(const Napi::Object& batch);
+LabelledBatch to_labelled_batch(const Napi::Value& value);
+TrainingOptions to_training_options(const Napi::Value& value);
+OptimizerOptions to_optimizer_options(const Napi::Value& value);
 ForwardRequest to_request(const Napi::Value& batch, const Napi::Value& wanted);
 EncodeOptions to_encode_options(const Napi::Value& value);
 

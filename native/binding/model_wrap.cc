@@ -38,7 +38,8 @@ ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelWra
     throw Napi::TypeError::New(env, "a Model is made by loadModel or createModel");
   const Loaded& loaded = *info[0].As<Napi::External<Loaded>>().Data();
   const Model& model = *loaded.model;
-  for (const Parameter& parameter : model.weights().all())
+  const std::shared_ptr<const Weights> weights = model.weights();
+  for (const Parameter& parameter : weights->all())
     parameters_.push_back({parameter.name, parameter.shape, nullptr});
 
   Napi::Object self = info.This().As<Napi::Object>();
@@ -48,14 +49,20 @@ ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelWra
   self.Set("isa", Napi::String::New(env, model.backend().isa()));
   self.Set("threads", Napi::Number::New(env, model.backend().threads()));
   self.Set("warnings", strings_to_js(env, model.warnings()));
-  self.Set("freshParameters", strings_to_js(env, model.weights().fresh()));
-  self.Set("tiedDecoder", Napi::Boolean::New(env, model.weights().has_tied_decoder()));
+  self.Set("freshParameters", strings_to_js(env, weights->fresh()));
+  self.Set("tiedDecoder", Napi::Boolean::New(env, weights->has_tied_decoder()));
   self.TypeTag(&kModelTag);
   session_ = Environment::of(env).open(env, loaded.model);
 }
 
 void ModelWrap::Finalize(Napi::Env env) {
   if (session_) Environment::of(env).abandon(env, *session_);
+}
+
+std::shared_ptr<Model> ModelWrap::live_model() const {
+  check(session_->model != nullptr, ErrorCode::kDisposed,
+        "expected a live model but this one has been disposed; load it again");
+  return session_->model;
 }
 
 Napi::Value ModelWrap::wrap(Napi::Env env, Loaded loaded) {
@@ -99,11 +106,11 @@ Napi::Value ModelWrap::parameters(const Napi::CallbackInfo& info) {
 Napi::Value ModelWrap::parameter(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const std::string name = to_text(info[0], "name");
-    check(session_->model != nullptr, ErrorCode::kDisposed,
-          "expected a live model but this one has been disposed; load it again");
+    const std::shared_ptr<Model> model = live_model();
     return PromiseWorker<OutputTensor>::run(
         info.Env(), "albert-native parameter",
-        [parameter = session_->model->weights().lookup(name), model = session_->model] {
+        [weights = model->weights(), name] {
+          const Parameter parameter = weights->lookup(name);
           const size_t count = static_cast<size_t>(parameter.count());
           std::unique_ptr<float[]> values(new float[count]);
           std::copy_n(parameter.data, count, values.get());
@@ -129,12 +136,10 @@ Napi::Value ModelWrap::forward(const Napi::CallbackInfo& info) {
 Napi::Value ModelWrap::save(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     std::string path = to_text(info[0], "path");
-    check(session_->model != nullptr, ErrorCode::kDisposed,
-          "expected a live model but this one has been disposed; load it again");
     return PromiseWorker<Done>::run(
         info.Env(), "albert-native save",
-        [path, model = session_->model] {
-          model->weights().save(path);
+        [path, model = live_model()] {
+          model->weights()->save(path);
           return true;
         },
         [](Napi::Env env, Done) { return env.Undefined(); });

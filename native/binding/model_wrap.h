@@ -20,6 +20,8 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   // Called by ObjectWrap before every method: refuses a receiver that is no Model.
   static ModelWrap* Unwrap(Napi::Object object);
 
+  std::shared_ptr<Model> live_model() const;  // throws Error{kDisposed}
+
   explicit ModelWrap(const Napi::CallbackInfo& info);
   void Finalize(Napi::Env env) override;
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "albert/model.h"
 #include "support/error.h"
 
 namespace albert {
@@ -24,6 +25,7 @@ void check_range(const char* name, const std::vector<int32_t>& labels, int32_t c
 }  // namespace
 
 void LabelledBatch::validate(const Config& config, Head head) const {
+  albert::validate(sequences, config, head);
   const int64_t count = static_cast<int64_t>(sequences.lengths.size());
   int64_t tokens = 0;
   for (size_t s = 0; s < sequences.lengths.size(); ++s) {

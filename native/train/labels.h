@@ -24,7 +24,8 @@ struct LabelledBatch {
   // Question answering: [B]; a position outside of its sequence takes no part.
   std::vector<int32_t> start_positions, end_positions;
 
-  // Throws Error{kInvalidArgument} when labels are missing for this head, too many, or out of range.
+  // Throws Error{kInvalidArgument} when labels are missing for this head, too many, or out of range, and what
+  // the sequences alone would throw.
   void validate(const Config& config, Head head) const;
 };
 

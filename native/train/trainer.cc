@@ -53,7 +53,6 @@ Trainer::Trainer(const Config& config, Head head, const Weights& weights, const 
 
 StepResult Trainer::step(const std::vector<LabelledBatch>& batches) {
   check(!batches.empty(), ErrorCode::kInvalidArgument, "expected at least one batch for a step");
-  for (const LabelledBatch& batch : batches) batch.validate(model_.config(), model_.head());
   StepResult result;
   result.step = steps_;
   const double count = static_cast<double>(batches.size());

@@ -54,6 +54,7 @@ Losses TrainingModel::evaluate(const LabelledBatch& batch) {
 }
 
 Losses TrainingModel::run(const LabelledBatch& batch, const DropoutPlaces& dropout, bool backward) {
+  batch.validate(config_, head_);
   const std::vector<int32_t> no_pairs;
   BatchItem item;
   item.sequences = &batch.sequences;

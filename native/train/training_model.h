@@ -25,7 +25,8 @@ class TrainingModel {
   // Copies the weights. Throws Error{kInvalidArgument} for what cannot be trained.
   TrainingModel(const Config& config, Head head, const Weights& weights, const TrainingOptions& options);
 
-  // Runs the batch and adds to the gradients. `dropout` as none() computes exact gradients.
+  // Runs the batch and adds to the gradients. `dropout` as none() computes exact gradients. Throws what
+  // LabelledBatch::validate throws.
   Losses forward_backward(const LabelledBatch& batch, const DropoutPlaces& dropout);
   // The losses alone, without dropout; gradients stay as they are.
   Losses evaluate(const LabelledBatch& batch);

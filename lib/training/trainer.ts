@@ -1,0 +1,258 @@
+/** Optimisation of a model step by step, with a state that continues bit-exactly from its checkpoint. */
+import { link, mkdir, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { Albert, internals } from '../albert';
+import { AlbertError, awaitNative } from '../errors';
+import { binding, type NativeTrainer } from '../native';
+import { boolean, integer, invalid, ISAS, type Isa, number, oneOf, optionsObject, string } from '../options';
+import { type LabelledInputs, type Losses, lossesOf, packLabelled } from './labels';
+
+export interface TrainerOptions {
+  /** As the ALBERT release computes them, without bias correction. Default 'lamb'. */
+  optimizer?: 'lamb' | 'adamw';
+  /** The highest rate, which the warm-up ends at. */
+  learningRate: number;
+  /** Steps over which the rate rises from 0. Default 0. */
+  warmupSteps?: number;
+  /** Steps after which the rate is 0. */
+  totalSteps: number;
+  /** Of the polynomial decay. Default 1, a straight line. */
+  power?: number;
+  /** Decoupled; LayerNorm and biases are excluded. Default 0.01. */
+  weightDecay?: number;
+  beta1?: number;
+  beta2?: number;
+  epsilon?: number;
+  /** Gradients of a larger global norm are scaled down to it; 0 for never. Default 1. */
+  maxGradNorm?: number;
+  /** Batches whose mean gradient makes one step. Default 1. */
+  accumulate?: number;
+  /** Of dropout. Default 0. */
+  seed?: number;
+  /** How products multiply; weights, statistics and sums stay fp32. Default 'fp32'. */
+  dtype?: 'fp32' | 'bf16';
+  /** Run each block again in backward instead of keeping its activations: less memory, more time. Default false. */
+  recompute?: boolean;
+  /** Dropout before a classifier; the release fine-tunes with 0.1. The other places follow the model's configuration. Default 0. */
+  classifierDropout?: number;
+  /** Default: the model's. */
+  threads?: number;
+  isa?: Isa;
+}
+
+/** One update. Losses are means over its batches. */
+export interface StepResult extends Losses {
+  /** Updates made before this one. */
+  step: number;
+  /** Euclidean, over all weights, before clipping. */
+  grad_norm: number;
+  learning_rate: number;
+  /** Real ones, in all batches. */
+  tokens: number;
+}
+
+/** Losses of a batch without an update, and how many of `count` labels were predicted. */
+export interface Evaluation extends Losses {
+  counts: Record<string, number>;
+  hits: Record<string, number>;
+}
+
+/** The file of a run's state in a checkpoint folder, and the one before it. */
+export const STATE_FILE = 'training.safetensors';
+const PREVIOUS_FILE = 'training.previous.safetensors';
+
+const OPTIMIZERS = ['lamb', 'adamw'] as const;
+const UNIT = { min: 0, max: 1 };
+
+function optimizerOptions(options: Partial<TrainerOptions>) {
+  return {
+    optimizer: oneOf('optimizer', options.optimizer, OPTIMIZERS, 'lamb'),
+    learningRate: number('learningRate', options.learningRate, { min: 0 }),
+    warmupSteps: integer('warmupSteps', options.warmupSteps, { min: 0 }, 0),
+    totalSteps: integer('totalSteps', options.totalSteps ?? NaN, { min: 1 }, 1),
+    power: number('power', options.power, { min: 0 }, 1),
+    weightDecay: number('weightDecay', options.weightDecay, { min: 0 }, 0.01),
+    beta1: number('beta1', options.beta1, UNIT, 0.9),
+    beta2: number('beta2', options.beta2, UNIT, 0.999),
+    epsilon: number('epsilon', options.epsilon, { min: 0 }, 1e-6),
+    maxGradNorm: number('maxGradNorm', options.maxGradNorm, { min: 0 }, 1),
+  };
+}
+
+function trainingOptions(options: Partial<TrainerOptions>, model: Albert) {
+  return {
+    dtype: oneOf('dtype', options.dtype, ['fp32', 'bf16'] as const, 'fp32'),
+    recompute: boolean('recompute', options.recompute, false),
+    classifierDropout: number('classifierDropout', options.classifierDropout, { min: 0, max: 0.99 }, 0),
+    isa: oneOf('isa', options.isa, ISAS, model.isa as Isa),
+    threads: integer('threads', options.threads, { min: 1, max: 1024 }, model.threads),
+  };
+}
+
+/** What a checkpoint says about its run. */
+interface Note {
+  head: Albert['head'];
+  options: Partial<TrainerOptions>;
+  extra: unknown;
+}
+
+/**
+ * Trains a model. The model follows: its next call uses the weights of the last step.
+ * Calls queue; each runs off the event loop.
+ */
+export class Trainer {
+  readonly model: Albert;
+  /** As given. */
+  readonly options: Readonly<Partial<TrainerOptions>>;
+  readonly #native: Promise<NativeTrainer>;
+  readonly #accumulate: number;
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** @throws AlbertError INVALID_ARGUMENT for options out of range, DISPOSED for a model that is gone. */
+  constructor(model: Albert, options: TrainerOptions) {
+    if (!(model instanceof Albert)) throw invalid('a model', 'model', model);
+    const given = optionsObject<TrainerOptions>('options', options);
+    const optimizer = optimizerOptions(given);
+    const training = trainingOptions(given, model);
+    const seed = integer('seed', given.seed, { min: 0 }, 0);
+    this.#accumulate = integer('accumulate', given.accumulate, { min: 1 }, 1);
+    this.model = model;
+    this.options = { ...given };
+    const { native } = model[internals]();
+    this.#native = awaitNative(() => binding().createTrainer(native, training, optimizer, seed));
+    this.#native.catch(() => {}); // the first call reports it
+  }
+
+  /**
+   * One update from a batch, or from as many batches as `accumulate` says.
+   * @throws AlbertError DIVERGED when a loss or gradient is not finite: nothing was changed. INVALID_ARGUMENT,
+   *   OUT_OF_VOCABULARY, TOO_LONG or OUT_OF_MEMORY for a batch that cannot run.
+   */
+  async step(batch: LabelledInputs | readonly LabelledInputs[]): Promise<StepResult> {
+    const batches = Array.isArray(batch) ? (batch as LabelledInputs[]) : [batch as LabelledInputs];
+    if (batches.length !== this.#accumulate) {
+      throw new AlbertError(
+        'INVALID_ARGUMENT',
+        `expected ${this.#accumulate} batches for a step, as accumulate says, but received ${batches.length}`,
+      );
+    }
+    const packed = batches.map((one) => packLabelled(one, this.model.head, this.model.config));
+    const result = await this.#queue((native) => native.step(packed));
+    this.model[internals]().outdate(() => this.#publish());
+    return {
+      step: result.step,
+      ...lossesOf(result.losses),
+      grad_norm: result.gradNorm,
+      learning_rate: result.learningRate,
+      tokens: result.tokens,
+    };
+  }
+
+  /** The losses of a batch without dropout and without an update. @throws AlbertError as step() does. */
+  async evaluate(batch: LabelledInputs): Promise<Evaluation> {
+    const packed = packLabelled(batch, this.model.head, this.model.config);
+    const losses = await this.#queue((native) => native.evaluate(packed));
+    const by = (field: 'count' | 'hits') =>
+      Object.fromEntries(losses.parts.map((part) => [part.name, part[field]]));
+    return { ...lossesOf(losses), counts: by('count'), hits: by('hits') };
+  }
+
+  /**
+   * Writes the model and the state of the run to a folder, which loads as a model and which resume() continues.
+   * Whatever interrupts it, the folder holds a whole state: this one or the one before.
+   * @param extra what the caller needs to go on, such as the place in its data: a JSON value.
+   * @throws AlbertError CHECKPOINT when the folder cannot be written.
+   */
+  async save(folder: string, extra: unknown = null): Promise<void> {
+    string('folder', folder);
+    await this.#last.catch(() => {});
+    await this.model.save(folder);
+    const note: Note = { head: this.model.head, options: this.options, extra };
+    const file = path.join(folder, STATE_FILE);
+    await keepPrevious(file, path.join(folder, PREVIOUS_FILE));
+    await this.#queue((native) => native.save(file, JSON.stringify(note)));
+  }
+
+  /**
+   * Continues a run from the folder that save() wrote, bit for bit as if it had not stopped.
+   * @param changes options to change, such as totalSteps or threads.
+   * @throws AlbertError CHECKPOINT when there is no whole state.
+   */
+  static async resume(
+    folder: string,
+    changes?: Partial<TrainerOptions>,
+  ): Promise<{ trainer: Trainer; extra: unknown }> {
+    string('folder', folder);
+    const { file, note } = await findState(folder);
+    const options = {
+      ...note.options,
+      ...optionsObject<TrainerOptions>('changes', changes),
+    } as TrainerOptions;
+    const { threads, isa } = options;
+    const model = await Albert.load(folder, { head: note.head, threads, isa });
+    const trainer = new Trainer(model, options);
+    await trainer.#queue((native) => native.restore(file));
+    model[internals]().outdate(() => trainer.#publish());
+    return { trainer, extra: note.extra };
+  }
+
+  /** Frees the state of the run; the model stays and has the last weights. */
+  async dispose(): Promise<void> {
+    await this.model.parameter(this.model.parameters()[0].name).catch(() => {}); // takes the last weights
+    await this.#queue((native) => native.dispose());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+
+  async #publish(): Promise<void> {
+    const { native } = this.model[internals]();
+    await this.#queue((trainer) => trainer.publish(native));
+  }
+
+  #queue<T>(call: (native: NativeTrainer) => Promise<T>): Promise<T> {
+    const next = this.#last
+      .catch(() => {})
+      .then(async () => {
+        const native = await this.#native;
+        return awaitNative(() => call(native));
+      });
+    this.#last = next;
+    return next;
+  }
+}
+
+// A second name for the last state, so that at every moment one of the two is whole.
+async function keepPrevious(file: string, previous: string): Promise<void> {
+  const fresh = `${previous}.new`;
+  try {
+    await mkdir(path.dirname(file), { recursive: true });
+    await rm(fresh, { force: true });
+    await link(file, fresh);
+    await rename(fresh, previous);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+      throw new AlbertError(
+        'CHECKPOINT',
+        `could not keep ${file} as ${previous}: ${(error as Error).message}`,
+        {
+          cause: error,
+        },
+      );
+    }
+  }
+}
+
+async function findState(folder: string): Promise<{ file: string; note: Note }> {
+  let first: unknown;
+  for (const name of [STATE_FILE, PREVIOUS_FILE]) {
+    const file = path.join(folder, name);
+    try {
+      return { file, note: JSON.parse(await awaitNative(() => binding().trainingNote(file))) as Note };
+    } catch (error) {
+      first ??= error;
+    }
+  }
+  throw first;
+}

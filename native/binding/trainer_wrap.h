@@ -1,0 +1,45 @@
+// The Trainer object that JavaScript holds: steps, evaluates, saves and restores one albert::Trainer.
+#pragma once
+
+#include <memory>
+#include <mutex>
+
+#include "environment.h"
+#include "train/trainer.h"
+
+namespace albert::binding {
+
+class TrainerWrap : public Napi::ObjectWrap<TrainerWrap> {
+ public:
+  static Napi::Function define(Napi::Env env);
+
+  // (model, trainingOptions, optimizerOptions, seed) -> Promise<Trainer>
+  static Napi::Value create(const Napi::CallbackInfo& info);
+  // (path) -> Promise<string>: the note of a saved file
+  static Napi::Value note(const Napi::CallbackInfo& info);
+  // (model, batch, trainingOptions) -> Promise<{ losses, gradients }>: exact gradients, nothing changes
+  static Napi::Value backward(const Napi::CallbackInfo& info);
+
+  // Called by ObjectWrap before every method: refuses a receiver that is no Trainer.
+  static TrainerWrap* Unwrap(Napi::Object object);
+
+  explicit TrainerWrap(const Napi::CallbackInfo& info);
+
+ private:
+  // One call at a time, whichever thread of the pool it runs on.
+  struct Shared {
+    std::mutex mutex;
+    std::unique_ptr<Trainer> trainer;  // null once disposed
+    Trainer& live() const;
+  };
+  Napi::Value step(const Napi::CallbackInfo& info);      // (batches) -> Promise<result>
+  Napi::Value evaluate(const Napi::CallbackInfo& info);  // (batch) -> Promise<losses>
+  Napi::Value save(const Napi::CallbackInfo& info);      // (path, note) -> Promise
+  Napi::Value restore(const Napi::CallbackInfo& info);   // (path) -> Promise
+  Napi::Value publish(const Napi::CallbackInfo& info);   // (model) -> Promise: the model goes on with these weights
+  Napi::Value dispose(const Napi::CallbackInfo& info);   // () -> Promise
+
+  std::shared_ptr<Shared> shared_;
+};
+
+}  // namespace albert::binding
