@@ -98,12 +98,11 @@ export function packLabelled(inputs: LabelledInputs, head: Head, config: AlbertC
   };
   switch (head) {
     case 'pretraining':
-      if (inputs.sop_labels !== undefined)
-        labelled.sopLabels = integers('sop_labels', inputs.sop_labels, sequences, 'sequence');
-    // falls through
     case 'masked-lm':
     case 'token-classification':
       labelled.labels = tokenLabels(inputs.labels, batch.lengths);
+      if (head === 'pretraining' && inputs.sop_labels !== undefined)
+        labelled.sopLabels = integers('sop_labels', inputs.sop_labels, sequences, 'sequence');
       break;
     case 'sequence-classification':
       labelled.targets = floatTargets(inputs.labels, sequences, config);

@@ -180,14 +180,12 @@ export class Trainer {
    */
   static async resume(
     folder: string,
-    changes?: Partial<TrainerOptions>,
+    changes: Partial<TrainerOptions> = {},
   ): Promise<{ trainer: Trainer; extra: unknown }> {
     string('folder', folder);
     const { file, note } = await findState(folder);
-    const options = {
-      ...note.options,
-      ...optionsObject<TrainerOptions>('changes', changes),
-    } as TrainerOptions;
+    const given = optionsObject<Partial<TrainerOptions>>('changes', changes);
+    const options = { ...note.options, ...given } as TrainerOptions;
     const { threads, isa } = options;
     const model = await Albert.load(folder, { head: note.head, threads, isa });
     const trainer = new Trainer(model, options);
