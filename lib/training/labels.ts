@@ -61,14 +61,22 @@ function tokenLabels(value: unknown, lengths: Int32Array): Int32Array {
   return flat;
 }
 
+// As Hugging Face counts them: by their names where config.json gives no number.
+function labelCount({ num_labels, id2label }: AlbertConfig): number {
+  return num_labels ?? (id2label ? Object.keys(id2label).length : 2);
+}
+
 /** Floats [B, labels] where the head regresses or has several labels a sequence; else null. */
 function floatTargets(value: unknown, count: number, config: AlbertConfig): Float32Array | null {
   if (!isList(value)) return null;
   const type = config.problem_type as string | undefined;
   const nested = isList(value[0]);
-  if (type === 'single_label_classification' || (!nested && type !== 'regression' && config.num_labels !== 1))
+  if (
+    type === 'single_label_classification' ||
+    (!nested && type !== 'regression' && labelCount(config) !== 1)
+  )
     return null;
-  const width = config.num_labels ?? 2;
+  const width = labelCount(config);
   const rows = Array.from(value as ArrayLike<unknown>, (row) => (isList(row) ? Array.from(row) : [row]));
   if (rows.length !== count) throw invalid(`${count} labels, one a sequence,`, 'labels', value);
   return Float32Array.from(

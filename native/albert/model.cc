@@ -113,7 +113,7 @@ void validate(const SequenceBatch& batch, const Config& config, Head head) {
   int64_t total = 0;
   for (size_t s = 0; s < batch.lengths.size(); ++s) {
     require(batch.lengths[s] > 0,
-                "expected every sequence of input_ids to hold at least one id but sequence ", s, " is empty");
+            "expected every sequence of input_ids to hold at least one id but sequence ", s, " is empty");
     check(batch.lengths[s] <= config.max_position_embeddings, ErrorCode::kTooLong, "expected at most ",
           config.max_position_embeddings, " tokens (max_position_embeddings) but sequence ", s, " has ",
           batch.lengths[s], "; truncate it or split it into windows");
@@ -121,16 +121,16 @@ void validate(const SequenceBatch& batch, const Config& config, Head head) {
   }
   const auto same_size = [&](size_t size, const char* name) {
     require(size == 0 || static_cast<int64_t>(size) == total, "expected ", name, " to have ", total,
-                " values, as many as input_ids, but received ", size);
+            " values, as many as input_ids, but received ", size);
   };
   require(static_cast<int64_t>(batch.ids.size()) == total, "expected the lengths to add up to ",
-              batch.ids.size(), " ids but received ", total);
+          batch.ids.size(), " ids but received ", total);
   same_size(batch.types.size(), "token_type_ids");
   same_size(batch.mask.size(), "attention_mask");
   if (head == Head::kMultipleChoice)
     require(batch.choices > 0 && batch.lengths.size() % static_cast<size_t>(batch.choices) == 0,
-                "expected the same number of choices for every example but received ", batch.lengths.size(),
-                " sequences and ", batch.choices, " choices");
+            "expected the same number of choices for every example but received ", batch.lengths.size(),
+            " sequences and ", batch.choices, " choices");
 
   size_t token = 0;
   for (size_t s = 0; s < batch.lengths.size(); ++s) {
@@ -141,8 +141,8 @@ void validate(const SequenceBatch& batch, const Config& config, Head head) {
       if (batch.types.empty()) continue;
       const int32_t type = batch.types[token];
       require(type >= 0 && type < config.type_vocab_size, "expected token_type_ids from 0 to ",
-                  config.type_vocab_size - 1, " but received ", type, " at position ", position,
-                  " of sequence ", s);
+              config.type_vocab_size - 1, " but received ", type, " at position ", position, " of sequence ",
+              s);
     }
   }
 }
@@ -153,26 +153,25 @@ void Model::validate(const ForwardRequest& request) const {
   const WantedOutputs& wanted = request.wanted;
   require(wanted.any(), "expected at least one output to be asked for");
   require(!wanted.sop_logits || head_ == Head::kPretraining,
-              "expected a 'pretraining' model for sop_logits but this one is '", to_string(head_), "'");
+          "expected a 'pretraining' model for sop_logits but this one is '", to_string(head_), "'");
   require(!wanted.pooler_output || is_pooled(head_),
-              "expected a head with a pooler but this model's head is '", to_string(head_),
-              "'; load it with head: 'base' for pooler_output");
-  require(
-      !wanted.logits || head_ != Head::kBase,
-      "expected a model with a task head but this one is 'base'; load it with another head for logits");
+          "expected a head with a pooler but this model's head is '", to_string(head_),
+          "'; load it with head: 'base' for pooler_output");
+  require(!wanted.logits || head_ != Head::kBase,
+          "expected a model with a task head but this one is 'base'; load it with another head for logits");
   if (request.logits_rows.empty()) return;
   require(is_language(head_) && wanted.logits,
-              "expected a masked-language head for logits at chosen positions but "
-              "this model's head is '",
-              to_string(head_), "'");
+          "expected a masked-language head for logits at chosen positions but "
+          "this model's head is '",
+          to_string(head_), "'");
   require(request.logits_rows.size() % 2 == 0, "expected (sequence, position) pairs");
   std::vector<size_t> begin{0};
   for (int32_t length : batch.lengths) begin.push_back(begin.back() + static_cast<size_t>(length));
   for (size_t i = 0; i < request.logits_rows.size(); i += 2) {
     const int32_t s = request.logits_rows[i], position = request.logits_rows[i + 1];
     require(s >= 0 && s < static_cast<int32_t>(batch.lengths.size()) && position >= 0 &&
-                    position < batch.lengths[s] && (batch.mask.empty() || batch.mask[begin[s] + position]),
-                "expected positions of real tokens but received position ", position, " of sequence ", s);
+                position < batch.lengths[s] && (batch.mask.empty() || batch.mask[begin[s] + position]),
+            "expected positions of real tokens but received position ", position, " of sequence ", s);
   }
 }
 

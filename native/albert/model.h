@@ -64,8 +64,8 @@ struct OutputTensor {
 };
 using ForwardResult = std::vector<OutputTensor>;
 
-// Throws Error{kInvalidArgument | kTooLong | kOutOfVocabulary} when the ids, types or lengths of a batch cannot run
-// on a model of this configuration.
+// Throws Error{kInvalidArgument | kTooLong | kOutOfVocabulary} when the ids, types or lengths of a batch
+// cannot run on a model of this configuration.
 void validate(const SequenceBatch& batch, const Config& config, Head head);
 
 class Model {

@@ -172,7 +172,7 @@ OptimizerOptions to_optimizer_options(const Napi::Value& value) {
   const auto number = [&](const char* name) { return to_double(object.Get(name), name); };
   OptimizerOptions options;
   options.kind = to_text(object.Get("optimizer"), "optimizer") == "lamb" ? OptimizerOptions::Kind::kLamb
-                                                                        : OptimizerOptions::Kind::kAdamw;
+                                                                         : OptimizerOptions::Kind::kAdamw;
   options.learning_rate = number("learningRate");
   options.warmup_steps = static_cast<int64_t>(number("warmupSteps"));
   options.total_steps = static_cast<int64_t>(number("totalSteps"));

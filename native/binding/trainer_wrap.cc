@@ -47,13 +47,11 @@ Trainer& TrainerWrap::Shared::live() const {
 }
 
 Napi::Function TrainerWrap::define(Napi::Env env) {
-  return DefineClass(env, "Trainer",
-                     {InstanceMethod("step", &TrainerWrap::step),
-                      InstanceMethod("evaluate", &TrainerWrap::evaluate),
-                      InstanceMethod("save", &TrainerWrap::save),
-                      InstanceMethod("restore", &TrainerWrap::restore),
-                      InstanceMethod("publish", &TrainerWrap::publish),
-                      InstanceMethod("dispose", &TrainerWrap::dispose)});
+  return DefineClass(
+      env, "Trainer",
+      {InstanceMethod("step", &TrainerWrap::step), InstanceMethod("evaluate", &TrainerWrap::evaluate),
+       InstanceMethod("save", &TrainerWrap::save), InstanceMethod("restore", &TrainerWrap::restore),
+       InstanceMethod("publish", &TrainerWrap::publish), InstanceMethod("dispose", &TrainerWrap::dispose)});
 }
 
 TrainerWrap* TrainerWrap::Unwrap(Napi::Object object) {

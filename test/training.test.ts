@@ -1,0 +1,244 @@
+/** Trainer and backward against golden gradients and trajectories; checkpoints, interruptions and divergence. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import path from 'node:path';
+import {
+  Albert,
+  type AlbertConfig,
+  type ErrorCode,
+  type LabelledInputs,
+  Trainer,
+  type TrainerOptions,
+} from '../lib';
+import { goldenModel, goldenModels, root, temporaryFolder } from './support/data';
+import { failure } from './support/errors';
+import { nest, readSafetensors, type StoredTensor } from './support/safetensors';
+
+const LIMIT = 1e-4;
+const train = path.join(root, 'test/golden/train');
+const trajectories = readdirSync(train);
+
+/** The shape of the golden trajectories' models. */
+const DROPPED = JSON.parse(
+  readFileSync(path.join(train, 'pretraining-lamb', 'config.json'), 'utf8'),
+) as AlbertConfig;
+
+const LABELS = ['labels', 'sop_labels', 'start_positions', 'end_positions'];
+
+/** The inputs and labels among tensors whose names start with a prefix. */
+function labelledInputs(tensors: Record<string, StoredTensor>, prefix = ''): LabelledInputs {
+  const names = ['input_ids', 'attention_mask', 'token_type_ids', ...LABELS];
+  const present = names.filter((name) => prefix + name in tensors);
+  return Object.fromEntries(present.map((name) => [name, nest(tensors[prefix + name])])) as never;
+}
+
+interface Trajectory {
+  hyperparameters: Record<string, never>;
+  steps: { loss: number; grad_norm: number; learning_rate: number }[];
+}
+
+/** A trajectory's trainer and its batches by step. */
+async function goldenTrainer(name: string, changes: Partial<TrainerOptions> = {}) {
+  const folder = path.join(train, name);
+  const about = JSON.parse(readFileSync(path.join(folder, 'trajectory.json'), 'utf8')) as Trajectory;
+  const tensors = readSafetensors(path.join(folder, 'trajectory.safetensors'));
+  const h = about.hyperparameters;
+  const accumulate: number = h.accumulate;
+  const options: TrainerOptions = {
+    optimizer: h.optimizer,
+    learningRate: h.learning_rate,
+    warmupSteps: h.warmup_steps,
+    totalSteps: h.total_steps,
+    power: h.power,
+    weightDecay: h.weight_decay,
+    beta1: h.beta1,
+    beta2: h.beta2,
+    epsilon: h.epsilon,
+    maxGradNorm: h.max_grad_norm,
+    accumulate,
+    ...changes,
+  };
+  const batches = (step: number) =>
+    accumulate === 1
+      ? labelledInputs(tensors, `step${step}.`)
+      : Array.from({ length: accumulate }, (_, i) => labelledInputs(tensors, `step${step}.${i}.`));
+  const model = await Albert.load(folder);
+  return { trainer: new Trainer(model, options), model, about, tensors, batches };
+}
+
+function largestError(
+  actual: ArrayLike<number>,
+  truth: ArrayLike<number>,
+): { error: number; largest: number } {
+  let error = 0;
+  let largest = 0;
+  for (let i = 0; i < truth.length; i++) {
+    error = Math.max(error, Math.abs(actual[i] - truth[i]));
+    largest = Math.max(largest, Math.abs(truth[i]));
+  }
+  return { error, largest };
+}
+
+describe('backward', () => {
+  const labelled = goldenModels.filter((name) => !name.startsWith('base'));
+  test.each(labelled)('%s', async (name) => {
+    const model = await Albert.load(goldenModel(name));
+    const stored = readSafetensors(path.join(goldenModel(name), 'expect.safetensors'));
+    const result = await model.backward(labelledInputs(stored));
+    for (const [key, { data }] of Object.entries(stored)) {
+      if (!key.startsWith('loss.')) continue;
+      const value = key === 'loss.loss' ? result.loss : result.losses[key.slice(5)];
+      expect(Math.abs(value / data[0] - 1)).toBeLessThan(LIMIT);
+    }
+    const gradients = Object.entries(stored).filter(([key]) => key.startsWith('grad.'));
+    const scale = Math.max(...gradients.map(([, { data }]) => largestError(data, data).largest));
+    for (const [key, { data, dims }] of gradients) {
+      const gradient = result.gradients[key.slice(5)];
+      expect(gradient.dims).toEqual(dims);
+      const { error, largest } = largestError(gradient.data, data);
+      expect([key, error / Math.max(largest, 1e-3 * scale) < LIMIT]).toEqual([key, true]);
+    }
+    expect(Object.keys(result.gradients).sort()).toEqual(
+      model
+        .parameters()
+        .map(({ name }) => name)
+        .sort(),
+    );
+    await model.dispose();
+  });
+});
+
+describe('Trainer', () => {
+  test.each(trajectories)('follows the golden trajectory %s, and its model follows it', async (name) => {
+    const { trainer, model, about, tensors, batches } = await goldenTrainer(name);
+    for (const [step, truth] of about.steps.entries()) {
+      const result = await trainer.step(batches(step));
+      expect(result.step).toBe(step);
+      expect(Math.abs(result.loss / truth.loss - 1)).toBeLessThan(LIMIT);
+      expect(Math.abs(result.grad_norm / truth.grad_norm - 1)).toBeLessThan(LIMIT);
+      expect(result.learning_rate).toBeCloseTo(truth.learning_rate, 12);
+    }
+    for (const { name: parameter } of model.parameters()) {
+      const truth = tensors[`final.${parameter}`].data;
+      const { error, largest } = largestError((await model.parameter(parameter)).data, truth);
+      // Gradients that are zero in theory: those tensors hold accumulated rounding.
+      const rounding = /key\.bias|qa_outputs\.bias/.test(parameter);
+      expect([parameter, error <= (rounding ? 1e-3 : LIMIT) * largest]).toEqual([parameter, true]);
+    }
+    await trainer.dispose();
+    await model.dispose();
+  });
+
+  test('continues from every step bit-exactly, with dropout', async () => {
+    const folder = temporaryFolder();
+    const { batches } = await goldenTrainer('pretraining-lamb');
+    const model = await Albert.create(
+      { ...DROPPED, hidden_dropout_prob: 0.1, attention_probs_dropout_prob: 0.1 },
+      { head: 'pretraining', seed: 3 },
+    );
+    const trainer = new Trainer(model, { learningRate: 0.02, totalSteps: 12, seed: 5 });
+    await trainer.save(folder, { cursor: 0 });
+    let last: unknown;
+    for (let step = 0; step < 4; step++) {
+      const resumed = await Trainer.resume(folder);
+      expect(resumed.extra).toEqual({ cursor: step });
+      const results = await Promise.all([trainer.step(batches(step)), resumed.trainer.step(batches(step))]);
+      expect(results[0]).toEqual(results[1]);
+      expect(results[0]).not.toEqual(last);
+      last = results[0];
+      for (const { name } of model.parameters()) {
+        const [mine, other] = await Promise.all([model, resumed.trainer.model].map((m) => m.parameter(name)));
+        expect(Buffer.compare(Buffer.from(mine.data.buffer), Buffer.from(other.data.buffer))).toBe(0);
+      }
+      await resumed.trainer.dispose();
+      await trainer.save(folder, { cursor: step + 1 });
+    }
+  });
+
+  test('evaluates without changing anything', async () => {
+    const { trainer, batches } = await goldenTrainer('sequence_classification-adamw');
+    const batch = batches(0) as LabelledInputs;
+    const before = await trainer.evaluate(batch);
+    expect(before).toEqual(await trainer.evaluate(batch));
+    expect(before.counts.loss).toBe(batch.input_ids.length);
+    expect(before.hits.loss).toBeLessThanOrEqual(before.counts.loss);
+    expect((await trainer.step(batch)).loss).toBe(before.loss);
+  });
+
+  test('stops with DIVERGED before anything changes', async () => {
+    const { trainer, model, batches } = await goldenTrainer('pretraining-lamb', {
+      learningRate: 1e30,
+      warmupSteps: 0,
+    });
+    await trainer.step(batches(0));
+    const weights = () => model.parameter('albert.pooler.weight');
+    const before = await weights();
+    await failure('DIVERGED', () => trainer.step(batches(1)));
+    expect((await weights()).data).toEqual(before.data);
+  });
+
+  test('refuses what it cannot train on, and goes on', async () => {
+    const { trainer, model, batches } = await goldenTrainer('pretraining-lamb');
+    const good = batches(0) as LabelledInputs;
+    const bad: [LabelledInputs, ErrorCode][] = [
+      [{ ...good, labels: undefined }, 'INVALID_ARGUMENT'],
+      [{ ...good, labels: [[1]] }, 'INVALID_ARGUMENT'],
+      [{ ...good, labels: (good.labels as number[][]).map((row) => row.map(() => 97)) }, 'INVALID_ARGUMENT'],
+      [{ ...good, sop_labels: [2, 0, 0] }, 'INVALID_ARGUMENT'],
+      [
+        { ...good, input_ids: (good.input_ids as number[][]).map((row) => row.map(() => 97)) },
+        'OUT_OF_VOCABULARY',
+      ],
+    ];
+    for (const [batch, code] of bad) await failure(code, () => trainer.step(batch));
+    await failure('INVALID_ARGUMENT', () => trainer.step([good, good]));
+    expect((await trainer.step(good)).step).toBe(0);
+    expect(() => new Trainer(model, { learningRate: -1, totalSteps: 1 })).toThrow('learningRate');
+    expect(() => new Trainer(model, { learningRate: 1 } as never)).toThrow('totalSteps');
+    await trainer.dispose();
+    await failure('DISPOSED', () => trainer.step(good));
+  });
+
+  test('a damaged state falls back to the one before it, or says what is wrong', async () => {
+    const folder = temporaryFolder();
+    const { trainer, batches } = await goldenTrainer('pretraining-lamb');
+    await trainer.save(folder, 'first');
+    await trainer.step(batches(0));
+    await trainer.save(folder, 'second');
+    truncateSync(path.join(folder, 'training.safetensors'), 1000);
+    expect((await Trainer.resume(folder)).extra).toBe('first');
+    rmSync(path.join(folder, 'training.previous.safetensors'));
+    await failure('CHECKPOINT', () => Trainer.resume(folder));
+    await failure('CHECKPOINT', () => Trainer.resume(temporaryFolder()));
+  });
+
+  // The child saves without a pause; it is killed at a random moment.
+  test('a killed process always leaves a whole checkpoint', async () => {
+    const folder = temporaryFolder();
+    const source = path.join(train, 'pretraining-lamb');
+    const script = `
+      const { Albert, Trainer } = require(${JSON.stringify(root)});
+      (async () => {
+        const trainer = new Trainer(await Albert.load(${JSON.stringify(source)}), { learningRate: 1, totalSteps: 1 });
+        for (let i = 0; ; i++) {
+          await trainer.save(${JSON.stringify(folder)}, i);
+          if (i === 0) process.stdout.write('saved');
+        }
+      })();`;
+    for (let round = 0; round < 20; round++) {
+      const child: ChildProcess = spawn(process.execPath, ['-e', script], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      await new Promise((resolve) => child.stdout!.once('data', resolve));
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 40));
+      const ended = new Promise((resolve) => child.once('exit', resolve));
+      child.kill('SIGKILL');
+      await ended;
+      const { trainer, extra } = await Trainer.resume(folder);
+      expect(extra).toEqual(expect.any(Number));
+      await trainer.dispose();
+      await trainer.model.dispose();
+    }
+    expect(existsSync(path.join(folder, 'config.json'))).toBe(true);
+  }, 120_000);
+});
