@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <future>
 #include <new>
 #include <random>
@@ -206,6 +207,37 @@ TEST(folded_first_product_equals_the_two_it_stands_for) {
     EXPECT(error <= tolerance, "difference ", error);
     EXPECT(error > 0, "both took the same way");
   }
+}
+
+// A model that shares half a block must compute what a model computes that shares nothing and has copies of
+// that half, from fewer packed weights.
+TEST(encoder_shares_half_a_block) {
+  const std::string folder =
+      (std::filesystem::temp_directory_path() / str("albert-sharing-", std::random_device()())).string();
+  ForwardRequest request;
+  request.batch.lengths = {40, 3};
+  for (int32_t i = 0; i < 43; ++i) request.batch.ids.push_back(i * 7 % 500);
+  request.wanted.last_hidden_state = true;
+  for (const char* sharing : {"attention", "feed_forward"}) {
+    std::string json = kConfig;
+    json.insert(1, str("\"parameter_sharing\": \"", sharing, "\", "));
+    std::string copies = kConfig;
+    copies.insert(1, "\"num_hidden_groups\": 6, ");
+    for (const char* dtype : {"fp32", "bf16", "int8"}) {
+      ModelOptions options;
+      options.dtype = dtype;
+      options.threads = 2;
+      const std::shared_ptr<Model> shared = Model::create(json, 4, options);
+      shared->weights().save(folder);
+      const std::shared_ptr<Model> whole = Model::load(copies, "config", folder, options);
+      EXPECT(shared->memory_bytes() < whole->memory_bytes() * 3 / 4, shared->memory_bytes());
+      const ForwardResult a = std::move(shared->forward({&request})[0]);
+      const ForwardResult b = std::move(whole->forward({&request})[0]);
+      const size_t bytes = static_cast<size_t>(a[0].count()) * sizeof(float);
+      EXPECT(!std::memcmp(a[0].data.get(), b[0].data.get(), bytes), sharing, " ", dtype);
+    }
+  }
+  std::filesystem::remove(folder);
 }
 
 TEST(encoder_loop_does_not_allocate) {
