@@ -14,10 +14,11 @@ import {
   modelOptions,
   oneOf,
   optionsObject,
+  type ParameterSharing,
   string,
 } from './options';
 import { chooseOutputs, collectOutputs, type ForwardOutputs, wantedOutputs } from './outputs';
-import { preset } from './presets';
+import { preset, withSharing } from './presets';
 import {
   type AlbertConfig,
   findTokenizer,
@@ -45,6 +46,8 @@ export interface ForwardOptions {
 export interface CreateOptions extends LoadOptions {
   /** An integer from 0 to 2^53 - 1; the same seed gives the same weights. Default 0. */
   seed?: number;
+  /** What the layers share, in place of what the configuration says. */
+  parameter_sharing?: ParameterSharing;
 }
 
 /** One weight of a model, under its Hugging Face name. */
@@ -160,7 +163,9 @@ export class Albert {
     if (typeof config !== 'string' && (typeof config !== 'object' || config === null)) {
       throw invalid('a configuration or the name of a preset', 'config', config);
     }
-    const complete = completeConfig(typeof config === 'string' ? preset(config) : config, given.head);
+    const named = typeof config === 'string' ? preset(config) : config;
+    const { parameter_sharing: sharing } = given;
+    const complete = completeConfig(sharing === undefined ? named : withSharing(named, sharing), given.head);
     const model = await awaitNative(() => binding().createModel(JSON.stringify(complete), seed, native));
     return new Albert(model, complete, null, null);
   }
@@ -273,7 +278,10 @@ export class Albert {
     }
   }
 
-  /** config.json as save() and exports write it: this head, float32, and whether the decoder is the word table. */
+  /**
+   * config.json as save() and exports write it: this head, float32, whether the decoder is the word table, and the
+   * number of groups, which is all that Hugging Face knows of parameter_sharing.
+   */
   savedConfig(): AlbertConfig {
     const config: AlbertConfig = {
       ...this.config,
@@ -282,6 +290,7 @@ export class Albert {
     };
     delete config.dtype;
     config.torch_dtype = 'float32';
+    if (config.parameter_sharing) config.num_hidden_groups = this.#native.hiddenGroups;
     if (!this.#native.tiedDecoder) config.tie_word_embeddings = false;
     return config;
   }
