@@ -240,8 +240,8 @@ TEST(encoder_shares_half_a_block) {
   std::filesystem::remove(folder);
 }
 
-// Rows from several norms, each wide in columns of its own, meet one packed int8 matrix, which must lose no
-// more than int8 does with one norm.
+// Rows from several norms, each wide in columns of its own, meet one packed int8 matrix, which must keep
+// close to fp32.
 TEST(encoder_in_int8_takes_rows_of_several_norms) {
   for (const char* sharing : {"attention", "feed_forward"}) {
     std::string json = kConfig;
