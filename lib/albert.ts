@@ -14,10 +14,11 @@ import {
   modelOptions,
   oneOf,
   optionsObject,
+  type ParameterSharing,
   string,
 } from './options';
 import { chooseOutputs, collectOutputs, type ForwardOutputs, wantedOutputs } from './outputs';
-import { preset } from './presets';
+import { preset, withSharing } from './presets';
 import {
   type AlbertConfig,
   findTokenizer,
@@ -46,6 +47,8 @@ export interface ForwardOptions {
 export interface CreateOptions extends LoadOptions {
   /** An integer from 0 to 2^53 - 1; the same seed gives the same weights. Default 0. */
   seed?: number;
+  /** What the layers share, in place of what the configuration says. */
+  parameter_sharing?: ParameterSharing;
 }
 
 /** One weight of a model, under its Hugging Face name. */
@@ -101,6 +104,7 @@ export class Albert {
   #disposed: Promise<void> | null = null;
   /** Brings the weights up to date after training; null when they are. */
   #refresh: (() => Promise<void>) | null = null;
+  #refreshing: Promise<void> | null = null;
 
   /** config.json as it stands in the file. */
   readonly config: AlbertConfig;
@@ -171,7 +175,9 @@ export class Albert {
     if (typeof config !== 'string' && (typeof config !== 'object' || config === null)) {
       throw invalid('a configuration or the name of a preset', 'config', config);
     }
-    const complete = completeConfig(typeof config === 'string' ? preset(config) : config, given.head);
+    const named = typeof config === 'string' ? preset(config) : config;
+    const { parameter_sharing: sharing } = given;
+    const complete = completeConfig(sharing === undefined ? named : withSharing(named, sharing), given.head);
     const model = await awaitNative(() => binding().createModel(JSON.stringify(complete), seed, native));
     return new Albert(model, complete, null, null);
   }
@@ -192,7 +198,8 @@ export class Albert {
    * @throws AlbertError INVALID_ARGUMENT for a name that this model does not have, or DISPOSED.
    */
   async parameter(name: string): Promise<Tensor> {
-    await this.#ready();
+    this.#requireLive();
+    if (this.#refresh) await this.#ready(); // not otherwise: runs queue in the order of the calls
     string('name', name);
     const { dims, data } = await awaitNative(() => this.#native.parameter(name));
     return new Tensor(dims, data);
@@ -222,7 +229,8 @@ export class Albert {
    * @throws AlbertError INVALID_ARGUMENT, OUT_OF_VOCABULARY, TOO_LONG, OUT_OF_MEMORY, ABORTED or DISPOSED.
    */
   async forward(inputs: ForwardInputs, options?: ForwardOptions): Promise<ForwardOutputs> {
-    await this.#ready();
+    this.#requireLive();
+    if (this.#refresh) await this.#ready();
     const given = optionsObject<ForwardOptions>('options', options);
     const signal = abortSignal(given.signal);
     if (signal?.aborted) throw aborted(signal);
@@ -253,7 +261,8 @@ export class Albert {
    * @throws AlbertError INVALID_ARGUMENT, OUT_OF_VOCABULARY, TOO_LONG, OUT_OF_MEMORY or DISPOSED.
    */
   async backward(inputs: LabelledInputs): Promise<BackwardResult> {
-    await this.#ready();
+    this.#requireLive();
+    if (this.#refresh) await this.#ready();
     const batch = packLabelled(inputs, this.head, this.config);
     const training = {
       dtype: 'fp32',
@@ -284,7 +293,8 @@ export class Albert {
    * @throws AlbertError CHECKPOINT when the folder cannot be written.
    */
   async save(folder: string): Promise<void> {
-    await this.#ready();
+    this.#requireLive();
+    if (this.#refresh) await this.#ready();
     string('folder', folder);
     const config = this.savedConfig();
     try {
@@ -304,7 +314,10 @@ export class Albert {
     }
   }
 
-  /** config.json as save() and exports write it: this head, float32, and whether the decoder is the word table. */
+  /**
+   * config.json as save() and exports write it: this head, float32, whether the decoder is the word table, and the
+   * number of groups, which is all that Hugging Face knows of parameter_sharing.
+   */
   savedConfig(): AlbertConfig {
     const config: AlbertConfig = {
       ...this.config,
@@ -313,6 +326,7 @@ export class Albert {
     };
     delete config.dtype;
     config.torch_dtype = 'float32';
+    if (config.parameter_sharing) config.num_hidden_groups = this.#native.hiddenGroups;
     if (!this.#native.tiedDecoder) config.tie_word_embeddings = false;
     return config;
   }
@@ -341,13 +355,15 @@ export class Albert {
     return { native: this.#native, outdate: (refresh) => (this.#refresh = refresh) };
   }
 
-  // Rejects when disposed of; waits for the weights of a training that went on since the last call.
+  // Waits for the weights of a training that went on since the last call; concurrent calls wait together.
   async #ready(): Promise<void> {
-    this.#requireLive();
     while (this.#refresh) {
       const refresh = this.#refresh;
-      this.#refresh = null;
-      await refresh();
+      this.#refreshing ??= refresh().finally(() => {
+        this.#refreshing = null;
+        if (this.#refresh === refresh) this.#refresh = null;
+      });
+      await this.#refreshing;
       this.#requireLive();
     }
   }

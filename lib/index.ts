@@ -9,7 +9,7 @@ export type { ErrorCode } from './errors';
 export { exportOnnx } from './formats/onnx';
 export type { ExportedOnnx, ExportOnnxOptions } from './formats/onnx';
 export type { ForwardInputs, Sequence, SequenceBatch } from './inputs';
-export type { DeviceChoice, DType, Head, Isa, LoadOptions } from './options';
+export type { DeviceChoice, DType, Head, Isa, LoadOptions, ParameterSharing } from './options';
 export type { ForwardOutputs } from './outputs';
 export { pipeline } from './pipelines';
 export type * from './pipelines';

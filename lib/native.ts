@@ -120,6 +120,8 @@ export interface NativeModel {
   readonly warnings: string[];
   /** Names of parameters that the checkpoint lacks and that were drawn at random. */
   readonly freshParameters: string[];
+  /** num_hidden_groups, also where config.json leaves it to parameter_sharing. */
+  readonly hiddenGroups: number;
   /** False when the checkpoint brought a decoder matrix of its own instead of the word table. */
   readonly tiedDecoder: boolean;
   /** [sync] Names and shapes of all parameters. */

@@ -111,6 +111,11 @@ export const HEADS = [
 /** What stands on top of the encoder. */
 export type Head = (typeof HEADS)[number];
 
+/** What the layers have in common, as config.json's parameter_sharing spells it. */
+export const PARAMETER_SHARINGS = ['all', 'attention', 'feed_forward', 'none'] as const;
+/** Everything (ALBERT), one half of the block, or nothing (BERT). */
+export type ParameterSharing = (typeof PARAMETER_SHARINGS)[number];
+
 export const DTYPES = ['fp32', 'bf16', 'int8'] as const;
 /** Precision of the packed weights. */
 export type DType = (typeof DTYPES)[number];

@@ -1,5 +1,6 @@
 /** The configurations of the published ALBERT sizes, by name. */
 import { AlbertError } from './errors';
+import { oneOf, PARAMETER_SHARINGS, type ParameterSharing } from './options';
 import type { AlbertConfig } from './source';
 
 const common = {
@@ -49,11 +50,24 @@ export const PRESETS = [
   'tiny',
 ];
 
+/** A configuration whose layers share what `sharing` says in place of what its own fields said. */
+export function withSharing(config: AlbertConfig, sharing: ParameterSharing): AlbertConfig {
+  const parameter_sharing = oneOf('parameter_sharing', sharing, PARAMETER_SHARINGS, 'all');
+  const changed: AlbertConfig = { ...config, parameter_sharing };
+  delete changed.num_hidden_groups;
+  return changed;
+}
+
 /**
  * The configuration called `name`: base-v1 to xxlarge-v2, the same without a version (v2), or tiny.
+ * @param sharing what the layers share in place of everything.
  * @throws AlbertError INVALID_ARGUMENT that lists the names.
  */
-export function preset(name: string): AlbertConfig {
+export function preset(name: string, sharing?: ParameterSharing): AlbertConfig {
+  return sharing === undefined ? named(name) : withSharing(named(name), sharing);
+}
+
+function named(name: string): AlbertConfig {
   if (!PRESETS.includes(name)) {
     throw new AlbertError(
       'INVALID_ARGUMENT',

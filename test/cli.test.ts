@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { preset } from '../lib';
 import { root, temporaryFolder } from './support/data';
 import { labels, tinyModel } from './support/tiny';
 
@@ -110,6 +111,28 @@ test('info of the machine, of a preset and of a folder', async () => {
   );
 });
 
+test('info counts what every choice of sharing would leave', () => {
+  const sharings = ['all', 'attention', 'feed_forward', 'none'];
+  const published: [preset: string, counts: number[]][] = [
+    ['base-v2', [11683584, 63647232, 37686528, 89650176]],
+    ['large-v2', [17683968, 210786816, 114294272, 307397120]],
+    ['xlarge-v2', [58724864, 830806528, 444883456, 1216965120]],
+    ['xxlarge-v2', [222595584, 1699305984, 961063424, 2437773824]],
+  ];
+  for (const [name, counts] of published) {
+    const [described] = records(albert(['info', name, '--json']).lines);
+    expect(described.sharings).toEqual(sharings.map((sharing, i) => ({ sharing, parameters: counts[i] })));
+  }
+  // Embeddings as wide as the layers: the paper's model has no projection then, the files here have one.
+  const folder = temporaryFolder();
+  const wide = { ...preset('base-v2', 'attention'), embedding_size: 768 };
+  writeFileSync(path.join(folder, 'config.json'), JSON.stringify(wide));
+  const { stdout } = albert(['info', folder, '--head', 'base']);
+  expect(stdout).toMatch(
+    /total +83668992[\s\S]*everything +31114752\n +attention +83078400\n +feed-forward +57117696\n +nothing +109081344\n.*590592/,
+  );
+});
+
 test('export writes a folder and says what is in it', async () => {
   const model = await tinyModel('masked-lm');
   const output = temporaryFolder();
@@ -153,6 +176,7 @@ test('every verb has help with an example', () => {
     'similarity',
     'export',
     'info',
+    'plot',
   ];
   for (const verb of verbs) {
     expect(stdout).toContain(verb);

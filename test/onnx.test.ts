@@ -143,6 +143,8 @@ const SHAPE: AlbertConfig = {
 
 test.each<[string, Head, AlbertConfig]>([
   ['groups that do not divide the layers', 'base', { num_hidden_groups: 3, inner_group_num: 2 }],
+  ['attention that all layers share', 'base', { parameter_sharing: 'attention', inner_group_num: 2 }],
+  ['feed-forward parts that all layers share', 'masked-lm', { parameter_sharing: 'feed_forward' }],
   ['embeddings as wide as the layers', 'masked-lm', { embedding_size: 30 }],
   ['another epsilon', 'base', { layer_norm_eps: 1e-2 }],
   ...['gelu', 'gelu_fast', 'silu', 'swish', 'tanh', 'linear'].map(

@@ -5,8 +5,8 @@ import { type Command, Option } from 'commander';
 import { describeConfig } from '../albert';
 import { callNative } from '../errors';
 import { binding, type NativeParameter } from '../native';
-import { type Head, HEADS } from '../options';
-import { preset, PRESETS } from '../presets';
+import { type Head, HEADS, PARAMETER_SHARINGS, type ParameterSharing } from '../options';
+import { preset, PRESETS, withSharing } from '../presets';
 import { type AlbertConfig, readConfig, resolveFolder } from '../source';
 import { print, printJson, printTable } from './shared';
 
@@ -26,18 +26,43 @@ function size({ shape }: NativeParameter): number {
   return shape.reduce((product, extent) => product * extent, 1);
 }
 
+function sum(parameters: NativeParameter[]): number {
+  return parameters.reduce((total, parameter) => total + size(parameter), 0);
+}
+
 /** Exact parameter counts of each part, and of all. */
 function countParts(parameters: NativeParameter[]): { part: string; parameters: number }[] {
   const counts = PARTS.map(([part, beginning]) => ({
     part,
-    parameters: parameters
-      .filter(({ name }) => name.replace(/^albert\./, '').startsWith(beginning))
-      .reduce((sum, parameter) => sum + size(parameter), 0),
+    parameters: sum(parameters.filter(({ name }) => name.replace(/^albert\./, '').startsWith(beginning))),
   })).filter((entry) => entry.parameters > 0);
-  return [
-    ...counts,
-    { part: 'total', parameters: parameters.reduce((sum, parameter) => sum + size(parameter), 0) },
-  ];
+  return [...counts, { part: 'total', parameters: sum(parameters) }];
+}
+
+const SHARED: Record<ParameterSharing, string> = {
+  all: 'everything',
+  attention: 'attention',
+  feed_forward: 'feed-forward',
+  none: 'nothing',
+};
+
+/**
+ * Parameters of the encoder and its pooler under each choice of what the layers share, as Lan et al. 2019 (table 4) count
+ * them: in their model embeddings as wide as the layers need no projection, which Hugging Face's layout always has.
+ */
+function countSharings(config: AlbertConfig, name: string) {
+  const projection = 'encoder.embedding_hidden_mapping_in.';
+  const tables = PARAMETER_SHARINGS.map((sharing) => ({
+    sharing,
+    parameters: describeConfig(withSharing(config, sharing), name, 'base').parameters,
+  }));
+  const projected = tables[0].parameters.filter((parameter) => parameter.name.startsWith(projection));
+  const [hidden, embedding] = projected[0].shape;
+  const uncounted = hidden === embedding ? sum(projected) : 0;
+  return {
+    sharings: tables.map(({ sharing, parameters }) => ({ sharing, parameters: sum(parameters) - uncounted })),
+    uncounted,
+  };
 }
 
 function filesOf(folder: string) {
@@ -70,11 +95,26 @@ async function printModel(source: string, json: boolean, head?: Head): Promise<v
     : { file: source, value: preset(source) };
   const described = describeConfig(value, file, head);
   const parts = countParts(described.parameters);
+  const { sharings, uncounted } = countSharings(value, file);
   const files = folder ? filesOf(folder) : [];
-  if (json) return printJson({ source: folder ?? source, head: described.head, parts, config: value, files });
+  if (json)
+    return printJson({
+      source: folder ?? source,
+      head: described.head,
+      parts,
+      sharings,
+      config: value,
+      files,
+    });
   print(`${folder ?? `preset ${source}`}, head ${described.head}`);
   print('parameters:');
   printTable(parts.map(({ part, parameters }) => [part, parameters]));
+  print('encoder and pooler if its layers shared:');
+  printTable(sharings.map(({ sharing, parameters }) => [SHARED[sharing], parameters]));
+  if (uncounted > 0)
+    print(
+      `  (without the ${uncounted} of a projection that Hugging Face's layout has and the paper's model not)`,
+    );
   print('config:');
   printTable(Object.entries(value).map(([field, entry]) => [field, JSON.stringify(entry)]));
   if (files.length > 0) {

@@ -11,6 +11,7 @@ import { addExport } from './export';
 import { addFillMask } from './fill-mask';
 import { addInfo } from './info';
 import { addOrder } from './order';
+import { addPlot } from './plot';
 import { addPrecision } from './precision';
 import { addSimilarity } from './similarity';
 import { addTag } from './tag';
@@ -40,6 +41,7 @@ async function main(): Promise<number> {
     addExport,
     addPrecision,
     addInfo,
+    addPlot,
   ];
   for (const add of verbs) add(program);
   program.addHelpText(

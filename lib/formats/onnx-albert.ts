@@ -14,6 +14,12 @@ export interface GraphSource {
   parameters: Map<string, Tensor>;
 }
 
+/** Which sets of weights a block uses, by what their names begin with: layers may share one half only. */
+interface Block {
+  attention: string;
+  feedForward: string;
+}
+
 const FLOAT = 1;
 // Added to the scores of masked keys: far below any score, so their weights become 0, and finite, so that a sequence
 // without any real token gives numbers.
@@ -142,26 +148,37 @@ class AlbertGraph {
     );
   }
 
-  #block(name: string, x: string, mask: string, output?: string): string {
-    const attended = this.#attention(`${name}.attention`, x, mask);
-    const middle = this.#norm(`${name}.attention.LayerNorm`, this.graph.node('Add', [attended, x]));
-    const inner = this.#activation(this.#linear(`${name}.ffn`, middle));
-    const outer = this.#linear(`${name}.ffn_output`, inner);
-    return this.#norm(`${name}.full_layer_layer_norm`, this.graph.node('Add', [outer, middle]), output);
+  #block(names: Block, x: string, mask: string, output?: string): string {
+    const { attention, feedForward } = names;
+    const attended = this.#attention(`${attention}.attention`, x, mask);
+    const middle = this.#norm(`${attention}.attention.LayerNorm`, this.graph.node('Add', [attended, x]));
+    const inner = this.#activation(this.#linear(`${feedForward}.ffn`, middle));
+    const outer = this.#linear(`${feedForward}.ffn_output`, inner);
+    const sum = this.graph.node('Add', [outer, middle]);
+    return this.#norm(`${feedForward}.full_layer_layer_norm`, sum, output);
+  }
+
+  /** The names of the half of each block, layer after layer, that has a weight called `part`. */
+  #halves(part: string): string[] {
+    const prefix = 'encoder.albert_layer_groups';
+    const sets = [...this.#source.parameters.keys()].filter((name) => name.endsWith(part));
+    const groups = 1 + Math.max(...sets.map((name) => Number(name.slice(prefix.length + 1).split('.')[0])));
+    const inners = sets.length / groups;
+    const layers = this.#source.config.num_hidden_layers as number;
+    return Array.from({ length: layers }, (_, layer) => Math.floor((layer * groups) / layers)).flatMap(
+      (group) => Array.from({ length: inners }, (_, inner) => `${prefix}.${group}.albert_layers.${inner}`),
+    );
   }
 
   /** [B, T, H] through all layers; the last one's result is called `output`. */
   encoder(x: string, mask: string, output?: string): string {
-    const prefix = 'encoder.albert_layer_groups';
-    const blocks = [...this.#source.parameters.keys()].filter((name) => name.endsWith('.ffn.weight'));
-    const groups = 1 + Math.max(...blocks.map((name) => Number(name.slice(prefix.length + 1).split('.')[0])));
-    const inners = blocks.length / groups;
-    const layers = this.#source.config.num_hidden_layers as number;
-    const names = Array.from({ length: layers }, (_, layer) => Math.floor((layer * groups) / layers)).flatMap(
-      (group) => Array.from({ length: inners }, (_, inner) => `${prefix}.${group}.albert_layers.${inner}`),
-    );
-    return names.reduce(
-      (rows, name, i) => this.#block(name, rows, mask, i === names.length - 1 ? output : undefined),
+    const feedForwards = this.#halves('.ffn.weight');
+    const blocks = this.#halves('.attention.query.weight').map((attention, i) => ({
+      attention,
+      feedForward: feedForwards[i],
+    }));
+    return blocks.reduce(
+      (rows, block, i) => this.#block(block, rows, mask, i === blocks.length - 1 ? output : undefined),
       x,
     );
   }

@@ -179,6 +179,26 @@ class ConfigReader {
     if (!map->object().empty()) *count = static_cast<int32_t>(map->object().size());
   }
 
+  // 'all' and 'none' are other words for 1 and L groups. In files that share one half of the block the groups
+  // are L too: Hugging Face's layout then has room for every layer's other half.
+  void sharing(Config* config) const {
+    integer("num_hidden_groups", 1, kMaxLayers, &config->num_hidden_groups);
+    const std::string* name = text("parameter_sharing");
+    if (!name) return;
+    const bool known = *name == "all" || *name == "attention" || *name == "feed_forward" || *name == "none";
+    if (!known)
+      fail("parameter_sharing '", name->substr(0, 60),
+           "' is not known; expected one of all, attention, feed_forward, none");
+    const int32_t groups = *name == "all" ? 1 : config->num_hidden_layers;
+    if (field("num_hidden_groups") && config->num_hidden_groups != groups)
+      fail("parameter_sharing '", *name, "' of ", config->num_hidden_layers,
+           " layers means num_hidden_groups ", groups, ", found ", config->num_hidden_groups,
+           "; leave one of the two out");
+    config->num_hidden_groups = groups;
+    if (*name == "attention") config->parameter_sharing = ParameterSharing::kAttention;
+    if (*name == "feed_forward") config->parameter_sharing = ParameterSharing::kFeedForward;
+  }
+
   void refuse_variants() const {
     const std::string* positions = text("position_embedding_type");
     if (positions && *positions != "absolute")
@@ -214,7 +234,7 @@ Config Config::parse(std::string_view json, const std::string& name) {
   reader.required("intermediate_size", kMaxInner, &config.intermediate_size);
   reader.integer("vocab_size", 1, kMaxVocabulary, &config.vocab_size);
   reader.integer("embedding_size", 1, kMaxWidth, &config.embedding_size);
-  reader.integer("num_hidden_groups", 1, kMaxLayers, &config.num_hidden_groups);
+  reader.sharing(&config);
   reader.integer("inner_group_num", 1, kMaxLayers, &config.inner_group_num);
   reader.integer("max_position_embeddings", 1, kMaxPositions, &config.max_position_embeddings);
   reader.integer("type_vocab_size", 1, kMaxWidth, &config.type_vocab_size);

@@ -20,6 +20,11 @@ enum class Head {
   kMultipleChoice,
 };
 
+// What the layers have in common, as Lan et al. 2019 (table 4) compare it. kGroups: whole blocks, one set of
+// weights per group of layers, so that one group shares everything and L groups nothing. The others share one
+// half of the block among all layers and give each layer its own other half.
+enum class ParameterSharing { kGroups, kAttention, kFeedForward };
+
 // Field names are config.json's. Dimensions in the letters of ops.h: V vocab_size, E embedding_size, H
 // hidden_size, L num_hidden_layers, A num_attention_heads, D head_size, F intermediate_size.
 struct Config {
@@ -29,6 +34,7 @@ struct Config {
   int32_t num_hidden_layers = 0;
   int32_t num_hidden_groups = 1;
   int32_t inner_group_num = 1;
+  ParameterSharing parameter_sharing = ParameterSharing::kGroups;
   int32_t num_attention_heads = 0;
   int32_t intermediate_size = 0;
   int32_t max_position_embeddings = 512;
@@ -51,6 +57,19 @@ struct Config {
   // come from parse().
   int32_t group_of_layer(int32_t layer) const {
     return static_cast<int32_t>(int64_t{layer} * num_hidden_groups / num_hidden_layers);
+  }
+  // How many sets of each half of the block there are, and which of them a layer uses.
+  int32_t attention_groups() const {
+    return parameter_sharing == ParameterSharing::kAttention ? 1 : num_hidden_groups;
+  }
+  int32_t feed_forward_groups() const {
+    return parameter_sharing == ParameterSharing::kFeedForward ? 1 : num_hidden_groups;
+  }
+  int32_t attention_group(int32_t layer) const {
+    return parameter_sharing == ParameterSharing::kAttention ? 0 : group_of_layer(layer);
+  }
+  int32_t feed_forward_group(int32_t layer) const {
+    return parameter_sharing == ParameterSharing::kFeedForward ? 0 : group_of_layer(layer);
   }
 
   // Throws Error{kInvalidConfig} that names `name` (the file), the field, what was expected and what came.

@@ -1,6 +1,7 @@
 // The encoder's loop over layers, run shard by shard, and the packing of its weights.
 #include "encoder.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstring>
@@ -67,9 +68,9 @@ void gather_queries(Backend& backend, float* y, const float* x, const Segments& 
 // What follows query, key and value in a post-LayerNorm block, in place on x. With a selection, x of the
 // selected rows moves to `selected` and only those rows are finished there. Returns the stream that holds the
 // result.
-float* block_forward(Backend& backend, const Config& config, const BlockWeights& block,
-                     const Segments& segments, const Activations& activations, float* x, float* selected,
-                     float* probabilities) {
+float* block_forward(Backend& backend, const Config& config, const AttentionWeights& attention,
+                     const FeedForwardWeights& feed_forward, const Segments& segments,
+                     const Activations& activations, float* x, float* selected, float* probabilities) {
   int64_t rows = segments.rows();
   backend.attention_forward(activations.context, probabilities, activations.heads, segments, {});
   if (segments.queries) {
@@ -77,9 +78,9 @@ float* block_forward(Backend& backend, const Config& config, const BlockWeights&
     rows = segments.query_begin[segments.count] - segments.query_begin[0];
     x = selected;
   }
-  backend.linear_residual_layernorm_forward(x, activations.context, *block.attention, block.attention_norm,
-                                            rows);
-  backend.feed_forward_forward(x, *block.up, config.hidden_act, *block.down, block.output_norm, rows);
+  backend.linear_residual_layernorm_forward(x, activations.context, *attention.output, attention.norm, rows);
+  backend.feed_forward_forward(x, *feed_forward.up, config.hidden_act, *feed_forward.down, feed_forward.norm,
+                               rows);
   return x;
 }
 
@@ -91,10 +92,14 @@ LayerNormWeights place_norm(const Weights& weights, const std::string& name, flo
   return {place(".weight"), place(".bias"), epsilon};
 }
 
-// How far each column of LayerNorm's rows spreads around zero: its normal values have deviation one.
-std::vector<float> spread_of(const LayerNormWeights& norm, int64_t width) {
-  std::vector<float> spread;
-  for (int64_t i = 0; i < width; ++i) spread.push_back(std::hypot(norm.weight[i], norm.bias[i]));
+// How far each column of LayerNorm's rows spreads around zero: its normal values have deviation one. Of
+// several norms, the widest spread of each column.
+std::vector<float> spread_of(const Weights& weights, const std::vector<std::string>& norms, int64_t width) {
+  std::vector<float> spread(static_cast<size_t>(width));
+  for (const std::string& norm : norms) {
+    const float *weight = weights.data(norm + ".weight"), *bias = weights.data(norm + ".bias");
+    for (int64_t i = 0; i < width; ++i) spread[i] = std::max(spread[i], std::hypot(weight[i], bias[i]));
+  }
   return spread;
 }
 
@@ -152,7 +157,7 @@ EncoderWeights::EncoderWeights(const Config& config, const Weights& weights, Pre
       place_norm(weights, "embeddings.LayerNorm", config.layer_norm_eps, embedding_width, backend);
   embedding.width = embedding_width;
   const LinearSource map_source = source("encoder.embedding_hidden_mapping_in", hidden);
-  const std::vector<float> embedding_spread = spread_of(embedding.norm, embedding_width);
+  const std::vector<float> embedding_spread = spread_of(weights, {"embeddings.LayerNorm"}, embedding_width);
   const LinearFormat of_embedding{precision, embedding_spread.data()};
   map = backend.pack({map_source}, embedding_width, of_embedding);
 
@@ -169,32 +174,47 @@ EncoderWeights::EncoderWeights(const Config& config, const Weights& weights, Pre
     first_qkv = backend.pack({folded.source()}, embedding_width, of_embedding);
   }
 
-  for (int32_t group = 0; group < config.num_hidden_groups; ++group) {
-    for (int32_t k = 0; k < config.inner_group_num; ++k) {
+  const auto norm = [&](const std::string& name) {
+    return place_norm(weights, name, config.layer_norm_eps, hidden, backend);
+  };
+  const int32_t attention_groups = config.attention_groups(), inner_groups = config.inner_group_num,
+                feed_forward_groups = config.feed_forward_groups();
+  // How the rows spread that one of `sets` halves of a block gets from the norm of the other half: that of
+  // its own group, or those of all groups where the groups share this half.
+  const auto spread_from = [&](const char* other, int32_t sets, int32_t group, int32_t k) {
+    const bool own = sets == config.num_hidden_groups;
+    std::vector<std::string> norms;
+    for (int32_t g = own ? group : 0; g < (own ? group + 1 : config.num_hidden_groups); ++g)
+      norms.push_back(block_name(g, k) + other);
+    return spread_of(weights, norms, hidden);
+  };
+  for (int32_t group = 0; group < attention_groups; ++group) {
+    for (int32_t k = 0; k < inner_groups; ++k) {
+      const std::string name = block_name(group, k) + "attention.";
+      const std::vector<float> spread = spread_from("full_layer_layer_norm", attention_groups, group,
+                                                    (k + inner_groups - 1) % inner_groups);
+      attention.push_back(
+          {backend.pack(qkv_sources(block_name(group, k)), hidden, {precision, spread.data()}),
+           backend.pack({source(name + "dense", hidden)}, hidden, {precision, nullptr}),
+           norm(name + "LayerNorm")});
+    }
+  }
+  for (int32_t group = 0; group < feed_forward_groups; ++group) {
+    for (int32_t k = 0; k < inner_groups; ++k) {
       const std::string name = block_name(group, k);
-      const std::string before = block_name(group, (k + config.inner_group_num - 1) % config.inner_group_num);
-      const auto norm = [&](const std::string& name) {
-        return place_norm(weights, name, config.layer_norm_eps, hidden, backend);
-      };
-      BlockWeights block;
-      block.attention_norm = norm(name + "attention.LayerNorm");
-      block.output_norm = norm(name + "full_layer_layer_norm");
-      const std::vector<float> input_spread = spread_of(norm(before + "full_layer_layer_norm"), hidden);
-      const std::vector<float> middle_spread = spread_of(block.attention_norm, hidden);
-      block.qkv = backend.pack(qkv_sources(name), hidden, {precision, input_spread.data()});
-      block.attention =
-          backend.pack({source(name + "attention.dense", hidden)}, hidden, {precision, nullptr});
-      block.up = backend.pack({source(name + "ffn", inner)}, hidden, {precision, middle_spread.data()});
-      block.down = backend.pack({source(name + "ffn_output", hidden)}, inner, {precision, nullptr});
-      blocks.push_back(std::move(block));
+      const std::vector<float> spread = spread_from("attention.LayerNorm", feed_forward_groups, group, k);
+      feed_forward.push_back(
+          {backend.pack({source(name + "ffn", inner)}, hidden, {precision, spread.data()}),
+           backend.pack({source(name + "ffn_output", hidden)}, inner, {precision, nullptr}),
+           norm(name + "full_layer_layer_norm")});
     }
   }
 }
 
 size_t EncoderWeights::bytes() const {
   size_t total = map->bytes + (first_qkv ? first_qkv->bytes : 0);
-  for (const BlockWeights& block : blocks)
-    total += block.qkv->bytes + block.attention->bytes + block.up->bytes + block.down->bytes;
+  for (const AttentionWeights& half : attention) total += half.qkv->bytes + half.output->bytes;
+  for (const FeedForwardWeights& half : feed_forward) total += half.up->bytes + half.down->bytes;
   return total;
 }
 
@@ -242,21 +262,22 @@ const float* encoder_forward(Backend& backend, const Config& config, const Encod
         stopped = true;
         return;
       }
-      const int32_t group = config.group_of_layer(layer);
+      const AttentionWeights* attention = &weights.attention[config.attention_group(layer) * inner_groups];
+      const FeedForwardWeights* feed_forward =
+          &weights.feed_forward[config.feed_forward_group(layer) * inner_groups];
       for (int64_t k = 0; k < inner_groups; ++k) {
         const bool last = layer == layers - 1 && k == inner_groups - 1;
         float* probabilities = nullptr;
         if (taps.attentions)
           probabilities = taps.attentions + (layer * inner_groups + k) * taps.attention_begin.back() +
                           taps.attention_begin[sequence];
-        const BlockWeights& block = weights.blocks[group * inner_groups + k];
         const Heads& shard_heads = activations[worker].heads;
         if (layer == 0 && k == 0 && weights.first_qkv)
           ops.qkv_forward(shard_heads, embeddings, *weights.first_qkv, rows);
         else
-          ops.qkv_forward(shard_heads, x, *block.qkv, rows);
-        x = block_forward(ops, config, block, last ? wanted : all, activations[worker], x, finished,
-                          probabilities);
+          ops.qkv_forward(shard_heads, x, *attention[k].qkv, rows);
+        x = block_forward(ops, config, attention[k], feed_forward[k], last ? wanted : all,
+                          activations[worker], x, finished, probabilities);
       }
       tap_hidden(layer + 1);
     }

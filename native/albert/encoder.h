@@ -13,14 +13,17 @@
 
 namespace albert {
 
-// One transformer block. L layers share it when there is one group.
-struct BlockWeights {
-  std::unique_ptr<PackedLinear> qkv;        // H -> 3H
-  std::unique_ptr<PackedLinear> attention;  // H -> H, the projection of the context
-  LayerNormWeights attention_norm;
+// The halves of a transformer block, apart because layers may share one and not the other. L layers share
+// both when there is one group.
+struct AttentionWeights {
+  std::unique_ptr<PackedLinear> qkv;     // H -> 3H
+  std::unique_ptr<PackedLinear> output;  // H -> H, the projection of the context
+  LayerNormWeights norm;
+};
+struct FeedForwardWeights {
   std::unique_ptr<PackedLinear> up;    // H -> F
   std::unique_ptr<PackedLinear> down;  // F -> H
-  LayerNormWeights output_norm;
+  LayerNormWeights norm;
 };
 
 struct EncoderWeights {
@@ -31,7 +34,10 @@ struct EncoderWeights {
   std::unique_ptr<PackedLinear> map;  // E -> H
   // E -> 3H: the first block's qkv after the map, as one product of less depth. Null where E is not below H.
   std::unique_ptr<PackedLinear> first_qkv;
-  std::vector<BlockWeights> blocks;  // [num_hidden_groups * inner_group_num]
+  // Each set of weights once: [Config::attention_group(layer) * inner_group_num + k], and the same with
+  // Config::feed_forward_group.
+  std::vector<AttentionWeights> attention;       // [attention_groups() * inner_group_num]
+  std::vector<FeedForwardWeights> feed_forward;  // [feed_forward_groups() * inner_group_num]
 };
 
 // What a caller may look at besides the result; null pointers where nothing is asked.

@@ -45,8 +45,7 @@ class Table {
   Table(const Config& config, Head head) : c_(config), prefix_(head == Head::kBase ? "" : kPrefix) {
     embeddings();
     for (int32_t group = 0; group < c_.num_hidden_groups; ++group)
-      for (int32_t inner = 0; inner < c_.inner_group_num; ++inner)
-        block(str(prefix_, "encoder.albert_layer_groups.", group, ".albert_layers.", inner, "."));
+      for (int32_t inner = 0; inner < c_.inner_group_num; ++inner) block(group, inner);
     if (is_pooled(head)) linear(str(prefix_, "pooler."), c_.hidden_size, c_.hidden_size);
     if (is_language(head)) {
       add("predictions.bias", {c_.vocab_size});
@@ -74,6 +73,7 @@ class Table {
   }
 
   std::vector<Parameter> parameters;
+  std::vector<SharedName> shared_names;
 
  private:
   void add(std::string name, std::vector<int64_t> shape) {
@@ -97,14 +97,32 @@ class Table {
     linear(str(prefix_, "encoder.embedding_hidden_mapping_in."), c_.hidden_size, c_.embedding_size);
   }
 
-  void block(const std::string& name) {
-    int64_t hidden = c_.hidden_size;
-    norm(name + "full_layer_layer_norm.", hidden);
-    for (const char* part : {"query.", "key.", "value.", "dense."})
-      linear(name + "attention." + part, hidden, hidden);
-    norm(name + "attention.LayerNorm.", hidden);
-    linear(name + "ffn.", c_.intermediate_size, hidden);
-    linear(name + "ffn_output.", hidden, c_.intermediate_size);
+  void block(int32_t group, int32_t inner) {
+    const int64_t hidden = c_.hidden_size;
+    const auto name_in = [&](int32_t g) {
+      return str(prefix_, "encoder.albert_layer_groups.", g, ".albert_layers.", inner, ".");
+    };
+    const std::string name = name_in(group);
+    // What `list` adds of a part of the block that exists `sets` times: beyond the last set its names are
+    // further ones of group 0's parameters.
+    const auto part = [&](int32_t sets, const auto& list) {
+      const size_t begin = parameters.size();
+      list();
+      if (group < sets) return;
+      for (size_t i = begin; i < parameters.size(); ++i)
+        shared_names.push_back({parameters[i].name, name_in(0) + parameters[i].name.substr(name.size())});
+      parameters.erase(parameters.begin() + static_cast<std::ptrdiff_t>(begin), parameters.end());
+    };
+    part(c_.feed_forward_groups(), [&] { norm(name + "full_layer_layer_norm.", hidden); });
+    part(c_.attention_groups(), [&] {
+      for (const char* layer : {"query.", "key.", "value.", "dense."})
+        linear(name + "attention." + layer, hidden, hidden);
+      norm(name + "attention.LayerNorm.", hidden);
+    });
+    part(c_.feed_forward_groups(), [&] {
+      linear(name + "ffn.", c_.intermediate_size, hidden);
+      linear(name + "ffn_output.", hidden, c_.intermediate_size);
+    });
   }
 
   const Config& c_;
@@ -159,8 +177,12 @@ int64_t first_non_finite(const float* values, int64_t count) {
 class StoredWeights : public Weights {
  public:
   StoredWeights(const Config& config, Head head) : config_(config), head_(head) {
-    parameters_ = describe(config, head);
+    Table table(config, head);
+    parameters_ = std::move(table.parameters);
+    shared_names_ = std::move(table.shared_names);
     for (size_t i = 0; i < parameters_.size(); ++i) index_.emplace(without_prefix(parameters_[i].name), i);
+    for (const SharedName& shared : shared_names_)
+      index_.emplace(without_prefix(shared.name), index_.at(std::string(without_prefix(shared.of))));
   }
 
   void create(uint64_t seed) {
@@ -181,6 +203,7 @@ class StoredWeights : public Weights {
   void load(const std::string& path, std::vector<std::string>* warnings) {
     checkpoint_ = Checkpoint::open(path);
     check_encoder();
+    check_copies();
     std::vector<size_t> missing;
     for (size_t i = 0; i < parameters_.size(); ++i) {
       const StoredTensor* tensor = stored(without_prefix(parameters_[i].name));
@@ -218,6 +241,22 @@ class StoredWeights : public Weights {
           missing.empty() ? std::string_view() : missing[0], "' (", missing.size(), " of the ", encoder,
           " encoder parameters that config.json describes are missing; the file has ", checkpoint_.size(),
           " tensors); expected the weights of this ALBERT configuration");
+  }
+
+  // Hugging Face's layout holds a parameter that layers share once for each group: the copies must agree. A
+  // file without them says the same.
+  void check_copies() const {
+    for (const SharedName& shared : shared_names_) {
+      const StoredTensor* copy = stored(without_prefix(shared.name));
+      if (!copy) continue;
+      const StoredTensor* first = stored(without_prefix(shared.of));
+      const bool same = copy->dtype == first->dtype && copy->shape == first->shape &&
+                        (copy->data == first->data || !std::memcmp(copy->data, first->data, copy->bytes));
+      check(same, ErrorCode::kCheckpoint, checkpoint_.path(), ": tensors '", first->name, "' and '",
+            copy->name,
+            "' differ, but parameter_sharing in config.json says that the layers share them; expected equal "
+            "ones: remove parameter_sharing if each layer was trained with its own");
+    }
   }
 
   // Old files keep the output bias under the decoder's name only.
@@ -352,6 +391,10 @@ void Weights::save(const std::string& path) const {
   std::vector<StoredTensor> tensors;
   for (const Parameter& parameter : parameters_)
     tensors.push_back(float_tensor(parameter.name, parameter.shape, parameter.data));
+  for (const SharedName& shared : shared_names_) {
+    const Parameter& parameter = *find(without_prefix(shared.of));
+    tensors.push_back(float_tensor(shared.name, parameter.shape, parameter.data));
+  }
   const Parameter* table = find(kWordTable);
   if (find("predictions.bias") && !has_tied_decoder())
     tensors.push_back(float_tensor(kDecoder, table->shape, decoder_));

@@ -29,16 +29,22 @@ struct Parameter {
 // A name as the tables keep it: heads' checkpoints put 'albert.' before the names of the base model.
 std::string_view without_prefix(std::string_view name);
 
+// The name that the parameter called `of` has in another group of layers that shares it.
+struct SharedName {
+  std::string name, of;
+};
+
 class Weights {
  public:
-  // Names and shapes of every parameter of a model, in the order they are saved; data is null.
+  // Names and shapes of every parameter of a model, in the order they are saved; data is null. What groups of
+  // layers share stands once, under the name it has in group 0.
   // The names of heads start with 'albert.'; those of the base model have no prefix.
   static std::vector<Parameter> describe(const Config& config, Head head);
 
   // Reads model.safetensors, model.safetensors.index.json, pytorch_model.bin or pytorch_model.bin.index.json.
   // F32 tensors stay in the mapped file; others are converted once. Parameters of a head that the file lacks
   // are drawn afresh and named in `warnings` (may be null); a missing encoder parameter, a wrong shape or a
-  // broken file throws Error{kCheckpoint}.
+  // broken file throws Error{kCheckpoint}, and so do copies of a shared parameter that differ.
   static std::unique_ptr<Weights> load(const Config& config, Head head, const std::string& path,
                                        std::vector<std::string>* warnings);
 
@@ -52,7 +58,8 @@ class Weights {
   virtual ~Weights() = default;
 
   const std::vector<Parameter>& all() const { return parameters_; }
-  // The parameter called `name` without the 'albert.' prefix; null when this head has none.
+  // The parameter called `name` without the 'albert.' prefix; null when this head has none. The name that a
+  // shared parameter has in another group finds it too.
   const Parameter* find(std::string_view name) const;
   const float* data(
       std::string_view name) const;  // throws std::logic_error for a name the table does not have
@@ -69,8 +76,8 @@ class Weights {
   const float* decoder() const { return decoder_; }
   bool has_tied_decoder() const { return decoder_ == data("embeddings.word_embeddings.weight"); }
 
-  // Writes a safetensors file (temporary file, then rename) that Hugging Face loads. Throws
-  // Error{kCheckpoint}.
+  // Writes a safetensors file (temporary file, then rename) that Hugging Face loads: what groups share is
+  // written for each of them. Throws Error{kCheckpoint}.
   void save(const std::string& path) const;
 
   // Tells the system that mapped pages are no longer needed in memory (after packing); they can be read
@@ -79,6 +86,7 @@ class Weights {
 
  protected:
   std::vector<Parameter> parameters_;
+  std::vector<SharedName> shared_names_;
   std::unordered_map<std::string, size_t> index_;
   std::vector<std::string> fresh_;
   const float* decoder_ = nullptr;

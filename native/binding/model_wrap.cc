@@ -50,6 +50,7 @@ ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelWra
   self.Set("threads", Napi::Number::New(env, model.backend().threads()));
   self.Set("warnings", strings_to_js(env, model.warnings()));
   self.Set("freshParameters", strings_to_js(env, weights->fresh()));
+  self.Set("hiddenGroups", Napi::Number::New(env, model.config().num_hidden_groups));
   self.Set("tiedDecoder", Napi::Boolean::New(env, weights->has_tied_decoder()));
   self.TypeTag(&kModelTag);
   session_ = Environment::of(env).open(env, loaded.model);

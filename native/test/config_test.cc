@@ -156,6 +156,40 @@ TEST(config_maps_layers_to_groups) {
   EXPECT(most.group_of_layer(1023) == 1023, most.group_of_layer(1023));
 }
 
+TEST(config_shares_parameters) {
+  const auto sharing = [](const char* fields) { return parse(str("\"parameter_sharing\": ", fields)); };
+  EXPECT(sharing("\"all\"").num_hidden_groups == 1, "");
+  EXPECT(sharing("\"none\"").num_hidden_groups == 6, "");
+  EXPECT(sharing("null, \"num_hidden_groups\": 4").num_hidden_groups == 4, "");
+  for (const char* given :
+       {"\"none\"", "\"none\", \"num_hidden_groups\": 6", "null, \"num_hidden_groups\": 4"}) {
+    const Config config = sharing(given);
+    EXPECT(config.attention_groups() == config.num_hidden_groups, given);
+    EXPECT(config.feed_forward_groups() == config.num_hidden_groups, given);
+    for (int32_t layer = 0; layer < 6; ++layer) {
+      EXPECT(config.attention_group(layer) == config.group_of_layer(layer), given);
+      EXPECT(config.feed_forward_group(layer) == config.group_of_layer(layer), given);
+    }
+  }
+  const Config attention = sharing("\"attention\""), feed_forward = sharing("\"feed_forward\"");
+  EXPECT(attention.num_hidden_groups == 6 && feed_forward.num_hidden_groups == 6, "");
+  EXPECT(attention.attention_groups() == 1 && attention.feed_forward_groups() == 6, "");
+  EXPECT(feed_forward.attention_groups() == 6 && feed_forward.feed_forward_groups() == 1, "");
+  for (int32_t layer = 0; layer < 6; ++layer) {
+    EXPECT(attention.attention_group(layer) == 0 && attention.feed_forward_group(layer) == layer, layer);
+    EXPECT(feed_forward.attention_group(layer) == layer && feed_forward.feed_forward_group(layer) == 0,
+           layer);
+  }
+  refuse_fields("\"parameter_sharing\": \"ffn\"",
+                "parameter_sharing 'ffn' is not known; expected one of all, attention, feed_forward, none");
+  refuse_fields("\"parameter_sharing\": 1", "parameter_sharing must be a string");
+  refuse_fields("\"parameter_sharing\": \"all\", \"num_hidden_groups\": 2",
+                "'all' of 6 layers means num_hidden_groups 1, found 2");
+  for (const char* name : {"attention", "feed_forward", "none"})
+    refuse_fields(str("\"parameter_sharing\": \"", name, "\", \"num_hidden_groups\": 1"),
+                  str("'", name, "' of 6 layers means num_hidden_groups 6, found 1"));
+}
+
 TEST(config_spells_heads) {
   for (const char* name : {"base", "pretraining", "masked-lm", "sequence-classification",
                            "token-classification", "question-answering", "multiple-choice"})

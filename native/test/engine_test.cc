@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <future>
 #include <new>
 #include <random>
@@ -205,6 +206,77 @@ TEST(folded_first_product_equals_the_two_it_stands_for) {
       }
     EXPECT(error <= tolerance, "difference ", error);
     EXPECT(error > 0, "both took the same way");
+  }
+}
+
+// A model that shares half a block must compute what a model computes that shares nothing and has copies of
+// that half, from fewer packed weights.
+TEST(encoder_shares_half_a_block) {
+  const std::string folder =
+      (std::filesystem::temp_directory_path() / str("albert-sharing-", std::random_device()())).string();
+  ForwardRequest request;
+  request.batch.lengths = {40, 3};
+  for (int32_t i = 0; i < 43; ++i) request.batch.ids.push_back(i * 7 % 500);
+  request.wanted.last_hidden_state = true;
+  for (const char* sharing : {"attention", "feed_forward"}) {
+    std::string json = kConfig;
+    json.insert(1, str("\"parameter_sharing\": \"", sharing, "\", "));
+    std::string copies = kConfig;
+    copies.insert(1, "\"num_hidden_groups\": 6, ");
+    for (const char* dtype : {"fp32", "bf16", "int8"}) {
+      ModelOptions options;
+      options.dtype = dtype;
+      options.threads = 2;
+      const std::shared_ptr<Model> shared = Model::create(json, 4, options);
+      shared->weights()->save(folder);
+      const std::shared_ptr<Model> whole = Model::load(copies, "config", folder, options);
+      EXPECT(shared->memory_bytes() < whole->memory_bytes() * 3 / 4, shared->memory_bytes());
+      const ForwardResult a = std::move(shared->forward({&request})[0]);
+      const ForwardResult b = std::move(whole->forward({&request})[0]);
+      const size_t bytes = static_cast<size_t>(a[0].count()) * sizeof(float);
+      EXPECT(!std::memcmp(a[0].data.get(), b[0].data.get(), bytes), sharing, " ", dtype);
+    }
+  }
+  std::filesystem::remove(folder);
+}
+
+// Rows from several norms, each wide in columns of its own, meet one packed int8 matrix, which must keep
+// close to fp32.
+TEST(encoder_in_int8_takes_rows_of_several_norms) {
+  for (const char* sharing : {"attention", "feed_forward"}) {
+    std::string json = kConfig;
+    json.insert(1, str("\"parameter_sharing\": \"", sharing, "\", "));
+    const Config config = Config::parse(json, "config");
+    const std::unique_ptr<Weights> weights = Weights::create(config, Head::kBase, 8);
+    for (int32_t group = 0; group < config.num_hidden_groups; ++group)
+      for (const char* norm : {"attention.LayerNorm", "full_layer_layer_norm"}) {
+        // Fresh weights are memory of the table's own.
+        float* gain = const_cast<float*>(
+            weights->data(str("encoder.albert_layer_groups.", group, ".albert_layers.0.", norm, ".weight")));
+        gain[7 * group] = gain[7 * group + 3] = 60;
+      }
+    SequenceBatch sequences;
+    sequences.lengths.push_back(60);
+    for (int32_t i = 0; i < 60; ++i) sequences.ids.push_back(i * 7 % 500);
+    const std::vector<int32_t> no_pairs;
+    const PackedBatch batch({{&sequences, &no_pairs, false, true}});
+    const auto run = [&](Precision precision) {
+      const std::unique_ptr<Backend> backend = make_cpu_backend("", 2);
+      backend->reserve({precision, 128, 96, 16});
+      const EncoderWeights encoder(config, *weights, precision, *backend);
+      Workspace workspace(*backend);
+      const float* result =
+          encoder_forward(*backend, config, encoder, batch, workspace, {}, [] { return false; });
+      return std::vector<float>(result, result + batch.rows() * row_stride(config.hidden_size));
+    };
+    const std::vector<float> exact = run(Precision::kFp32), rough = run(Precision::kInt8);
+    double error = 0, size = 0;
+    for (int64_t row = 0; row < batch.rows(); ++row)
+      for (int64_t h = 0; h < config.hidden_size; ++h) {
+        const int64_t at = row * row_stride(config.hidden_size) + h;
+        error += std::pow(rough[at] - exact[at], 2), size += std::pow(exact[at], 2);
+      }
+    EXPECT(std::sqrt(error / size) < 0.06, sharing, ": relative error ", std::sqrt(error / size));
   }
 }
 

@@ -1,6 +1,7 @@
 // The parameter table: exact counts, loading under every naming and type, fresh weights, and saving.
 #include "albert/weights.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -132,6 +133,90 @@ TEST(weights_have_the_published_counts) {
   Config unshared = config_of(768, 12, 12);
   unshared.num_hidden_groups = 12;
   EXPECT(total(unshared, Head::kBase) == 89650176, total(unshared, Head::kBase));
+}
+
+// The ablation of Lan et al. 2019 (table 4) and the same for the other sizes, with the exact counts behind
+// its rounded ones. The paper's model has no map where E equals H; Hugging Face's layout always has one.
+TEST(weights_have_the_counts_of_every_sharing) {
+  struct Size {
+    int32_t embedding, hidden, layers;
+    int64_t all, attention, feed_forward, none;
+  };
+  const Size sizes[] = {
+      {128, 768, 12, 11683584, 63647232, 37686528, 89650176},
+      {768, 768, 12, 31114752, 83078400, 57117696, 109081344},
+      {128, 1024, 24, 17683968, 210786816, 114294272, 307397120},
+      {128, 2048, 24, 58724864, 830806528, 444883456, 1216965120},
+      {128, 4096, 12, 222595584, 1699305984, 961063424, 2437773824},
+  };
+  for (const Size& s : sizes) {
+    Config config = config_of(s.hidden, s.layers, s.hidden / 64);
+    config.embedding_size = s.embedding;
+    const int64_t map = s.embedding == s.hidden ? int64_t{s.hidden} * s.hidden + s.hidden : 0;
+    EXPECT(total(config, Head::kBase) - map == s.all, total(config, Head::kBase));
+    config.num_hidden_groups = s.layers;
+    EXPECT(total(config, Head::kBase) - map == s.none, total(config, Head::kBase));
+    config.parameter_sharing = ParameterSharing::kAttention;
+    EXPECT(total(config, Head::kBase) - map == s.attention, total(config, Head::kBase));
+    config.parameter_sharing = ParameterSharing::kFeedForward;
+    EXPECT(total(config, Head::kBase) - map == s.feed_forward, total(config, Head::kBase));
+  }
+}
+
+TEST(weights_share_half_a_block) {
+  Folder folder;
+  for (ParameterSharing sharing : {ParameterSharing::kAttention, ParameterSharing::kFeedForward}) {
+    Config config = tiny();
+    config.num_hidden_layers = config.num_hidden_groups = 3;
+    config.inner_group_num = 2;
+    config.parameter_sharing = sharing;
+    const bool attention = sharing == ParameterSharing::kAttention;
+    const auto weights = Weights::create(config, Head::kPretraining, 6);
+    std::vector<std::string> names;
+    for (const Parameter& parameter : weights->all()) names.push_back(parameter.name);
+    for (const char* layer : {"attention.query.weight", "attention.LayerNorm.bias", "ffn.weight",
+                              "full_layer_layer_norm.weight"}) {
+      const bool shared = attention == (std::string(layer).find("attention") == 0);
+      for (const char* inner : {"0", "1"}) {
+        const auto name = [&](int group) {
+          return str("encoder.albert_layer_groups.", group, ".albert_layers.", inner, ".", layer);
+        };
+        for (int group : {1, 2}) {
+          EXPECT((weights->find(name(group)) == weights->find(name(0))) == shared, name(group));
+          EXPECT((weights->lookup("albert." + name(group)).data == weights->data(name(0))) == shared, "");
+          const auto listed = std::count(names.begin(), names.end(), "albert." + name(group));
+          EXPECT(listed == (shared ? 0 : 1), name(group));
+        }
+      }
+    }
+
+    // The file is that of a model which shares nothing, and says the same without its copies.
+    weights->save(folder.file("model.safetensors"));
+    std::vector<std::string> warnings;
+    expect_same(*weights, *Weights::load(config, Head::kPretraining, folder.path.string(), &warnings));
+    Config whole = config;
+    whole.parameter_sharing = ParameterSharing::kGroups;
+    const auto unshared = Weights::load(whole, Head::kPretraining, folder.path.string(), &warnings);
+    EXPECT(warnings.empty() && unshared->all().size() > weights->all().size(), "");
+    for (const Parameter& parameter : unshared->all()) {
+      const Parameter own = weights->lookup(parameter.name);
+      EXPECT(!std::memcmp(own.data, parameter.data, static_cast<size_t>(own.count()) * 4), parameter.name);
+    }
+    write_safetensors(folder.file("model.safetensors"), stored(*weights));
+    expect_same(*weights, *Weights::load(config, Head::kPretraining, folder.path.string(), nullptr));
+
+    std::vector<StoredTensor> tensors = stored(*unshared);
+    const std::string first = str("albert.encoder.albert_layer_groups.0.albert_layers.1.",
+                                  attention ? "attention.key.weight" : "ffn.bias");
+    std::string copy = first;
+    copy.replace(copy.find("groups.0"), 8, "groups.2");
+    StoredTensor* spoiled = named(&tensors, copy);
+    std::vector<float> values(spoiled->bytes / sizeof(float), 0.5f);
+    spoiled->data = reinterpret_cast<const uint8_t*>(values.data());
+    write_safetensors(folder.file("model.safetensors"), tensors);
+    refuse([&] { Weights::load(config, Head::kPretraining, folder.path.string(), nullptr); },
+           ErrorCode::kCheckpoint, {first, copy, "differ", "parameter_sharing"});
+  }
 }
 
 TEST(weights_describe_is_what_golden_files_hold) {

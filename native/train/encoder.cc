@@ -27,7 +27,6 @@ TrainingEncoder::TrainingEncoder(const Config& config, Precision precision, bool
       recompute_(recompute),
       workspace_(backend) {
   const int64_t hidden = config.hidden_size, inner = config.intermediate_size, width = config.embedding_size;
-  const std::string embeddings = "embeddings.";
   const auto table = [&](ParameterSet& set, const char* name) {
     return set.of(str("embeddings.", name, "_embeddings.weight"));
   };
@@ -41,15 +40,20 @@ TrainingEncoder::TrainingEncoder(const Config& config, Precision precision, bool
                           backend);
   };
   map_ = std::make_unique<TrainingLinear>(linear({"encoder.embedding_hidden_mapping_in"}, width, hidden));
-  for (int32_t group = 0; group < config.num_hidden_groups; ++group)
+  const auto block_name = [](int32_t group, int32_t k) {
+    return str("encoder.albert_layer_groups.", group, ".albert_layers.", k, ".");
+  };
+  for (int32_t group = 0; group < config.attention_groups(); ++group)
     for (int32_t k = 0; k < config.inner_group_num; ++k) {
-      const std::string name = str("encoder.albert_layer_groups.", group, ".albert_layers.", k, ".");
-      const std::string attention = name + "attention.";
-      attention_.push_back(
-          {linear({attention + "query", attention + "key", attention + "value"}, hidden, hidden),
-           linear({attention + "dense"}, hidden, hidden), norm(attention + "LayerNorm")});
+      const std::string name = block_name(group, k) + "attention.";
+      attention_.push_back({linear({name + "query", name + "key", name + "value"}, hidden, hidden),
+                            linear({name + "dense"}, hidden, hidden), norm(name + "LayerNorm")});
       // A key's bias adds the same to all scores of a query.
       attention_.back().qkv.without_bias_gradient(1);
+    }
+  for (int32_t group = 0; group < config.feed_forward_groups(); ++group)
+    for (int32_t k = 0; k < config.inner_group_num; ++k) {
+      const std::string name = block_name(group, k);
       feed_forward_.push_back({linear({name + "ffn"}, hidden, inner),
                                linear({name + "ffn_output"}, inner, hidden),
                                norm(name + "full_layer_layer_norm")});
@@ -68,9 +72,15 @@ void TrainingEncoder::repack() {
   for (FeedForwardPart& part : feed_forward_) part.up.repack(), part.down.repack();
 }
 
-int64_t TrainingEncoder::weights_of_block(int64_t block) const {
+const TrainingEncoder::AttentionPart& TrainingEncoder::attention_of(int64_t block) const {
   const int64_t inner = config_.inner_group_num;
-  return config_.group_of_layer(static_cast<int32_t>(block / inner)) * inner + block % inner;
+  return attention_[config_.attention_group(static_cast<int32_t>(block / inner)) * inner + block % inner];
+}
+
+const TrainingEncoder::FeedForwardPart& TrainingEncoder::feed_forward_of(int64_t block) const {
+  const int64_t inner = config_.inner_group_num;
+  return feed_forward_[config_.feed_forward_group(static_cast<int32_t>(block / inner)) * inner +
+                       block % inner];
 }
 
 // ---- activations
@@ -157,8 +167,8 @@ void TrainingEncoder::backward(float* dx) {
 void TrainingEncoder::block_forward(int64_t block, const Saved& saved, float* y) {
   const int64_t rows = batch_->rows(), stride = row_stride(config_.hidden_size);
   const int64_t inner_stride = row_stride(config_.intermediate_size);
-  const AttentionPart& attention = attention_[weights_of_block(block)];
-  const FeedForwardPart& feed_forward = feed_forward_[weights_of_block(block)];
+  const AttentionPart& attention = attention_of(block);
+  const FeedForwardPart& feed_forward = feed_forward_of(block);
   backend_.qkv_forward(saved.heads, saved.input, attention.qkv.packed(), rows);
   backend_.attention_forward(saved.context, nullptr, saved.heads, segments_,
                              dropout_.at(config_.attention_probs_dropout_prob, probability_place(block)));
@@ -175,8 +185,8 @@ void TrainingEncoder::block_forward(int64_t block, const Saved& saved, float* y)
 void TrainingEncoder::block_backward(int64_t block, const Saved& saved, float* dx) {
   const int64_t rows = batch_->rows(), hidden = config_.hidden_size, stride = row_stride(hidden);
   const int64_t inner_stride = row_stride(config_.intermediate_size), qkv_stride = row_stride(3 * hidden);
-  const AttentionPart& attention = attention_[weights_of_block(block)];
-  const FeedForwardPart& feed_forward = feed_forward_[weights_of_block(block)];
+  const AttentionPart& attention = attention_of(block);
+  const FeedForwardPart& feed_forward = feed_forward_of(block);
 
   backend_.layernorm_backward(dx, feed_forward.norm.gradient, dx, saved.output_sum, feed_forward.norm.weights,
                               hidden, rows);

@@ -75,7 +75,8 @@ class TrainingEncoder {
   size_t saved_floats(int64_t rows) const;
   Saved take_saved(int64_t rows);
   int64_t blocks() const { return int64_t{config_.num_hidden_layers} * config_.inner_group_num; }
-  int64_t weights_of_block(int64_t block) const;
+  const AttentionPart& attention_of(int64_t block) const;
+  const FeedForwardPart& feed_forward_of(int64_t block) const;
   void block_forward(int64_t block, const Saved& saved, float* y);
   void block_backward(int64_t block, const Saved& saved, float* dx);
   // x after the dropout of `place`: x itself where nothing is dropped, else in scratch memory.
@@ -90,8 +91,8 @@ class TrainingEncoder {
   EmbeddingGradient embedding_gradient_;
   Norm embedding_norm_;
   std::unique_ptr<TrainingLinear> map_;
-  std::vector<AttentionPart> attention_;
-  std::vector<FeedForwardPart> feed_forward_;
+  std::vector<AttentionPart> attention_;       // [attention_groups * inner_group_num]
+  std::vector<FeedForwardPart> feed_forward_;  // [feed_forward_groups * inner_group_num]
 
   // Of the last forward.
   Workspace workspace_;

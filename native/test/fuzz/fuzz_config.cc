@@ -5,7 +5,9 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
     albert::Config config = albert::Config::parse({reinterpret_cast<const char*>(data), size}, "fuzz");
-    if (config.group_of_layer(config.num_hidden_layers - 1) >= config.num_hidden_groups) __builtin_trap();
+    const int32_t last = config.num_hidden_layers - 1;
+    if (config.attention_group(last) >= config.attention_groups()) __builtin_trap();
+    if (config.feed_forward_group(last) >= config.feed_forward_groups()) __builtin_trap();
     if (config.head_size() < 1) __builtin_trap();
     constexpr int32_t kMaxGroups = 64;  // enough to see every kind of name without slowing the search
     if (config.num_hidden_groups * config.inner_group_num > kMaxGroups) return 0;

@@ -1,0 +1,69 @@
+/** Reads training logs: JSON lines, one for each step of training and one for each evaluation. */
+import { readFile } from 'node:fs/promises';
+import { AlbertError } from '../errors';
+import { show } from '../options';
+
+/** What logs are drawn for: of training steps the loss and the learning rate, of evaluations the accuracies. */
+export const CURVES = ['loss', 'mlm_accuracy', 'sop_accuracy', 'learning_rate'] as const;
+export type Curve = (typeof CURVES)[number];
+
+/** The values of a run by step, each curve in the order of its steps. */
+export type Curves = Record<Curve, [step: number, value: number][]>;
+
+type Fields = Record<string, unknown>;
+
+function isObject(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function parseLine(line: string, expected: (what: string) => AlbertError): Fields {
+  let record: unknown;
+  try {
+    record = JSON.parse(line);
+  } catch {
+    throw expected('a line of JSON');
+  }
+  if (!isObject(record)) throw expected('a JSON object');
+  if (!Number.isSafeInteger(record.step) || (record.step as number) < 0)
+    throw expected(`a whole number for step but received ${show(record.step)} in it`);
+  if (record.evaluation !== undefined && !isObject(record.evaluation))
+    throw expected('an object for evaluation');
+  return record;
+}
+
+/**
+ * The curves in a log's text. A step that stands there twice, as after going back to a checkpoint, counts as it was last.
+ * @param name what errors call the log.
+ * @throws AlbertError DATA with the number of the line that is not one of a log.
+ */
+export function parseLog(text: string, name: string): Curves {
+  const values = new Map(CURVES.map((curve) => [curve, new Map<number, number>()]));
+  text.split('\n').forEach((line, i) => {
+    if (line.trim() === '') return;
+    const expected = (what: string) =>
+      new AlbertError('DATA', `${name}:${i + 1}: expected ${what}: ${show(line.trim())}`);
+    const record = parseLine(line, expected);
+    const fields: Fields = { ...record, ...(record.evaluation as Fields | undefined) };
+    for (const curve of CURVES) {
+      const value = fields[curve];
+      // JSON has no NaN: what was not finite stands as null, and is a gap.
+      if (value === undefined || value === null) continue;
+      if (typeof value !== 'number')
+        throw expected(`a number for ${curve} but received ${show(value)} in it`);
+      values.get(curve)!.set(record.step as number, value);
+    }
+  });
+  const sorted = CURVES.map((curve) => [curve, [...values.get(curve)!].sort(([a], [b]) => a - b)]);
+  return Object.fromEntries(sorted) as Curves;
+}
+
+/** @throws AlbertError DATA for a file that cannot be read, has a line that is not one of a log, or nothing to draw. */
+export async function readLog(file: string): Promise<Curves> {
+  const text = await readFile(file, 'utf8').catch((error: Error) => {
+    throw new AlbertError('DATA', `could not read ${file}: ${error.message}`, { cause: error });
+  });
+  const curves = parseLog(text, file);
+  if (CURVES.every((curve) => curves[curve].length === 0))
+    throw new AlbertError('DATA', `expected ${CURVES.join(', ')} of some step in ${file} but found none`);
+  return curves;
+}
