@@ -19,6 +19,10 @@ export { Tensor } from './tensor';
 export type { NestedNumbers } from './tensor';
 export { Tokenizer } from './tokenizer';
 export type { EncodeOptions, Encoding, TextOrPair } from './tokenizer';
+export { pretrainingBatches } from './training/batches';
+export type { PretrainingBatch, PretrainingDataOptions } from './training/batches';
+export { trainVocabulary } from './training/vocab';
+export type { TrainVocabularyOptions } from './training/vocab';
 
 /** Version of the native part. */
 export const version = () => callNative(() => binding().version);

@@ -42,6 +42,14 @@ export function integer(
   return value;
 }
 
+/** A number from 0 to 1. */
+export function fraction(subject: string, value: unknown, fallback: number): number {
+  if (value === undefined) return fallback;
+  if (typeof value !== 'number' || !(value >= 0 && value <= 1))
+    throw invalid('a number from 0 to 1', subject, value);
+  return value;
+}
+
 export function boolean(subject: string, value: unknown, fallback: boolean): boolean {
   if (value === undefined) return fallback;
   if (typeof value !== 'boolean') throw invalid('true or false', subject, value);

@@ -14,6 +14,7 @@ import { addOrder } from './order';
 import { addPrecision } from './precision';
 import { addSimilarity } from './similarity';
 import { addTag } from './tag';
+import { addVocab } from './vocab';
 
 function oneLine(text: string): string {
   return text.replace(/\s*\n\s*/g, ' ').trim();
@@ -38,6 +39,7 @@ async function main(): Promise<number> {
     addEmbed,
     addSimilarity,
     addExport,
+    addVocab,
     addPrecision,
     addInfo,
   ];

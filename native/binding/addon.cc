@@ -3,6 +3,7 @@
 #include "environment.h"
 #include "model_wrap.h"
 #include "ops.h"
+#include "pretraining_wrap.h"
 #include "probe.h"
 #include "tokenizer_wrap.h"
 
@@ -58,6 +59,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   Environment& environment = Environment::of(env);
   environment.model_constructor = Napi::Persistent(ModelWrap::define(env));
   environment.tokenizer_constructor = Napi::Persistent(TokenizerWrap::define(env));
+  environment.pretraining_constructor = Napi::Persistent(PretrainingWrap::define(env));
 
   exports.Set("version", Napi::String::New(env, ALBERT_VERSION));
   exports.Set("cpuInfo", Napi::Function::New(env, cpu_info_to_js, "cpuInfo"));
@@ -67,6 +69,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("createModel", Napi::Function::New(env, ModelWrap::create, "createModel"));
   exports.Set("measureCpuPeak", Napi::Function::New(env, measure_cpu_peak_to_js, "measureCpuPeak"));
   exports.Set("loadTokenizer", Napi::Function::New(env, TokenizerWrap::load, "loadTokenizer"));
+  exports.Set("openPretraining", Napi::Function::New(env, PretrainingWrap::open, "openPretraining"));
+  exports.Set("writeShard", Napi::Function::New(env, PretrainingWrap::write_shard, "writeShard"));
   return exports;
 }
 

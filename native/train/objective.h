@@ -1,6 +1,7 @@
 // ALBERT's pre-training instances: pairs of text in or out of order, with words masked as n-grams.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
