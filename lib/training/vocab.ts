@@ -71,8 +71,9 @@ async function run(program: string, args: string[]): Promise<void> {
     );
   });
   if (code === 0) return;
-  const reason = said.trim().split('\n').slice(-1)[0] || `exit status ${code}`;
-  const hint = /too high/.test(said) ? '; give more text or a smaller size' : '';
+  const tooSmall = /Vocabulary size too high.*/.exec(said);
+  const reason = tooSmall?.[0] ?? (said.trim().split('\n').at(-1) || `exit status ${code}`);
+  const hint = tooSmall ? '; give more text or a smaller size' : '';
   throw new AlbertError('DATA', `${program} failed: ${reason}${hint}`);
 }
 
