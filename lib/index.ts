@@ -19,8 +19,8 @@ export { Tensor } from './tensor';
 export type { NestedNumbers } from './tensor';
 export { Tokenizer } from './tokenizer';
 export type { EncodeOptions, Encoding, TextOrPair } from './tokenizer';
-export { pretrainingBatches } from './training/batches';
-export type { PretrainingBatch, PretrainingDataOptions } from './training/batches';
+export { pretrainingBatches, PretrainingStream } from './training/batches';
+export type { PretrainingBatch, PretrainingCursor, PretrainingDataOptions } from './training/batches';
 export { trainVocabulary } from './training/vocab';
 export type { TrainVocabularyOptions } from './training/vocab';
 

@@ -39,7 +39,7 @@ function html(file) {
     .toString('utf8')
     .replace(/<!--[\s\S]*?-->/g, '')
     .replace(new RegExp(`<(${SKIPPED})\\b[^>]*>[\\s\\S]*?</\\1\\s*>`, 'gi'), '\n\n');
-  return [plain(unescape(text.replace(BLOCKS, '\u0000').replace(/<[^>]*>/g, '')), /\u0000/)];
+  return [plain(unescape(text.replace(BLOCKS, '\ue000').replace(/<[^>]*>/g, '')), /\ue000/)];
 }
 
 function plain(text, separator) {
@@ -169,9 +169,9 @@ function sword(file) {
     const block = zlib.inflateSync(data.subarray(offset, offset + size)).toString('utf8');
     const clean = block
       .replace(/<(note|title)\b[\s\S]*?<\/\1>/g, '')
-      .replace(/<chapter\b[^>]*>/g, '\u0000')
+      .replace(/<chapter\b[^>]*>/g, '\ue000')
       .replace(/<[^>]*>/g, ' ');
-    for (const chapter of clean.split('\u0000'))
+    for (const chapter of clean.split('\ue000'))
       documents.push([
         unescape(chapter)
           .replace(/\u00b6/g, '')
@@ -197,13 +197,13 @@ function man(file) {
     .toString('utf8')
     .replace(/^\.(EX|nf)[\s\S]*?^\.(EE|fi).*$/gm, '');
   const clean = body
-    .replace(/^\.(PP|P|LP|TP|IP|SH|SS|RS|RE)\b.*$/gm, '\u0000')
+    .replace(/^\.(PP|P|LP|TP|IP|SH|SS|RS|RE)\b.*$/gm, '\ue000')
     .replace(/^\.(BR|B|I|IR|RB|RI|BI) +/gm, '')
     .replace(/^[.'].*$/gm, '')
     .replace(/\\f[A-Z]|\\[&c]/g, '')
     .replace(/\\-/g, '-')
     .replace(/\\\(aq/g, "'");
-  return [plain(clean, /\u0000|\n\s*\n/)];
+  return [plain(clean, /\ue000|\n\s*\n/)];
 }
 
 module.exports = { html, text, dict, wordnet, fortune, game, rdata, sword, pod, man };

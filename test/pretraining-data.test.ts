@@ -152,10 +152,11 @@ test('options that make no sense are refused', async () => {
     { holdOut: -1 },
   ];
   for (const change of wrong) {
-    const message = await failure('INVALID_ARGUMENT', () => take({ ...options, ...change } as never, 1));
+    const message = await failure('INVALID_ARGUMENT', () => take({ ...options, ...change }, 1));
     expect(message.message).toContain(Object.keys(change)[0]);
   }
   await failure('DATA', () => take({ ...options, holdOut: 1 }, 1));
+  await failure('ABORTED', () => take({ ...options, signal: AbortSignal.abort() }, 1));
 });
 
 describe('TFRecord', () => {

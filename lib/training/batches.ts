@@ -1,7 +1,7 @@
 /** Batches for pre-training: pairs of text in or out of order with masked n-grams, made off the event loop. */
 import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { AlbertError, awaitNative } from '../errors';
+import { aborted, AlbertError, awaitNative } from '../errors';
 import type { NativePretraining } from '../native';
 import { abortSignal, boolean, fraction, integer, invalid, oneOf, optionsObject, string } from '../options';
 import { Tokenizer } from '../tokenizer';
@@ -68,6 +68,15 @@ export interface PretrainingCursor {
 
 const MAX = 0x7fffffff;
 
+interface Settings {
+  batchSize: number;
+  /** 0: endless. */
+  epochs: number;
+  spans: boolean;
+  paired: boolean;
+  signal: AbortSignal | undefined;
+}
+
 async function loadVocabulary(vocabulary: unknown): Promise<Tokenizer> {
   if (vocabulary instanceof Tokenizer) return vocabulary;
   if (typeof vocabulary !== 'string') throw invalid('a path or a Tokenizer', 'vocabulary', vocabulary);
@@ -80,14 +89,10 @@ async function loadVocabulary(vocabulary: unknown): Promise<Tokenizer> {
 export class PretrainingStream {
   readonly tokenizer: Tokenizer;
   readonly #native: NativePretraining;
-  readonly #settings: { batchSize: number; epochs: number; spans: boolean; paired: boolean };
+  readonly #settings: Settings;
   #cursor: PretrainingCursor = { epoch: 0, index: 0 };
 
-  private constructor(
-    tokenizer: Tokenizer,
-    native: NativePretraining,
-    settings: { batchSize: number; epochs: number; spans: boolean; paired: boolean },
-  ) {
+  private constructor(tokenizer: Tokenizer, native: NativePretraining, settings: Settings) {
     this.tokenizer = tokenizer;
     this.#native = native;
     this.#settings = settings;
@@ -99,7 +104,9 @@ export class PretrainingStream {
     for (const name of ['batchSize', 'maxLength', 'seed'] as const) {
       if (given[name] === undefined) throw invalid('an integer', name, undefined);
     }
-    const settings = {
+    const signal = abortSignal(given.signal);
+    const settings: Settings = {
+      signal,
       batchSize: integer('batchSize', given.batchSize, { min: 1, max: 1 << 20 }, 0),
       epochs: integer('epochs', given.epochs, { min: 1, max: 1 << 20 }, 0),
       spans: boolean('spans', given.spans, false),
@@ -121,7 +128,6 @@ export class PretrainingStream {
     };
     const format = oneOf('format', given.format, ['sentences', 'paragraphs'], 'sentences');
     const cache = given.cache === undefined ? defaultCache() : path.resolve(string('cache', given.cache));
-    const signal = abortSignal(given.signal);
     const tokenizer = await loadVocabulary(given.vocabulary);
     let files = await findFiles(given.corpus);
     const records = files.filter((file) => /\.tfrecords?$/.test(file));
@@ -160,7 +166,8 @@ export class PretrainingStream {
   /** The next batch; null after the last epoch. Not to be called again before it has resolved. */
   async next(): Promise<PretrainingBatch | null> {
     const { epoch, index } = this.#cursor;
-    const { batchSize, epochs, spans, paired } = this.#settings;
+    const { batchSize, epochs, spans, paired, signal } = this.#settings;
+    if (signal?.aborted) throw aborted(signal);
     const native = await awaitNative(() => this.#native.batch(epoch, index, batchSize, epochs));
     this.#cursor = { epoch: native.epoch, index: native.index };
     if (native.lengths.length === 0) return null;

@@ -6,7 +6,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/p
 import os from 'node:os';
 import path from 'node:path';
 import { createGunzip } from 'node:zlib';
-import { AlbertError, awaitNative } from '../errors';
+import { aborted, AlbertError, awaitNative } from '../errors';
 import { binding } from '../native';
 import { invalid } from '../options';
 import type { Tokenizer } from '../tokenizer';
@@ -203,7 +203,7 @@ async function tokenizeInto(folder: string, files: string[], tokenizer: Tokenize
   let group: (string | null)[] = [];
   let units = 0;
   const encodeGroup = async () => {
-    options.signal?.throwIfAborted();
+    if (options.signal?.aborted) throw aborted(options.signal);
     const texts = group.filter((segment) => segment !== null);
     // Text of a corpus may speak of '[MASK]' without meaning it.
     const encodings = await tokenizer.encodeRaw(texts, { addSpecialTokens: false, splitSpecialTokens: true });
