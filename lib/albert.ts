@@ -1,7 +1,7 @@
 /** A model: loaded or created, run on ids, saved, and disposed of. */
 import { cp, mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { AlbertError, awaitNative, callNative } from './errors';
+import { AlbertError, aborted, awaitNative, callNative } from './errors';
 import { type ForwardInputs, packInputs, packPositions } from './inputs';
 import { binding, type NativeModel } from './native';
 import {
@@ -376,10 +376,6 @@ export class Albert {
       );
     }
   }
-}
-
-function aborted(signal: AbortSignal): AlbertError {
-  return new AlbertError('ABORTED', 'the call was aborted by its signal', { cause: signal.reason });
 }
 
 /** Names, shapes and the head of the parameters that a configuration describes, without making them. */

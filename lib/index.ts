@@ -22,6 +22,10 @@ export type { LabelledInputs, Losses } from './training/labels';
 export { Trainer } from './training/trainer';
 export type { Evaluation, StepResult, TrainerOptions } from './training/trainer';
 export type { EncodeOptions, Encoding, TextOrPair } from './tokenizer';
+export { pretrainingBatches, PretrainingStream } from './training/batches';
+export type { PretrainingBatch, PretrainingCursor, PretrainingDataOptions } from './training/batches';
+export { trainVocabulary } from './training/vocab';
+export type { TrainVocabularyOptions } from './training/vocab';
 
 /** Version of the native part. */
 export const version = () => callNative(() => binding().version);

@@ -177,6 +177,47 @@ export interface NativeTokenizer {
   tokenToId(token: string): number;
 }
 
+/** Instances one after another, as flat arrays. */
+export interface NativePretrainingBatch {
+  ids: Int32Array;
+  types: Int32Array;
+  labels: Int32Array;
+  /** Tokens of each instance. */
+  lengths: Int32Array;
+  /** 1: swapped, or with a foreign text. */
+  orders: Int32Array;
+  /** [n-grams, 3] first position, pieces, words; spanCounts has the n-grams of each instance. */
+  spans: Int32Array;
+  spanCounts: Int32Array;
+  /** The cursor after the batch. */
+  epoch: number;
+  index: number;
+}
+
+export interface NativePretrainingOptions {
+  maxLength: number;
+  seed: number;
+  maskedLmProbability: number;
+  maxPredictions: number;
+  ngram: number;
+  favorShorter: boolean;
+  wholeWord: boolean;
+  shortSequenceProbability: number;
+  sentencePairs: string;
+  holdOut: number;
+  /** The held-out documents, in order and masked alike in every epoch. */
+  evaluation: boolean;
+  /** The files are TFRecord files, not shards. */
+  records: boolean;
+}
+
+export interface NativePretraining {
+  /** [async] Instances from a cursor on; epochs 0: endless. */
+  batch(epoch: number, index: number, count: number, epochs: number): Promise<NativePretrainingBatch>;
+  /** [async] Instances of an epoch. */
+  size(epoch: number): Promise<number>;
+}
+
 /** What the machine can do at most: operations and bytes per second; 0 where it lacks the instruction. */
 export interface NativePeak {
   fp32: number;
@@ -232,6 +273,19 @@ export interface NativeBinding {
     specialTokensJson: string,
     threads: number,
   ): Promise<NativeTokenizer>;
+  /** [async] Shards of writeShard, or TFRecord files. */
+  openPretraining(
+    tokenizer: NativeTokenizer,
+    files: string[],
+    options: NativePretrainingOptions,
+  ): Promise<NativePretraining>;
+  /** [async] One file of tokenised documents, whole or not at all. */
+  writeShard(
+    path: string,
+    tokens: Int32Array,
+    segmentLengths: Int32Array,
+    documentSegments: Int32Array,
+  ): Promise<void>;
   /** [async] Keeps that many cores busy for about two seconds; for benchmarks. */
   measureCpuPeak(threads: number, isa?: 'avx2'): Promise<NativePeak>;
 }

@@ -165,11 +165,8 @@ export function findWeights(folder: string): string {
   );
 }
 
-/**
- * The tokenizer files of a model folder, or null when it has no vocabulary. The class that tokenizer_config.json or
- * config.json names decides between several vocabularies.
- */
-export async function findTokenizer(folder: string): Promise<TokenizerFiles | null> {
+/** What the files beside a vocabulary say of it, and the class of tokenizer that they name. */
+async function readSettings(folder: string) {
   const optional = async (name: string, code: 'INVALID_CONFIG' | 'TOKENIZER') => {
     const file = path.join(folder, name);
     return existsSync(file) ? readJson(file, code) : { text: '', value: {} as AlbertConfig };
@@ -179,18 +176,32 @@ export async function findTokenizer(folder: string): Promise<TokenizerFiles | nu
     optional('special_tokens_map.json', 'TOKENIZER'),
     optional('config.json', 'INVALID_CONFIG'),
   ]);
-  const className = tokenizer.value.tokenizer_class ?? config.value.tokenizer_class ?? '';
+  // Files written without a limit hold 1e30.
+  const limit = tokenizer.value.model_max_length;
+  return {
+    className: tokenizer.value.tokenizer_class ?? config.value.tokenizer_class ?? '',
+    tokenizerConfig: tokenizer.text,
+    specialTokens: special.text,
+    maxLength: typeof limit === 'number' && limit > 0 && limit < 1e9 ? Math.floor(limit) : Infinity,
+  };
+}
+
+/** The settings in the folder of a vocabulary file. */
+export async function settingsBeside(vocabulary: string): Promise<Omit<TokenizerFiles, 'vocabulary'>> {
+  const { tokenizerConfig, specialTokens, maxLength } = await readSettings(path.dirname(vocabulary));
+  return { tokenizerConfig, specialTokens, maxLength };
+}
+
+/**
+ * The tokenizer files of a model folder, or null when it has no vocabulary. The class that tokenizer_config.json or
+ * config.json names decides between several vocabularies.
+ */
+export async function findTokenizer(folder: string): Promise<TokenizerFiles | null> {
+  const { className, ...settings } = await readSettings(folder);
   const order = /^Bert/.test(className)
     ? ['vocab.txt', 'tokenizer.json', 'spiece.model']
     : ['spiece.model', 'tokenizer.json', 'vocab.txt'];
   const vocabulary = order.find((name) => existsSync(path.join(folder, name)));
   if (!vocabulary) return null;
-  // Files written without a limit hold 1e30.
-  const limit = tokenizer.value.model_max_length;
-  return {
-    vocabulary: path.join(folder, vocabulary),
-    tokenizerConfig: tokenizer.text,
-    specialTokens: special.text,
-    maxLength: typeof limit === 'number' && limit > 0 && limit < 1e9 ? Math.floor(limit) : Infinity,
-  };
+  return { ...settings, vocabulary: path.join(folder, vocabulary) };
 }

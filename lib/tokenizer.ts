@@ -1,9 +1,18 @@
 /** Text to ids and back, exactly as the reference tokenizers do it, with offsets into the caller's own string. */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { AlbertError, awaitNative, callNative } from './errors';
-import { binding, type NativeEncodeOptions, type NativeEncoding, type NativeTokenizer } from './native';
+import {
+  binding,
+  type NativeEncodeOptions,
+  type NativeEncoding,
+  type NativePretraining,
+  type NativePretrainingOptions,
+  type NativeTokenizer,
+} from './native';
 import { boolean, integer, invalid, oneOf, optionsObject, string } from './options';
-import { findTokenizer, resolveFolder, type TokenizerFiles } from './source';
+import { findTokenizer, resolveFolder, settingsBeside, type TokenizerFiles } from './source';
 
 /** One text, or a pair of them. */
 export type TextOrPair = string | [text: string, pair: string];
@@ -103,6 +112,7 @@ function toEncoding(native: NativeEncoding, withOverflow: boolean): Encoding {
 /** A loaded vocabulary. Immutable, and freed by the garbage collector. */
 export class Tokenizer {
   readonly #native: NativeTokenizer;
+  readonly #files: TokenizerFiles;
   /** `model_max_length` of tokenizer_config.json, or Infinity. */
   readonly maxLength: number;
   /** Number of ids, special tokens included. */
@@ -110,9 +120,10 @@ export class Tokenizer {
   /** Ids by role; -1 when the vocabulary has none. */
   readonly specialTokens: Readonly<Record<'pad' | 'unk' | 'cls' | 'sep' | 'mask' | 'bos' | 'eos', number>>;
 
-  private constructor(native: NativeTokenizer, maxLength: number) {
+  private constructor(native: NativeTokenizer, files: TokenizerFiles) {
     this.#native = native;
-    this.maxLength = maxLength;
+    this.#files = files;
+    this.maxLength = files.maxLength;
     this.vocabSize = native.vocabSize;
     this.specialTokens = native.specialTokens;
   }
@@ -136,7 +147,23 @@ export class Tokenizer {
       const { threads } = binding().cpuInfo();
       return binding().loadTokenizer(files.vocabulary, files.tokenizerConfig, files.specialTokens, threads);
     });
-    return new Tokenizer(native, files.maxLength);
+    return new Tokenizer(native, files);
+  }
+
+  /** Loads one vocabulary file, with the settings that stand beside it. */
+  static async loadFile(vocabulary: string): Promise<Tokenizer> {
+    return Tokenizer.fromFiles({ ...(await settingsBeside(vocabulary)), vocabulary });
+  }
+
+  /** A digest of the vocabulary file and its settings: what was tokenised with the same one need not be again. */
+  async fingerprint(): Promise<string> {
+    const hash = createHash('sha256').update(await readFile(this.#files.vocabulary));
+    return hash.update(`${this.#files.tokenizerConfig}\0${this.#files.specialTokens}`).digest('hex');
+  }
+
+  /** Opens pre-training data of this vocabulary, for lib/training. */
+  async openPretraining(files: string[], options: NativePretrainingOptions): Promise<NativePretraining> {
+    return awaitNative(() => binding().openPretraining(this.#native, files, options));
   }
 
   /**
@@ -177,11 +204,6 @@ export class Tokenizer {
     const units = split.reduce((sum, [first, second]) => sum + first.length + (second?.length ?? 0), 0);
     if (units <= UNITS_AT_ONCE && split.length <= TEXTS_AT_ONCE)
       return callNative(() => split.map((text) => convert(this.#native.encode(...text, options))));
-    const total = split.reduce((units, [first, second]) => units + first.length + (second?.length ?? 0), 0);
-    if (total <= UNITS_AT_ONCE && split.length <= TEXTS_AT_ONCE)
-      return callNative(() =>
-        split.map(([first, second]) => convert(this.#native.encode(first, second, options))),
-      );
     const parts = cut(split, options.tokens ? UNITS_PER_PART.tokens : UNITS_PER_PART.ids);
     const results: T[][] = [];
     let next = 0;

@@ -15,6 +15,7 @@ import { addPlot } from './plot';
 import { addPrecision } from './precision';
 import { addSimilarity } from './similarity';
 import { addTag } from './tag';
+import { addVocab } from './vocab';
 
 function oneLine(text: string): string {
   return text.replace(/\s*\n\s*/g, ' ').trim();
@@ -39,6 +40,7 @@ async function main(): Promise<number> {
     addEmbed,
     addSimilarity,
     addExport,
+    addVocab,
     addPrecision,
     addInfo,
     addPlot,

@@ -3,6 +3,7 @@
 #include "environment.h"
 #include "model_wrap.h"
 #include "ops.h"
+#include "pretraining_wrap.h"
 #include "probe.h"
 #include "tokenizer_wrap.h"
 #include "trainer_wrap.h"
@@ -60,6 +61,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   environment.model_constructor = Napi::Persistent(ModelWrap::define(env));
   environment.tokenizer_constructor = Napi::Persistent(TokenizerWrap::define(env));
   environment.trainer_constructor = Napi::Persistent(TrainerWrap::define(env));
+  environment.pretraining_constructor = Napi::Persistent(PretrainingWrap::define(env));
 
   exports.Set("version", Napi::String::New(env, ALBERT_VERSION));
   exports.Set("cpuInfo", Napi::Function::New(env, cpu_info_to_js, "cpuInfo"));
@@ -72,6 +74,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("trainingNote", Napi::Function::New(env, TrainerWrap::note, "trainingNote"));
   exports.Set("backward", Napi::Function::New(env, TrainerWrap::backward, "backward"));
   exports.Set("loadTokenizer", Napi::Function::New(env, TokenizerWrap::load, "loadTokenizer"));
+  exports.Set("openPretraining", Napi::Function::New(env, PretrainingWrap::open, "openPretraining"));
+  exports.Set("writeShard", Napi::Function::New(env, PretrainingWrap::write_shard, "writeShard"));
   return exports;
 }
 

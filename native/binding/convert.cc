@@ -41,12 +41,6 @@ Napi::Value float_array(Napi::Env env, OutputTensor tensor) {
   return copy;
 }
 
-Napi::Value int_array(Napi::Env env, const std::vector<int32_t>& values) {
-  Napi::Int32Array array = Napi::Int32Array::New(env, values.size());
-  if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size() * sizeof(int32_t));
-  return array;
-}
-
 }  // namespace
 
 Napi::Error to_js_error(Napi::Env env, const std::exception_ptr& error) {
@@ -221,6 +215,12 @@ EncodeOptions to_encode_options(const Napi::Value& value) {
     options.truncation = Truncation::kNone;
   }
   return options;
+}
+
+Napi::Value int_array(Napi::Env env, const std::vector<int32_t>& values) {
+  Napi::Int32Array array = Napi::Int32Array::New(env, values.size());
+  if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size() * sizeof(int32_t));
+  return array;
 }
 
 Napi::Value strings_to_js(Napi::Env env, const std::vector<std::string>& strings) {

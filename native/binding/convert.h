@@ -45,6 +45,7 @@ OptimizerOptions to_optimizer_options(const Napi::Value& value);
 ForwardRequest to_request(const Napi::Value& batch, const Napi::Value& wanted);
 EncodeOptions to_encode_options(const Napi::Value& value);
 
+Napi::Value int_array(Napi::Env env, const std::vector<int32_t>& values);  // an Int32Array
 Napi::Value strings_to_js(Napi::Env env, const std::vector<std::string>& strings);
 // { dims, data }; the array takes the memory over where the runtime allows it.
 Napi::Value tensor_to_js(Napi::Env env, OutputTensor tensor);

@@ -45,6 +45,7 @@ class Environment {
   Napi::FunctionReference model_constructor;
   Napi::FunctionReference tokenizer_constructor;
   Napi::FunctionReference trainer_constructor;
+  Napi::FunctionReference pretraining_constructor;
 
   std::shared_ptr<Session> open(Napi::Env env, std::shared_ptr<Model> model);
   // Takes model and engine out of the session, for their destruction wherever the caller wants it.

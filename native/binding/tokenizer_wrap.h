@@ -20,6 +20,8 @@ class TokenizerWrap : public Napi::ObjectWrap<TokenizerWrap> {
 
   explicit TokenizerWrap(const Napi::CallbackInfo& info);
 
+  std::shared_ptr<const Tokenizer> shared() const { return loaded_.tokenizer; }
+
  private:
   struct Loaded {
     std::shared_ptr<const Tokenizer> tokenizer;

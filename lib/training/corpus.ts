@@ -1,0 +1,273 @@
+/** Tokenises text files once, into shards that later runs map into memory and reuse. */
+import { isUtf8 } from 'node:buffer';
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { createGunzip } from 'node:zlib';
+import { aborted, AlbertError, awaitNative } from '../errors';
+import { binding } from '../native';
+import { invalid } from '../options';
+import type { Tokenizer } from '../tokenizer';
+
+export interface TokenizeOptions {
+  /** 'sentences': one a line, blank lines between documents. 'paragraphs': raw text, a paragraph a line, split here. */
+  format: 'sentences' | 'paragraphs';
+  /** The folder for shards. */
+  cache: string;
+  signal?: AbortSignal;
+}
+
+/** What a tokenised corpus is: its shards and their sums. */
+export interface TokenizedCorpus {
+  shards: string[];
+  documents: number;
+  segments: number;
+  tokens: number;
+}
+
+// Segments and characters tokenised in one call, calls at a time, and tokens of a shard (64 MB).
+const SEGMENTS_PER_CALL = 4096;
+const UNITS_PER_CALL = 1 << 19;
+const TOKENS_PER_SHARD = 1 << 24;
+
+/** The cache folder of this user. */
+export function defaultCache(): string {
+  return path.join(process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), '.cache'), 'albert-native');
+}
+
+/** `*`, `**` and `?` of a path pattern as a regular expression. */
+function globExpression(pattern: string): RegExp {
+  const source = pattern
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replace(
+      /\*\*\/|\*\*|\*|\?/g,
+      (wild) => ({ '**/': '(?:.*/)?', '**': '.*', '*': '[^/]*', '?': '[^/]' })[wild]!,
+    );
+  return new RegExp(`^${source}$`);
+}
+
+async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true, recursive: true });
+  return entries
+    .filter((entry) => entry.isFile() && !entry.name.startsWith('.'))
+    .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name))
+    .sort();
+}
+
+/**
+ * The files that paths, folders and patterns mean, in order.
+ * @throws AlbertError DATA when one of them means none.
+ */
+export async function findFiles(corpus: unknown): Promise<string[]> {
+  const patterns: unknown[] = Array.isArray(corpus) ? corpus : [corpus];
+  if (patterns.length === 0) throw invalid('a path, a pattern or a list of them', 'corpus', corpus);
+  const found: string[] = [];
+  for (const pattern of patterns) {
+    if (typeof pattern !== 'string' || pattern === '') {
+      throw invalid('a path, a pattern or a list of them', 'corpus', pattern);
+    }
+    const full = path.resolve(pattern);
+    const status = await stat(full).catch(() => null);
+    let files: string[] = [];
+    if (status?.isFile()) {
+      files = [full];
+    } else if (status?.isDirectory()) {
+      files = await filesBelow(full);
+    } else if (/[*?]/.test(full)) {
+      const base = path.dirname(full.slice(0, full.search(/[*?]/)) + 'x');
+      const expression = globExpression(full.replaceAll(path.sep, '/'));
+      if (existsSync(base)) {
+        files = (await filesBelow(base)).filter((file) => expression.test(file.replaceAll(path.sep, '/')));
+      }
+    }
+    if (files.length === 0) {
+      throw new AlbertError('DATA', `expected text files at ${pattern} but found none`);
+    }
+    found.push(...files);
+  }
+  return [...new Set(found)];
+}
+
+/**
+ * Lines of a text file, gunzipped where its name ends in .gz.
+ * @throws AlbertError DATA with the line when the bytes are no UTF-8 or cannot be read.
+ */
+export async function* readLines(file: string): AsyncGenerator<string> {
+  const input = createReadStream(file, { highWaterMark: 1 << 18 });
+  const bytes = file.endsWith('.gz') ? input.pipe(createGunzip()) : input;
+  // Errors of the file would otherwise be lost on the way through the pipe.
+  if (bytes !== input) input.on('error', (error) => bytes.destroy(error));
+  let rest = Buffer.alloc(0);
+  let number = 0;
+  const decode = (line: Buffer): string => {
+    number++;
+    if (!isUtf8(line)) {
+      throw new AlbertError(
+        'DATA',
+        `${file}:${number}: expected UTF-8 text but the line holds other bytes; convert it first`,
+      );
+    }
+    return line.toString('utf8', 0, line.at(-1) === 13 ? line.length - 1 : line.length);
+  };
+  try {
+    for await (const chunk of bytes) {
+      const data = Buffer.concat([rest, chunk as Buffer]);
+      let begin = 0;
+      for (let end = data.indexOf(10); end >= 0; end = data.indexOf(10, begin)) {
+        yield decode(data.subarray(begin, end));
+        begin = end + 1;
+      }
+      rest = data.subarray(begin);
+    }
+  } catch (error) {
+    if (error instanceof AlbertError) throw error;
+    throw new AlbertError('DATA', `${file}:${number + 1}: cannot be read: ${(error as Error).message}`, {
+      cause: error,
+    });
+  } finally {
+    input.destroy();
+  }
+  if (rest.length > 0) yield decode(rest);
+}
+
+/** Segments of all files in order; null ends a document. A file need not end one, as in the reference. */
+async function* readSegments(
+  files: string[],
+  format: TokenizeOptions['format'],
+): AsyncGenerator<string | null> {
+  const segmenter = new Intl.Segmenter('en', { granularity: 'sentence' });
+  for (const file of files) {
+    for await (const line of readLines(file)) {
+      const text = line.trim();
+      if (text === '') yield null;
+      else if (format === 'sentences') yield text;
+      else for (const { segment } of segmenter.segment(text)) yield segment;
+    }
+  }
+  yield null;
+}
+
+/** Collects tokens and writes a shard whenever enough documents have come together. */
+class ShardWriter {
+  readonly shards: string[] = [];
+  documents = 0;
+  segments = 0;
+  tokens = 0;
+  #ids: Int32Array[] = [];
+  #documentSegments: number[] = [];
+  #open = 0;
+  #pending = 0;
+
+  constructor(private readonly folder: string) {}
+
+  add(ids: Int32Array): void {
+    if (ids.length === 0) return;
+    this.#ids.push(ids);
+    this.#open++;
+    this.#pending += ids.length;
+  }
+
+  async endDocument(): Promise<void> {
+    if (this.#open === 0) return;
+    this.#documentSegments.push(this.#open);
+    this.#open = 0;
+    if (this.#pending >= TOKENS_PER_SHARD) await this.flush();
+  }
+
+  async flush(): Promise<void> {
+    if (this.#documentSegments.length === 0) return;
+    const tokens = new Int32Array(this.#pending);
+    let at = 0;
+    for (const ids of this.#ids) {
+      tokens.set(ids, at);
+      at += ids.length;
+    }
+    const lengths = Int32Array.from(this.#ids, (ids) => ids.length);
+    const documents = Int32Array.from(this.#documentSegments);
+    const file = path.join(this.folder, `${String(this.shards.length).padStart(5, '0')}.tokens`);
+    await awaitNative(() => binding().writeShard(file, tokens, lengths, documents));
+    this.shards.push(file);
+    this.documents += documents.length;
+    this.segments += lengths.length;
+    this.tokens += tokens.length;
+    this.#ids = [];
+    this.#documentSegments = [];
+    this.#pending = 0;
+  }
+}
+
+async function tokenizeInto(folder: string, files: string[], tokenizer: Tokenizer, options: TokenizeOptions) {
+  const writer = new ShardWriter(folder);
+  let group: (string | null)[] = [];
+  let units = 0;
+  const encodeGroup = async () => {
+    if (options.signal?.aborted) throw aborted(options.signal);
+    const texts = group.filter((segment) => segment !== null);
+    // Text of a corpus may speak of '[MASK]' without meaning it.
+    const encodings = await tokenizer.encodeRaw(texts, { addSpecialTokens: false, splitSpecialTokens: true });
+    let next = 0;
+    for (const segment of group) {
+      if (segment === null) await writer.endDocument();
+      else writer.add(encodings[next++].ids);
+    }
+    group = [];
+    units = 0;
+  };
+  for await (const segment of readSegments(files, options.format)) {
+    group.push(segment);
+    units += segment?.length ?? 0;
+    if (group.length >= SEGMENTS_PER_CALL || units >= UNITS_PER_CALL) await encodeGroup();
+  }
+  await encodeGroup();
+  await writer.flush();
+  if (writer.documents === 0) {
+    throw new AlbertError(
+      'DATA',
+      `expected text in ${files[0]}${files.length > 1 ? ' and others' : ''} but it is empty`,
+    );
+  }
+  const { documents, segments, tokens } = writer;
+  return { shards: writer.shards.map((shard) => path.basename(shard)), documents, segments, tokens };
+}
+
+/**
+ * The shards of the files' text: those in the cache when files, vocabulary and format are as they were, else made now.
+ * @throws AlbertError DATA that names file and line of text that cannot be used.
+ */
+export async function tokenizeCorpus(
+  files: string[],
+  tokenizer: Tokenizer,
+  options: TokenizeOptions,
+): Promise<TokenizedCorpus> {
+  const states = await Promise.all(
+    files.map(async (file) => {
+      const { size, mtimeMs } = await stat(file);
+      return [file, size, mtimeMs];
+    }),
+  );
+  const identity = JSON.stringify([1, states, await tokenizer.fingerprint(), options.format]);
+  const folder = path.join(options.cache, createHash('sha256').update(identity).digest('hex').slice(0, 24));
+  const whole = (manifest: TokenizedCorpus): TokenizedCorpus => ({
+    ...manifest,
+    shards: manifest.shards.map((shard) => path.join(folder, shard)),
+  });
+  const manifestFile = path.join(folder, 'corpus.json');
+  if (existsSync(manifestFile)) {
+    const manifest = JSON.parse(await readFile(manifestFile, 'utf8')) as TokenizedCorpus;
+    if (whole(manifest).shards.every((shard) => existsSync(shard))) return whole(manifest);
+  }
+  // Made beside its place and renamed, so that a run that was stopped leaves nothing that looks whole.
+  const work = `${folder}.${process.pid}.tmp`;
+  await mkdir(work, { recursive: true });
+  try {
+    const manifest = await tokenizeInto(work, files, tokenizer, options);
+    await writeFile(path.join(work, 'corpus.json'), JSON.stringify(manifest));
+    await rm(folder, { recursive: true, force: true });
+    await rename(work, folder);
+    return whole(manifest);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}

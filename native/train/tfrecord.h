@@ -1,0 +1,14 @@
+// Ready instances from the TFRecord files that the reference's create_pretraining_data.py writes.
+#pragma once
+
+#include "batches.h"
+
+namespace albert {
+
+// Every checksum is verified: lengths when the file is opened, contents when a record is read. The rows of
+// the files are padded and their masks are fixed; padding is dropped here. Throws Error{kData} with file and
+// record.
+std::unique_ptr<InstanceSource> tfrecord_source(const std::vector<std::string>& paths,
+                                                int32_t vocabulary_size);
+
+}  // namespace albert
