@@ -19,6 +19,13 @@ export { Tensor } from './tensor';
 export type { NestedNumbers } from './tensor';
 export { Tokenizer } from './tokenizer';
 export type { LabelledInputs, Losses } from './training/labels';
+export { pretrain } from './training/pretrain';
+export type {
+  PretrainEvaluation,
+  PretrainOptions,
+  PretrainProgress,
+  PretrainResult,
+} from './training/pretrain';
 export { Trainer } from './training/trainer';
 export type { Evaluation, StepResult, TrainerOptions } from './training/trainer';
 export type { EncodeOptions, Encoding, TextOrPair } from './tokenizer';

@@ -13,6 +13,7 @@ import { addInfo } from './info';
 import { addOrder } from './order';
 import { addPlot } from './plot';
 import { addPrecision } from './precision';
+import { addPretrain } from './pretrain';
 import { addSimilarity } from './similarity';
 import { addTag } from './tag';
 import { addVocab } from './vocab';
@@ -41,6 +42,7 @@ async function main(): Promise<number> {
     addSimilarity,
     addExport,
     addVocab,
+    addPretrain,
     addPrecision,
     addInfo,
     addPlot,

@@ -13,11 +13,6 @@ namespace {
 
 constexpr napi_type_tag kPretrainingTag = {0x6a1d0f3b92c84e57, 0xb4c27e90135f8ad6};
 
-double to_double(const Napi::Value& value, const char* name) {
-  check(value.IsNumber(), ErrorCode::kInvalidArgument, "expected a number for ", name);
-  return value.As<Napi::Number>().DoubleValue();
-}
-
 uint64_t to_count(const Napi::Value& value, const char* name) {
   const double number = to_double(value, name);
   check(number >= 0 && number <= 9007199254740991.0, ErrorCode::kInvalidArgument, "expected a count for ",

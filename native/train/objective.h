@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "labels.h"
 #include "random_stream.h"
 
 namespace albert {
@@ -27,8 +28,6 @@ struct MaskingVocabulary {
   std::vector<uint8_t> starts;  // [V] 1 for pieces that begin a word
   int32_t cls = -1, sep = -1, mask = -1;
 };
-
-constexpr int32_t kIgnoredLabel = -100;
 
 struct Instance {
   std::vector<int32_t> ids, types, labels;  // [T]; labels hold the original id where it is to be predicted

@@ -1,0 +1,127 @@
+/** albert pretrain: from text and a vocabulary to a model, watched, interrupted and continued at will. */
+import { readFile } from 'node:fs/promises';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { AlbertError } from '../errors';
+import { pretrain, type PretrainOptions } from '../training/pretrain';
+import type { AlbertConfig } from '../source';
+import { duration, progressBar } from './progress';
+import { positive, print, printJson } from './shared';
+
+type Flags = Omit<PretrainOptions, 'config' | 'totalSteps' | 'format'> & {
+  config?: string;
+  steps: number;
+  text?: 'sentences' | 'paragraphs';
+  json?: boolean;
+};
+
+function real(value: string): number {
+  const parsed = Number(value);
+  if (value.trim() === '' || !Number.isFinite(parsed)) throw new InvalidArgumentError('expected a number');
+  return parsed;
+}
+
+function whole(value: string): number {
+  const parsed = real(value);
+  if (!Number.isSafeInteger(parsed) || parsed < 0)
+    throw new InvalidArgumentError('expected a whole number from 0');
+  return parsed;
+}
+
+async function readConfigFlag(config: string | undefined): Promise<AlbertConfig | string | undefined> {
+  if (config === undefined || !config.endsWith('.json')) return config;
+  try {
+    return JSON.parse(await readFile(config, 'utf8')) as AlbertConfig;
+  } catch (error) {
+    throw new AlbertError('INVALID_CONFIG', `could not read ${config}: ${(error as Error).message}`);
+  }
+}
+
+export function addPretrain(program: Command): void {
+  program
+    .command('pretrain')
+    .description(
+      'pre-train a model on text with masked n-grams and sentence order; continues the run that --output holds',
+    )
+    .requiredOption('--corpus <path...>', 'text files, folders, patterns, .gz too; or .tfrecord files')
+    .requiredOption('--vocabulary <path>', 'spiece.model or another vocabulary, or a folder with one')
+    .requiredOption('-o, --output <folder>', 'where the model, its checkpoints and log.jsonl go')
+    .requiredOption('--steps <count>', 'steps in all', positive)
+    .option(
+      '--config <name or file>',
+      "a preset such as 'base-v2', or a config.json; its vocab_size follows the vocabulary",
+    )
+    .option('-m, --model <folder or name>', 'a model to start from, instead of --config')
+    .option('--batch-size <count>', 'sequences of a batch', positive, 64)
+    .option('--accumulate <count>', 'batches of a step', positive, 1)
+    .option('--max-length <tokens>', 'tokens of a sequence at most', positive, 128)
+    .option('--learning-rate <rate>', 'the highest rate', real, 0.00176)
+    .option('--warmup-steps <count>', 'steps over which the rate rises', whole, 0)
+    .addOption(
+      new Option('--optimizer <name>', 'as the ALBERT release computes them')
+        .choices(['lamb', 'adamw'])
+        .default('lamb'),
+    )
+    .option('--weight-decay <factor>', 'decoupled', real, 0.01)
+    .option('--masked-lm-probability <share>', 'of tokens to predict', real, 0.15)
+    .option('--max-predictions <count>', 'in a sequence at most', whole, 20)
+    .option('--ngram <words>', 'of the longest n-gram masked together', positive, 3)
+    .addOption(
+      new Option('--sentence-pairs <objective>', 'beside masked words')
+        .choices(['sop', 'nsp', 'none'])
+        .default('sop'),
+    )
+    .addOption(
+      new Option('--text <format>', 'sentences: one a line, blank lines between documents').choices([
+        'sentences',
+        'paragraphs',
+      ]),
+    )
+    .option('--hold-out <share>', 'of documents kept for evaluation', real, 0.01)
+    .option('--evaluate-every <steps>', 'between evaluations on them', positive, 500)
+    .option('--save-every <steps>', 'between checkpoints', positive, 500)
+    .option('--save-minutes <minutes>', 'after which a checkpoint is due in any case', real, 10)
+    .addOption(
+      new Option('--dtype <dtype>', 'how products multiply').choices(['fp32', 'bf16']).default('fp32'),
+    )
+    .option('--recompute', 'run blocks again in backward: less memory, more time')
+    .option('--cache <folder>', 'where tokenised text is kept')
+    .option('--seed <number>', 'of weights, data and dropout', whole, 0)
+    .option('--threads <count>', 'threads to use; default: all this process may use', positive)
+    .option('--json', 'print the result as JSON')
+    .addHelpText(
+      'after',
+      '\nCtrl-C ends after the step under way and saves; the same command goes on from there.\n' +
+        '\nExamples:\n  $ albert pretrain --corpus corpus/ --vocabulary spiece.model --config base-v2 --steps 100000 --output run\n' +
+        '  $ albert plot run/log.jsonl',
+    )
+    .action(async ({ config, steps, text, json, ...flags }: Flags) => {
+      const interrupt = new AbortController();
+      const onSignal = () => interrupt.abort();
+      process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+      const bar = progressBar(steps);
+      try {
+        const result = await pretrain({
+          ...flags,
+          totalSteps: steps,
+          config: await readConfigFlag(config),
+          format: text,
+          signal: interrupt.signal,
+          onProgress: ({ step, loss, tokens_per_second, seconds_left, evaluation }) => {
+            const accuracy = evaluation ? ` | mlm ${(100 * evaluation.mlm_accuracy).toFixed(1)} %` : '';
+            bar.update(
+              step,
+              `loss ${loss.toFixed(3)}${accuracy} | ${tokens_per_second} tokens/s | ${duration(seconds_left)} left`,
+            );
+          },
+        });
+        bar.stop();
+        if (json) return printJson(result);
+        print(`${result.output}: ${result.steps} of ${steps} steps`);
+        for (const [name, value] of Object.entries<number>({ ...result.evaluation }))
+          print(`  ${name}  ${value.toFixed(4)}`);
+      } finally {
+        bar.stop();
+        process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+      }
+    });
+}

@@ -1,0 +1,26 @@
+/** A progress bar for long jobs: on a terminal only, so that logs of other programs stay readable. */
+import { Presets, SingleBar } from 'cli-progress';
+
+/** A duration as people read it: 1h 02m, 3m 05s, 12s. */
+export function duration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const two = (value: number) => String(value).padStart(2, '0');
+  return h > 0 ? `${h}h ${two(m)}m` : m > 0 ? `${m}m ${two(s)}s` : `${s}s`;
+}
+
+export interface Progress {
+  update(done: number, text: string): void;
+  stop(): void;
+}
+
+/** Of `total` steps; draws on standard error. */
+export function progressBar(total: number): Progress {
+  if (!process.stderr.isTTY) return { update: () => {}, stop: () => {} };
+  const bar = new SingleBar(
+    { format: '{bar} {percentage}% | {value}/{total} | {text}', stream: process.stderr, hideCursor: true },
+    Presets.shades_classic,
+  );
+  bar.start(total, 0, { text: '' });
+  return { update: (done, text) => bar.update(done, { text }), stop: () => bar.stop() };
+}
