@@ -84,7 +84,6 @@ const sources = {
   gnumeric: ['deb:gnumeric-doc', 'html', /\/C\/.*\.(xml|docbook)$/, gfdl],
   povray: ['deb:povray-doc', 'html', /\.html$/, 'AGPL 3'],
   csound: ['deb:csound-doc', 'html', /\.html$/, gfdl],
-  linuxcnc: ['deb:linuxcnc-doc-en', 'html', /\.html$/, 'GPL 2+'],
   lilypond: ['deb:lilypond-doc-html', 'html', /\/[^/.]+\.html$/, 'GFDL 1.3+'],
   solfege: ['deb:solfege-doc', 'html', /\/C\/.*\.html$/, 'GPL 3+'],
   kicad: ['deb:kicad-doc-en', 'html', /\.html$/, 'GPL 3+ or CC-BY 3.0+'],
