@@ -8,7 +8,8 @@ const os = require('os');
 const path = require('path');
 const extract = require('./corpus-formats.cjs');
 
-// name: [origin, format, files, licence]. Debian's main section holds only what may be changed and redistributed.
+// name: [origin, format, files, licence]. Debian's main section holds only what may be changed and redistributed; the
+// copyright file of a package has its terms in full.
 const gfdl = 'GFDL 1.2+';
 const sources = {
   // Literature, speeches and reference works first: prose as people write it.
@@ -24,7 +25,7 @@ const sources = {
   wordnet: ['deb:wordnet-base', 'wordnet', /data\.(noun|verb|adj|adv)$/, 'WordNet 3.0 (free, with notice)'],
   anarchism: ['deb:anarchism', 'html', /\.html$/, 'GFDL or GPL 2+'],
   'copyright-does-not-exist': ['deb:cfi-en', 'html', /\.html?$/, 'GPL 2+'],
-  dhammapada: ['deb:display-dhammapada', 'fortune', /dhamma[^/.]*(\.txt)?$/, 'free, with notice'],
+  dhammapada: ['deb:display-dhammapada', 'fortune', /dhamma[^/.]*(\.txt)?$/, 'public domain and CC-BY 3.0'],
   fortunes: ['deb:fortunes', 'fortune', /fortunes\/[a-z-]+$/, 'BSD and public domain'],
   'fortunes-min': ['deb:fortunes-min', 'fortune', /fortunes\/[a-z-]+$/, 'BSD and public domain'],
   'endless-sky': ['deb:endless-sky-data', 'game', /\/data\/.*\.txt$/, 'GPL 3+ and CC-BY-SA 4.0'],
@@ -44,7 +45,7 @@ const sources = {
   'debmake-guide': ['deb:debmake-doc', 'html', /\.en\.html$/, 'MIT'],
   'installation-guide': ['deb:installation-guide-amd64', 'html', /\/en\/.*\.html$/, 'GPL 2+'],
   'bash-guide': ['deb:abs-guide', 'html', /\.html$/, 'public domain'],
-  freedombox: ['deb:freedombox-doc-en', 'html', /\.html$/, 'CC-BY-SA 4.0'],
+  freedombox: ['deb:freedombox-doc-en', 'html', /\.html$/, 'CC-BY-SA 3.0 and 4.0'],
   kernel: ['deb:linux-doc-6.1', 'html', /\/html\/(?!translations).*\.html$/, 'GPL 2'],
   manpages: ['deb:manpages', 'man', /man\d\/.*\.gz$/, 'free, with notice'],
   'manpages-dev': ['deb:manpages-dev', 'man', /man\d\/.*\.gz$/, 'free, with notice'],
@@ -65,7 +66,7 @@ const sources = {
   git: ['deb:git-doc', 'html', /\.html$/, 'GPL 2'],
   apache: ['deb:apache2-doc', 'html', /\.html(\.en)?$/, 'Apache 2.0'],
   exim: ['deb:exim4-doc-html', 'html', /\.html$/, 'GPL 2+'],
-  bacula: ['deb:bacula-doc', 'html', /\.html$/, gfdl],
+  bacula: ['deb:bacula-doc', 'html', /\.html$/, 'CC-BY-SA 4.0'],
   wireshark: ['deb:wireshark-doc', 'html', /\.html$/, 'GPL 2+'],
   'berkeley-db': ['deb:db5.3-doc', 'html', /\.html$/, 'Sleepycat'],
   octave: ['deb:octave-doc', 'html', /\.html$/, 'GPL 3+'],
@@ -80,11 +81,10 @@ const sources = {
   libreoffice: ['deb:libreoffice-help-en-us', 'html', /\.html$/, 'MPL 2.0'],
   gnome: ['deb:gnome-user-docs', 'html', /\/help\/C\/.*\.page$/, 'CC-BY-SA 3.0'],
   'gnome-devel': ['deb:gnome-devel-docs', 'html', /\/help\/C\/.*\.page$/, 'CC-BY-SA 3.0'],
-  gnucash: ['deb:gnucash-docs', 'html', /\/C\/.*\.(xml|docbook)$/, gfdl],
-  gnumeric: ['deb:gnumeric-doc', 'html', /\/C\/.*\.(xml|docbook)$/, gfdl],
-  povray: ['deb:povray-doc', 'html', /\.html$/, 'AGPL 3'],
+  gnucash: ['deb:gnucash-docs', 'html', /\/C\/.*\.(xml|docbook)$/, 'GFDL 1.1+'],
+  gnumeric: ['deb:gnumeric-doc', 'html', /\/C\/.*\.(xml|docbook)$/, 'GFDL 1.1+'],
+  povray: ['deb:povray-doc', 'html', /\.html$/, 'AGPL 3 and CC-BY-SA 3.0'],
   csound: ['deb:csound-doc', 'html', /\.html$/, gfdl],
-  linuxcnc: ['deb:linuxcnc-doc-en', 'html', /\.html$/, 'GPL 2+'],
   lilypond: ['deb:lilypond-doc-html', 'html', /\/[^/.]+\.html$/, 'GFDL 1.3+'],
   solfege: ['deb:solfege-doc', 'html', /\/C\/.*\.html$/, 'GPL 3+'],
   kicad: ['deb:kicad-doc-en', 'html', /\.html$/, 'GPL 3+ or CC-BY 3.0+'],

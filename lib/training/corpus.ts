@@ -155,18 +155,27 @@ class ShardWriter {
   documents = 0;
   segments = 0;
   tokens = 0;
-  #ids: Int32Array[] = [];
+  // Grows as needed; its first #pending places are taken.
+  #ids = new Int32Array(1 << 16);
+  #pending = 0;
+  #lengths: number[] = [];
   #documentSegments: number[] = [];
   #open = 0;
-  #pending = 0;
 
   constructor(private readonly folder: string) {}
 
   add(ids: Int32Array): void {
     if (ids.length === 0) return;
-    this.#ids.push(ids);
+    const needed = this.#pending + ids.length;
+    if (needed > this.#ids.length) {
+      const grown = new Int32Array(Math.max(needed, 2 * this.#ids.length));
+      grown.set(this.#ids.subarray(0, this.#pending));
+      this.#ids = grown;
+    }
+    this.#ids.set(ids, this.#pending);
+    this.#pending = needed;
+    this.#lengths.push(ids.length);
     this.#open++;
-    this.#pending += ids.length;
   }
 
   async endDocument(): Promise<void> {
@@ -178,13 +187,8 @@ class ShardWriter {
 
   async flush(): Promise<void> {
     if (this.#documentSegments.length === 0) return;
-    const tokens = new Int32Array(this.#pending);
-    let at = 0;
-    for (const ids of this.#ids) {
-      tokens.set(ids, at);
-      at += ids.length;
-    }
-    const lengths = Int32Array.from(this.#ids, (ids) => ids.length);
+    const tokens = this.#ids.subarray(0, this.#pending);
+    const lengths = Int32Array.from(this.#lengths);
     const documents = Int32Array.from(this.#documentSegments);
     const file = path.join(this.folder, `${String(this.shards.length).padStart(5, '0')}.tokens`);
     await awaitNative(() => binding().writeShard(file, tokens, lengths, documents));
@@ -192,9 +196,9 @@ class ShardWriter {
     this.documents += documents.length;
     this.segments += lengths.length;
     this.tokens += tokens.length;
-    this.#ids = [];
-    this.#documentSegments = [];
     this.#pending = 0;
+    this.#lengths = [];
+    this.#documentSegments = [];
   }
 }
 
