@@ -10,6 +10,7 @@ import type { DType } from './peer';
 import { count, machineText, notes, number, resultTable, targetReport, targetText } from './report';
 import type { Result } from './results';
 import { albert, repository } from './subject';
+import { benchTraining } from './train';
 
 interface Options {
   report: boolean;
@@ -42,6 +43,7 @@ function pattern(text: string): RegExp {
 function program(): Command {
   return new Command('bench')
     .description('Compares albert-native with its rivals, in turn, on models with random weights.')
+    .argument('[what]', "'train': times training steps in place of inference")
     .option('--report', 'print every target with what was measured next to it', false)
     .option('--quick', 'a few cases in under two minutes', false)
     .option('--only <pattern>', 'cases whose id matches this regular expression', pattern)
@@ -99,7 +101,14 @@ function write(
 }
 
 async function main(): Promise<void> {
-  const options = program().parse().opts<Options>();
+  const command = program().parse();
+  const options = command.opts<Options>();
+  if (command.args[0] === 'train') {
+    process.removeAllListeners('warning');
+    const machine = await describeMachine(options.threads ?? albert().cpuInfo().threads);
+    console.log(`${machineText(machine)}\n`);
+    return benchTraining(machine);
+  }
   const cases = chosen(options);
   if (options.list) {
     for (const { id, targets } of cases) console.log(`${id}: ${targets.map(targetText).join(', ')}`);

@@ -290,16 +290,19 @@ export class Albert {
 
   /**
    * Writes config.json, model.safetensors and the tokenizer's files: a folder that loads here and in Hugging Face.
+   * @param options `dtype: 'fp16'` rounds the weights to half the size; the default, 'fp32', keeps them.
    * @throws AlbertError CHECKPOINT when the folder cannot be written.
    */
-  async save(folder: string): Promise<void> {
+  async save(folder: string, options?: { dtype?: 'fp32' | 'fp16' }): Promise<void> {
     this.#requireLive();
     if (this.#refresh) await this.#ready();
     string('folder', folder);
-    const config = this.savedConfig();
+    const given = optionsObject<{ dtype: 'fp32' | 'fp16' }>('options', options);
+    const dtype = oneOf('dtype', given.dtype, ['fp32', 'fp16'] as const, 'fp32');
+    const config = { ...this.savedConfig(), torch_dtype: dtype === 'fp16' ? 'float16' : 'float32' };
     try {
       await mkdir(folder, { recursive: true });
-      await awaitNative(() => this.#native.save(path.join(folder, 'model.safetensors')));
+      await awaitNative(() => this.#native.save(path.join(folder, 'model.safetensors'), dtype));
       const file = path.join(folder, 'config.json');
       await writeFile(`${file}.new`, `${JSON.stringify(config, null, 2)}\n`);
       await rename(`${file}.new`, file);

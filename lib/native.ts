@@ -131,7 +131,7 @@ export interface NativeModel {
   /** [async] Throws at once for input that does not fit the model. */
   forward(batch: NativeBatch, wanted: NativeWanted): NativeRun;
   /** [async] Writes the weights as one safetensors file. */
-  save(path: string): Promise<void>;
+  save(path: string, dtype: 'fp32' | 'fp16'): Promise<void>;
   /** [async] Resolves when queued runs have ended and the memory is free. Calling it again resolves too. */
   dispose(): Promise<void>;
 }

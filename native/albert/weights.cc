@@ -8,6 +8,7 @@
 #include <new>
 
 #include "checkpoint.h"
+#include "support/half.h"
 #include "support/rng.h"
 #include "support/safetensors.h"
 
@@ -336,11 +337,6 @@ class StoredWeights : public Weights {
   std::vector<std::unique_ptr<float[]>> owned_;
 };
 
-StoredTensor float_tensor(std::string name, const std::vector<int64_t>& shape, const float* data) {
-  return {std::move(name), DType::kF32, shape, reinterpret_cast<const uint8_t*>(data),
-          static_cast<size_t>(element_count(shape)) * sizeof(float)};
-}
-
 }  // namespace
 
 std::vector<Parameter> Weights::describe(const Config& config, Head head) {
@@ -387,17 +383,27 @@ Parameter Weights::lookup(std::string_view name) const {
   return {kDecoder, find(kWordTable)->shape, decoder_};
 }
 
-void Weights::save(const std::string& path) const {
+void Weights::save(const std::string& path, DType dtype) const {
   std::vector<StoredTensor> tensors;
-  for (const Parameter& parameter : parameters_)
-    tensors.push_back(float_tensor(parameter.name, parameter.shape, parameter.data));
+  std::vector<std::vector<uint16_t>> halves;
+  const auto add = [&](const std::string& name, const std::vector<int64_t>& shape, const float* data) {
+    const size_t count = static_cast<size_t>(element_count(shape));
+    if (dtype == DType::kF32) {
+      tensors.push_back({name, dtype, shape, reinterpret_cast<const uint8_t*>(data), count * sizeof(float)});
+      return;
+    }
+    std::vector<uint16_t>& half = halves.emplace_back(count);
+    std::transform(data, data + half.size(), half.begin(), f32_to_f16);
+    tensors.push_back(
+        {name, DType::kF16, shape, reinterpret_cast<const uint8_t*>(half.data()), count * sizeof(uint16_t)});
+  };
+  for (const Parameter& parameter : parameters_) add(parameter.name, parameter.shape, parameter.data);
   for (const SharedName& shared : shared_names_) {
     const Parameter& parameter = *find(without_prefix(shared.of));
-    tensors.push_back(float_tensor(shared.name, parameter.shape, parameter.data));
+    add(shared.name, parameter.shape, parameter.data);
   }
   const Parameter* table = find(kWordTable);
-  if (find("predictions.bias") && !has_tied_decoder())
-    tensors.push_back(float_tensor(kDecoder, table->shape, decoder_));
+  if (find("predictions.bias") && !has_tied_decoder()) add(kDecoder, table->shape, decoder_);
   write_safetensors(path, tensors);
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "config.h"
+#include "support/tensor_file.h"
 
 namespace albert {
 
@@ -77,8 +78,8 @@ class Weights {
   bool has_tied_decoder() const { return decoder_ == data("embeddings.word_embeddings.weight"); }
 
   // Writes a safetensors file (temporary file, then rename) that Hugging Face loads: what groups share is
-  // written for each of them. Throws Error{kCheckpoint}.
-  void save(const std::string& path) const;
+  // written for each of them. As F32, or rounded to F16. Throws Error{kCheckpoint}.
+  void save(const std::string& path, DType dtype = DType::kF32) const;
 
   // Tells the system that mapped pages are no longer needed in memory (after packing); they can be read
   // again.

@@ -137,10 +137,11 @@ Napi::Value ModelWrap::forward(const Napi::CallbackInfo& info) {
 Napi::Value ModelWrap::save(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     std::string path = to_text(info[0], "path");
+    const DType dtype = to_text(info[1], "dtype") == "fp16" ? DType::kF16 : DType::kF32;
     return PromiseWorker<Done>::run(
         info.Env(), "albert-native save",
-        [path, model = live_model()] {
-          model->weights()->save(path);
+        [path, dtype, model = live_model()] {
+          model->weights()->save(path, dtype);
           return true;
         },
         [](Napi::Env env, Done) { return env.Undefined(); });

@@ -34,4 +34,20 @@ inline float f16_to_f32(uint16_t half) {
   return sign ? -magnitude : magnitude;
 }
 
+// Rounded to nearest even; what is too large becomes infinite.
+inline uint16_t f32_to_f16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  const uint32_t sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+  if (magnitude >= 0x47800000u)  // 2^16 and above, infinities and NaN
+    return static_cast<uint16_t>(sign | (magnitude > 0x7f800000u ? 0x7e00u : 0x7c00u));
+  if (magnitude < 0x38800000u) {  // below 2^-14: added to 1/2, the fraction's last bit is worth 2^-24
+    const float shifted = float_from_bits(magnitude) + 0.5f;
+    std::memcpy(&bits, &shifted, sizeof bits);
+    return static_cast<uint16_t>(sign | (bits - 0x3f000000u));
+  }
+  const uint32_t rounded = magnitude + 0xfffu + (magnitude >> 13 & 1);
+  return static_cast<uint16_t>(sign | (rounded - 0x38000000u) >> 13);
+}
+
 }  // namespace albert

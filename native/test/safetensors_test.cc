@@ -162,4 +162,19 @@ TEST(half_values_widen_exactly) {
   EXPECT(bf16_to_f32(0x3f80) == 1 && bf16_to_f32(0xc000) == -2 && std::isnan(bf16_to_f32(0x7fc0)), "");
 }
 
+// Every half is its own rounding, and floats between two halves go to the nearer, ties to the even one.
+TEST(half_values_round_to_nearest_even) {
+  for (uint32_t bits = 0; bits < 0x7c00; ++bits) {
+    const uint16_t half = static_cast<uint16_t>(bits);
+    const float value = f16_to_f32(half), next = f16_to_f32(static_cast<uint16_t>(half + 1));
+    EXPECT(f32_to_f16(value) == half && f32_to_f16(-value) == (half | 0x8000), value);
+    if (bits == 0x7bff) break;
+    const float middle = (value + next) / 2;
+    EXPECT(f32_to_f16(middle) == (bits % 2 ? half + 1 : half), middle);
+    EXPECT(f32_to_f16(std::nextafter(middle, value)) == half, middle);
+    EXPECT(f32_to_f16(std::nextafter(middle, next)) == half + 1, middle);
+  }
+  EXPECT(f32_to_f16(65519.0f) == 0x7bff && f32_to_f16(65520.0f) == 0x7c00 && f32_to_f16(1e30f) == 0x7c00, "");
+}
+
 }  // namespace albert

@@ -1,0 +1,213 @@
+/** pretrain() and its verb: runs from configuration alone, continues bit-exactly, logs, refuses, and stops on a signal. */
+import { execFileSync, spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import {
+  Albert,
+  type AlbertConfig,
+  pipeline,
+  pretrain,
+  type PretrainOptions,
+  type PretrainProgress,
+} from '../lib';
+import { root, temporaryFolder, vocabulary } from './support/data';
+import { failure } from './support/errors';
+import { VOCABULARY_SIZE } from './support/tiny';
+
+const CONFIG: AlbertConfig = {
+  embedding_size: 16,
+  hidden_size: 32,
+  num_hidden_layers: 3,
+  num_attention_heads: 2,
+  intermediate_size: 64,
+  max_position_embeddings: 64,
+  hidden_act: 'gelu_new',
+  hidden_dropout_prob: 0.1,
+  attention_probs_dropout_prob: 0.1,
+};
+
+/** Documents of sentences that repeat a pattern, so that a few steps are seen to learn. */
+function writeCorpus(folder: string): string {
+  const colours = ['red', 'green', 'blue', 'white'];
+  const things = ['house', 'tree', 'river', 'road', 'bird'];
+  const documents = Array.from({ length: 60 }, (_, d) =>
+    Array.from({ length: 8 }, (_, s) => {
+      const thing = things[(d + s) % things.length];
+      return `The ${thing} in the valley is ${colours[(d * 3 + s) % colours.length]} today.`;
+    }).join('\n'),
+  );
+  const file = path.join(folder, 'corpus.txt');
+  writeFileSync(file, `${documents.join('\n\n')}\n`);
+  return file;
+}
+
+function options(output: string, changes: Partial<PretrainOptions> = {}): PretrainOptions {
+  return {
+    corpus: writeCorpus(output),
+    vocabulary,
+    config: CONFIG,
+    output: path.join(output, 'run'),
+    cache: path.join(output, 'cache'),
+    totalSteps: 12,
+    batchSize: 8,
+    maxLength: 32,
+    learningRate: 0.01,
+    warmupSteps: 2,
+    holdOut: 0.1,
+    evaluateEvery: 6,
+    saveEvery: 5,
+    seed: 3,
+    ...changes,
+  };
+}
+
+function logOf(output: string): Record<string, number>[] {
+  return readFileSync(path.join(output, 'run', 'log.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, number>);
+}
+
+const bytesOf = (output: string) => readFileSync(path.join(output, 'run', 'model.safetensors'));
+
+test('trains, evaluates, logs, and leaves a model that pipelines load', async () => {
+  const output = temporaryFolder();
+  const progress: PretrainProgress[] = [];
+  const result = await pretrain(
+    options(output, { totalSteps: 360, learningRate: 0.02, onProgress: (p) => progress.push(p) }),
+  );
+  expect(result.steps).toBe(360);
+  expect(progress.map(({ step }) => step)).toEqual(Array.from({ length: 360 }, (_, i) => i + 1));
+  expect(result.evaluation!.mlm_accuracy).toBeGreaterThan(0.3);
+  expect(result.evaluation!.sop_accuracy).toEqual(expect.any(Number));
+  const log = logOf(output);
+  const steps = log.filter((line) => 'loss' in line);
+  expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 360 }, (_, i) => i));
+  expect(steps.at(-1)!.loss).toBeLessThan(steps[0].loss / 2);
+  expect(log.filter((line) => 'evaluation' in line).map(({ step }) => step)).toEqual(
+    Array.from({ length: 60 }, (_, i) => 6 * (i + 1)),
+  );
+  const unmask = await pipeline('fill-mask', path.join(output, 'run'));
+  const [best] = await unmask('The house in the [MASK] is red today.', { top_k: 1 });
+  expect(best.token_str).toBe('valley');
+  await unmask.dispose();
+});
+
+test('a run that was stopped and continued has the bits of one that was not', async () => {
+  const [whole, parts] = [temporaryFolder(), temporaryFolder()];
+  await pretrain(options(whole));
+  for (const stop of [3, 7, 12]) {
+    const interrupt = new AbortController();
+    const onProgress = ({ step }: PretrainProgress) => step === stop && interrupt.abort();
+    const result = await pretrain(options(parts, { signal: interrupt.signal, onProgress }));
+    expect(result.steps).toBe(stop);
+  }
+  expect(bytesOf(parts).equals(bytesOf(whole))).toBe(true);
+  const values = (output: string) =>
+    logOf(output).map(({ step, loss, grad_norm }) => ({ step, loss, grad_norm }));
+  expect(values(parts)).toEqual(values(whole));
+});
+
+const ABLATIONS: [string, Partial<PretrainOptions>][] = [
+  ['NSP', { sentencePairs: 'nsp' }],
+  ['no sentence pairs', { sentencePairs: 'none' }],
+  ['nothing shared', { config: { ...CONFIG, parameter_sharing: 'none' } }],
+  ['attention shared', { config: { ...CONFIG, parameter_sharing: 'attention' } }],
+  ['feed-forward shared', { config: { ...CONFIG, parameter_sharing: 'feed_forward' } }],
+  [
+    'AdamW, bf16, recomputation and accumulation',
+    { optimizer: 'adamw', dtype: 'bf16', recompute: true, accumulate: 2 },
+  ],
+];
+test.each(ABLATIONS)('runs from configuration alone: %s', async (_, changes) => {
+  const output = temporaryFolder();
+  await pretrain(options(output, { totalSteps: 4, ...changes }));
+  const losses = logOf(output)[0].losses as unknown as Record<string, number>;
+  expect(Object.keys(losses)).toEqual(
+    changes.sentencePairs === 'none' ? ['mlm_loss'] : ['mlm_loss', 'sop_loss'],
+  );
+  const model = await Albert.load(path.join(output, 'run'));
+  expect(model.config.vocab_size).toBe(VOCABULARY_SIZE);
+  await model.dispose();
+});
+
+test('continues another model with its weights', async () => {
+  const output = temporaryFolder();
+  await pretrain(options(output, { totalSteps: 4 }));
+  const next = temporaryFolder();
+  const model = path.join(output, 'run');
+  await pretrain(options(next, { config: undefined, model, totalSteps: 1, warmupSteps: 1 }));
+  expect(bytesOf(next).equals(bytesOf(output))).toBe(true); // the first step of a warm-up has rate 0
+});
+
+test('a diverging run ends with DIVERGED and keeps its last checkpoint', async () => {
+  const output = temporaryFolder();
+  await failure('DIVERGED', () =>
+    pretrain(options(output, { learningRate: 1e30, warmupSteps: 3, saveEvery: 1 })),
+  );
+  const model = await Albert.load(path.join(output, 'run'));
+  await model.dispose();
+});
+
+test('refuses what it cannot start from', async () => {
+  const output = temporaryFolder();
+  await failure('INVALID_ARGUMENT', () => pretrain(options(output, { config: undefined })));
+  await failure('DATA', () => pretrain(options(output, { corpus: path.join(output, 'none.txt') })));
+  await failure('INVALID_ARGUMENT', () => pretrain(options(output, { totalSteps: 0 })));
+  await failure('INVALID_CONFIG', () =>
+    pretrain(options(output, { config: { ...CONFIG, hidden_size: 33 } })),
+  );
+});
+
+describe('the verb', () => {
+  const cli = path.join(root, 'dist', 'cli', 'main.js');
+  const flags = (output: string, steps: number) => {
+    const corpus = writeCorpus(output);
+    const config = path.join(output, 'config.json');
+    writeFileSync(config, JSON.stringify(CONFIG));
+    const text = `--corpus ${corpus} --vocabulary ${vocabulary} --config ${config} --output ${output}/run --cache ${output}/cache`;
+    return [
+      cli,
+      'pretrain',
+      ...text.split(' '),
+      '--steps',
+      `${steps}`,
+      '--batch-size',
+      '8',
+      '--max-length',
+      '32',
+      '--hold-out',
+      '0.1',
+    ];
+  };
+
+  test('prints what the model reached', () => {
+    const output = temporaryFolder();
+    const printed = execFileSync(process.execPath, flags(output, 3), { encoding: 'utf8' });
+    expect(printed).toContain('3 of 3 steps');
+    expect(printed).toMatch(/mlm_accuracy {2}0\.\d{4}/);
+  });
+
+  test('Ctrl-C saves and exits, and the same command goes on', async () => {
+    const output = temporaryFolder();
+    const args = flags(output, 100_000);
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    let printed = '';
+    child.stdout.on('data', (part: Buffer) => (printed += part.toString()));
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    for (let tries = 0; tries < 200; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      try {
+        if (logOf(output).length > 5) break;
+      } catch {
+        // not yet there
+      }
+    }
+    child.kill('SIGINT');
+    expect(await ended).toBe(0);
+    const steps = Number(/(\d+) of 100000 steps/.exec(printed)![1]);
+    expect(logOf(output).at(-1)!.step).toBe(steps - 1);
+    const more = execFileSync(process.execPath, [...args, '--steps', `${steps + 2}`], { encoding: 'utf8' });
+    expect(more).toContain(`${steps + 2} of ${steps + 2} steps`);
+  });
+});
