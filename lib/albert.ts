@@ -297,7 +297,7 @@ export class Albert {
     this.#requireLive();
     if (this.#refresh) await this.#ready();
     string('folder', folder);
-    const given = optionsObject<{ dtype: 'fp32' | 'fp16' }>('options', options);
+    const given = optionsObject<{ dtype?: 'fp32' | 'fp16' }>('options', options);
     const dtype = oneOf('dtype', given.dtype, ['fp32', 'fp16'] as const, 'fp32');
     const config = { ...this.savedConfig(), torch_dtype: dtype === 'fp16' ? 'float16' : 'float32' };
     try {
