@@ -26,14 +26,15 @@ const CONFIG: AlbertConfig = {
   attention_probs_dropout_prob: 0.1,
 };
 
+const COLOURS = ['red', 'green', 'blue', 'white'];
+
 /** Documents of sentences that repeat a pattern, so that a few steps are seen to learn. */
 function writeCorpus(folder: string): string {
-  const colours = ['red', 'green', 'blue', 'white'];
   const things = ['house', 'tree', 'river', 'road', 'bird'];
   const documents = Array.from({ length: 60 }, (_, d) =>
     Array.from({ length: 8 }, (_, s) => {
       const thing = things[(d + s) % things.length];
-      return `The ${thing} in the valley is ${colours[(d * 3 + s) % colours.length]} today.`;
+      return `The ${thing} in the valley is ${COLOURS[(d * 3 + s) % COLOURS.length]} today.`;
     }).join('\n'),
   );
   const file = path.join(folder, 'corpus.txt');
@@ -88,8 +89,8 @@ test('trains, evaluates, logs, and leaves a model that pipelines load', async ()
     Array.from({ length: 40 }, (_, i) => 6 * (i + 1)),
   );
   const unmask = await pipeline('fill-mask', path.join(output, 'run'));
-  const guesses = await unmask('The house in the [MASK] is red today.', { top_k: 20 });
-  expect(guesses.map(({ token_str }) => token_str)).toContain('valley');
+  const guesses = await unmask('The house in the valley is [MASK] today.', { top_k: 10 });
+  expect(guesses.some(({ token_str }) => COLOURS.includes(token_str))).toBe(true);
   await unmask.dispose();
 });
 
