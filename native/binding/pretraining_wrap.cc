@@ -100,12 +100,13 @@ Napi::Value PretrainingWrap::open(const Napi::CallbackInfo& info) {
     return PromiseWorker<Opened>::run(
         info.Env(), "albert-native pretraining data",
         [=]() -> Opened {
-          if (records) return {tfrecord_source(files, tokenizer->vocabulary_size()), seed, !split.evaluation};
+          const auto maps = FileMap::open_all(files, ErrorCode::kData);
+          if (records) return {tfrecord_source(maps, tokenizer->vocabulary_size()), seed, !split.evaluation};
           const SpecialTokens& special = tokenizer->special_tokens();
           check(special.cls >= 0 && special.sep >= 0 && special.mask >= 0, ErrorCode::kTokenizer,
                 "expected a vocabulary with [CLS], [SEP] and [MASK] for pre-training");
           MaskingVocabulary vocabulary{word_starts(*tokenizer), special.cls, special.sep, special.mask};
-          auto corpus = std::make_shared<const Corpus>(files);
+          auto corpus = std::make_shared<const Corpus>(maps);
           return {corpus_source(corpus, std::move(vocabulary), options, seed, split), seed,
                   !split.evaluation};
         },

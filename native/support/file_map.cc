@@ -80,6 +80,13 @@ void FileMap::release_pages() const {
 
 #endif
 
+std::vector<std::shared_ptr<const FileMap>> FileMap::open_all(const std::vector<std::string>& paths,
+                                                              ErrorCode code) {
+  std::vector<std::shared_ptr<const FileMap>> files;
+  for (const std::string& path : paths) files.push_back(open(path, code));
+  return files;
+}
+
 std::shared_ptr<const FileMap> FileMap::from_bytes(std::vector<uint8_t> bytes, const std::string& name) {
   std::shared_ptr<FileMap> map(new FileMap);
   map->path_ = name;

@@ -18,6 +18,9 @@ class FileMap {
   // Throws Error{code} with the path and the system's reason.
   static std::shared_ptr<const FileMap> open(const std::string& path, ErrorCode code);
 
+  static std::vector<std::shared_ptr<const FileMap>> open_all(const std::vector<std::string>& paths,
+                                                              ErrorCode code);
+
   // The same view over bytes in memory, for readers that are given text and for tests.
   static std::shared_ptr<const FileMap> from_bytes(std::vector<uint8_t> bytes, const std::string& name);
 

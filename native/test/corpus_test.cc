@@ -39,7 +39,7 @@ ErrorCode code_of(const std::function<void()>& call) {
 std::unique_ptr<InstanceSource> open(const std::string& path, const Split& split = {}) {
   ObjectiveOptions options;
   options.max_length = 24;
-  return corpus_source(std::make_shared<const Corpus>(std::vector<std::string>{path}),
+  return corpus_source(std::make_shared<const Corpus>(FileMap::open_all({path}, ErrorCode::kData)),
                        {std::vector<uint8_t>(100, 1), 2, 3, 4}, options, 11, split);
 }
 
@@ -58,7 +58,7 @@ std::vector<int32_t> flat(const PretrainingBatch& batch) {
 TEST(corpus_shards_come_back_as_written) {
   const std::string path = temporary("whole");
   write_shard(path, {1, 2, 3, 4, 5}, {2, 3}, {1, 0, 1});
-  const Corpus corpus({path, path});
+  const Corpus corpus(FileMap::open_all({path, path}, ErrorCode::kData));
   EXPECT(corpus.documents() == 6 && corpus.tokens() == 10, "");
   std::vector<int32_t> tokens;
   corpus.append_tokens(5, 0, 1, 10, &tokens);

@@ -41,13 +41,13 @@ void write_shard(const std::string& path, const std::vector<int32_t>& tokens,
   file.commit();
 }
 
-Corpus::Corpus(const std::vector<std::string>& paths) {
+Corpus::Corpus(const std::vector<std::shared_ptr<const FileMap>>& files) {
   first_document_.push_back(0);
-  for (const std::string& path : paths) {
-    Shard shard{FileMap::open(path, ErrorCode::kData), nullptr, nullptr, nullptr, 0, 0};
-    const FileMap& file = *shard.file;
+  for (const std::shared_ptr<const FileMap>& map : files) {
+    Shard shard{map, nullptr, nullptr, nullptr, 0, 0};
+    const FileMap& file = *map;
     check(file.size() >= kHeaderBytes && std::memcmp(file.data(), kMagic, sizeof kMagic) == 0,
-          ErrorCode::kData, path,
+          ErrorCode::kData, file.path(),
           ": expected a shard of tokens but it begins differently; delete it to have it made anew");
     uint64_t counts[3];
     std::memcpy(counts, file.data() + sizeof kMagic, sizeof counts);
@@ -55,7 +55,7 @@ Corpus::Corpus(const std::vector<std::string>& paths) {
     // Each count alone first, so that the sum cannot overflow.
     const bool fits = std::all_of(counts, counts + 3, [&](uint64_t n) { return n <= file.size(); }) &&
                       kHeaderBytes + (documents + segments + 2) * 8 + tokens * 4 == file.size();
-    check(fits && documents + first_document_.back() < UINT32_MAX, ErrorCode::kData, path, ": its ",
+    check(fits && documents + first_document_.back() < UINT32_MAX, ErrorCode::kData, file.path(), ": its ",
           file.size(), " bytes are not those of ", documents, " documents, ", segments, " segments and ",
           tokens, " tokens; it is truncated or damaged, delete it to have it made anew");
     shard.document_begin = reinterpret_cast<const uint64_t*>(file.data() + kHeaderBytes);

@@ -21,7 +21,7 @@ class Corpus {
  public:
   // Throws Error{kData} for a file that is no shard, is truncated, or was not made whole. What the index says
   // is checked when it is used, so that opening stays cheap.
-  explicit Corpus(const std::vector<std::string>& paths);
+  explicit Corpus(const std::vector<std::shared_ptr<const FileMap>>& files);
 
   uint32_t documents() const { return first_document_.back(); }
   uint64_t tokens() const { return tokens_; }

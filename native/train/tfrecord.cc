@@ -126,9 +126,9 @@ T load(const uint8_t* data) {
 
 class RecordSource final : public InstanceSource {
  public:
-  RecordSource(const std::vector<std::string>& paths, int32_t vocabulary_size)
+  RecordSource(const std::vector<std::shared_ptr<const FileMap>>& files, int32_t vocabulary_size)
       : vocabulary_size_(vocabulary_size) {
-    for (const std::string& path : paths) index(FileMap::open(path, ErrorCode::kData));
+    for (const std::shared_ptr<const FileMap>& file : files) index(file);
     check(!records_.empty(), ErrorCode::kData, "expected records in the TFRecord files but they are empty");
   }
 
@@ -176,9 +176,9 @@ class RecordSource final : public InstanceSource {
 
 }  // namespace
 
-std::unique_ptr<InstanceSource> tfrecord_source(const std::vector<std::string>& paths,
+std::unique_ptr<InstanceSource> tfrecord_source(const std::vector<std::shared_ptr<const FileMap>>& files,
                                                 int32_t vocabulary_size) {
-  return std::make_unique<RecordSource>(paths, vocabulary_size);
+  return std::make_unique<RecordSource>(files, vocabulary_size);
 }
 
 }  // namespace albert
