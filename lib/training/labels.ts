@@ -61,9 +61,9 @@ function tokenLabels(value: unknown, lengths: Int32Array): Int32Array {
   return flat;
 }
 
-// As Hugging Face counts them: by their names where config.json gives no number.
+// As Hugging Face counts them: by their names, or by number where config.json has none.
 function labelCount({ num_labels, id2label }: AlbertConfig): number {
-  return num_labels ?? (id2label ? Object.keys(id2label).length : 2);
+  return Object.keys(id2label ?? {}).length || (num_labels ?? 2);
 }
 
 /** Floats [B, labels] where the head regresses or has several labels a sequence; else null. */

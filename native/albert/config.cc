@@ -179,6 +179,17 @@ class ConfigReader {
     if (!map->object().empty()) *count = static_cast<int32_t>(map->object().size());
   }
 
+  ProblemType problem_type() const {
+    const std::string* given = text("problem_type");
+    if (!given) return ProblemType::kUnnamed;
+    if (*given == "regression") return ProblemType::kRegression;
+    if (*given == "single_label_classification") return ProblemType::kSingleLabel;
+    if (*given == "multi_label_classification") return ProblemType::kMultiLabel;
+    fail("problem_type '", *given,
+         "' is not known; expected one of regression, single_label_classification, "
+         "multi_label_classification");
+  }
+
   // 'all' and 'none' are other words for 1 and L groups. In files that share one half of the block the groups
   // are L too: Hugging Face's layout then has room for every layer's other half.
   void sharing(Config* config) const {
@@ -239,6 +250,7 @@ Config Config::parse(std::string_view json, const std::string& name) {
   reader.integer("max_position_embeddings", 1, kMaxPositions, &config.max_position_embeddings);
   reader.integer("type_vocab_size", 1, kMaxWidth, &config.type_vocab_size);
   reader.labels(&config.num_labels);
+  config.problem_type = reader.problem_type();
   reader.integer("pad_token_id", 0, config.vocab_size - 1, &config.pad_token_id);
   reader.integer("bos_token_id", 0, kMaxId, &config.bos_token_id);
   reader.integer("eos_token_id", 0, kMaxId, &config.eos_token_id);

@@ -25,6 +25,10 @@ enum class Head {
 // half of the block among all layers and give each layer its own other half.
 enum class ParameterSharing { kGroups, kAttention, kFeedForward };
 
+// What the labels of a sequence classification mean, as Hugging Face names it; where a file says nothing, one
+// label means regression, several floats independent questions and an integer a class.
+enum class ProblemType { kUnnamed, kRegression, kSingleLabel, kMultiLabel };
+
 // Field names are config.json's. Dimensions in the letters of ops.h: V vocab_size, E embedding_size, H
 // hidden_size, L num_hidden_layers, A num_attention_heads, D head_size, F intermediate_size.
 struct Config {
@@ -40,6 +44,7 @@ struct Config {
   int32_t max_position_embeddings = 512;
   int32_t type_vocab_size = 2;
   int32_t num_labels = 2;
+  ProblemType problem_type = ProblemType::kUnnamed;
   Activation hidden_act = Activation::kGeluNew;
   float hidden_dropout_prob = 0;
   float attention_probs_dropout_prob = 0;
@@ -70,6 +75,11 @@ struct Config {
   }
   int32_t feed_forward_group(int32_t layer) const {
     return parameter_sharing == ParameterSharing::kFeedForward ? 0 : group_of_layer(layer);
+  }
+
+  bool regresses() const {
+    return problem_type == ProblemType::kRegression ||
+           (problem_type == ProblemType::kUnnamed && num_labels == 1);
   }
 
   // Throws Error{kInvalidConfig} that names `name` (the file), the field, what was expected and what came.

@@ -111,6 +111,15 @@ TEST(config_counts_labels) {
   refuse_fields("\"num_labels\": 0", "num_labels must be an integer from 1");
 }
 
+TEST(config_knows_what_labels_mean) {
+  EXPECT(parse("\"num_labels\": 1").regresses() && !parse("\"num_labels\": 3").regresses(), "");
+  EXPECT(parse("\"num_labels\": 3, \"problem_type\": \"regression\"").regresses(), "");
+  EXPECT(!parse("\"num_labels\": 1, \"problem_type\": \"multi_label_classification\"").regresses(), "");
+  EXPECT(parse("\"problem_type\": null").problem_type == ProblemType::kUnnamed, "");
+  refuse_fields("\"problem_type\": \"ranking\"",
+                "problem_type 'ranking' is not known; expected one of regression,");
+}
+
 TEST(config_knows_activations) {
   for (const char* tanh_form : {"gelu_new", "GELU_NEW", "gelu_pytorch_tanh", "gelu_fast"})
     EXPECT(parse(str("\"hidden_act\": \"", tanh_form, "\"")).hidden_act == Activation::kGeluNew, tanh_form);

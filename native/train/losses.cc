@@ -283,15 +283,15 @@ LossPart TrainingHeads::classifier_loss(float* logits, const LabelledBatch& labe
     }
     return part;
   }
-  // One label is regression, several are independent questions.
-  const int64_t width = config_.num_labels, values = count * width;
+  const int64_t values = count * config_.num_labels;
+  const bool regresses = config_.regresses();
   LossPart part;
   part.name = "loss";
   part.count = values;
   for (int64_t i = 0; i < values; ++i) {
     const double z = logits[i], target = labels.targets[static_cast<size_t>(i)];
     double slope;
-    if (width == 1) {
+    if (regresses) {
       part.mean += (z - target) * (z - target);
       slope = 2 * (z - target);
     } else {
