@@ -1,8 +1,10 @@
 // Gradients of every golden model against float64 truth, and the properties training relies on.
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 
 #include "golden.h"
+#include "support/rng.h"
 #include "test.h"
 #include "train/training_model.h"
 
@@ -73,6 +75,131 @@ TEST(golden_gradients_on_every_isa) {
         EXPECT(compared > 0, golden.name, " has no gradients");
       }
   }
+}
+
+namespace {
+
+// What the goldens do not have: odd sizes, E as wide as H, groups of several blocks, other activations,
+// halves of a block shared.
+const char* const kVariants[] = {
+    "\"embedding_size\": 7, \"hidden_size\": 33, \"num_attention_heads\": 3, \"intermediate_size\": 29, "
+    "\"hidden_act\": \"silu\", \"num_hidden_groups\": 2, \"inner_group_num\": 2",
+    "\"embedding_size\": 24, \"hidden_size\": 24, \"num_attention_heads\": 2, \"intermediate_size\": 40, "
+    "\"hidden_act\": \"gelu\", \"parameter_sharing\": \"attention\"",
+    "\"embedding_size\": 16, \"hidden_size\": 40, \"num_attention_heads\": 5, \"intermediate_size\": 40, "
+    "\"hidden_act\": \"tanh\", \"parameter_sharing\": \"feed_forward\""};
+
+Config variant(const char* fields) {
+  return Config::parse(str("{\"model_type\": \"albert\", \"vocab_size\": 50, \"num_hidden_layers\": 3, "
+                           "\"max_position_embeddings\": 20, \"num_labels\": 3, \"initializer_range\": 0.3, ",
+                           fields, "}"),
+                       "config");
+}
+
+// Four ragged sequences with holes, one of them without its first position.
+LabelledBatch labels_for(Head head) {
+  LabelledBatch batch;
+  batch.sequences.lengths = {5, 9, 3, 12};
+  if (head == Head::kMultipleChoice) batch.sequences.choices = 2;
+  uint64_t drawn = 0;
+  const auto draw = [&](uint32_t below) {
+    return static_cast<int32_t>(philox(5, 0, drawn++).word[0] % below);
+  };
+  const bool by_token = is_language(head) || head == Head::kTokenClassification;
+  for (int32_t length : batch.sequences.lengths) {
+    for (int32_t i = 0; i < length; ++i) {
+      batch.sequences.ids.push_back(draw(50));
+      batch.sequences.types.push_back(draw(2));
+      batch.sequences.mask.push_back(i == 2 || (length == 9 && i == 0) ? 0 : 1);
+      if (by_token)
+        batch.labels.push_back(draw(3) == 0 ? kIgnoredLabel
+                                            : draw(head == Head::kTokenClassification ? 3 : 50));
+    }
+    if (head == Head::kPretraining) batch.sop_labels.push_back(draw(2));
+    if (head == Head::kSequenceClassification) batch.labels.push_back(draw(3));
+    if (head == Head::kQuestionAnswering) {
+      batch.start_positions.push_back(1);
+      batch.end_positions.push_back(length == 5 ? 99 : length - 1);  // one answer lies outside
+    }
+  }
+  if (head == Head::kMultipleChoice) batch.labels = {1, 0};
+  return batch;
+}
+
+}  // namespace
+
+// Along the gradient the loss must change by the gradient's norm.
+TEST(gradients_of_odd_models_point_uphill) {
+  for (const char* fields : kVariants)
+    for (Head head : {Head::kPretraining, Head::kMaskedLm, Head::kSequenceClassification,
+                      Head::kTokenClassification, Head::kQuestionAnswering, Head::kMultipleChoice}) {
+      const Config config = variant(fields);
+      TrainingModel model(config, head, *Weights::create(config, head, 3), TrainingOptions());
+      const LabelledBatch batch = labels_for(head);
+      const double loss = model.forward_backward(batch, DropoutPlaces::none()).total;
+      EXPECT(loss == model.evaluate(batch).total, "the loss of an evaluation");
+      double squares = 0;
+      for (const Parameter& gradient : model.gradients().all())
+        for (int64_t i = 0; i < gradient.count(); ++i) squares += double{gradient.data[i]} * gradient.data[i];
+      const double norm = std::sqrt(squares);
+      // A step that changes the loss by 0.002 either way: these models bend within ten times that.
+      const double step = 0.002 / norm;
+      double losses[2];
+      for (int side = 0; side < 2; ++side) {
+        const double along = (side ? -2 : 1) * step / norm;
+        for (size_t p = 0; p < model.weights().all().size(); ++p) {
+          float* const weights = model.weights().slice(p);
+          const float* const gradient = model.gradients().slice(p);
+          for (int64_t i = 0; i < model.weights().all()[p].count(); ++i)
+            weights[i] = static_cast<float>(weights[i] + along * gradient[i]);
+        }
+        model.weights_changed();
+        losses[side] = model.evaluate(batch).total;
+      }
+      const double slope = (losses[0] - losses[1]) / (2 * step);
+      EXPECT(std::fabs(slope / norm - 1) < 1e-2, to_string(head), " of {", fields, "}: slope ", slope,
+             ", gradient's norm ", norm);
+    }
+}
+
+// A half that all layers share gets the sum of what its copies would get.
+TEST(gradients_of_shared_halves_are_sums_over_copies) {
+  const std::string path =
+      (std::filesystem::temp_directory_path() / "albert-shared-half.safetensors").string();
+  for (const char* sharing : {"attention", "feed_forward"}) {
+    const std::string fields =
+        "\"embedding_size\": 8, \"hidden_size\": 24, \"num_attention_heads\": 2, "
+        "\"intermediate_size\": 40, ";
+    const Config half = variant(str(fields, "\"parameter_sharing\": \"", sharing, "\"").c_str());
+    const Config none = variant((fields + "\"parameter_sharing\": \"none\"").c_str());
+    const auto weights = Weights::create(half, Head::kPretraining, 3);
+    weights->save(path);
+    TrainingModel shared(half, Head::kPretraining, *weights, TrainingOptions());
+    TrainingModel copies(none, Head::kPretraining, *Weights::load(none, Head::kPretraining, path, nullptr),
+                         TrainingOptions());
+    const LabelledBatch batch = labels_for(Head::kPretraining);
+    shared.forward_backward(batch, DropoutPlaces::none());
+    copies.forward_backward(batch, DropoutPlaces::none());
+    for (const Parameter& gradient : shared.gradients().all()) {
+      // Copies of a shared parameter are those that its name finds in every group but its own.
+      const std::string name(without_prefix(gradient.name));
+      const size_t group = name.find("groups.0.");
+      double error = 0, largest = 1e-3;
+      for (int64_t i = 0; i < gradient.count(); ++i) {
+        double sum = copies.gradients().of(name)[i];
+        for (const char* other : {"groups.1.", "groups.2."}) {
+          if (group == std::string::npos) continue;
+          std::string copy = name;
+          copy.replace(group, 9, other);
+          if (weights->find(copy) == weights->find(name)) sum += copies.gradients().of(copy)[i];
+        }
+        error = std::max(error, std::fabs(sum - gradient.data[i]));
+        largest = std::max(largest, std::fabs(sum));
+      }
+      EXPECT(error <= 1e-5 * largest, sharing, " ", name, ": error ", error, " of ", largest);
+    }
+  }
+  std::filesystem::remove(path);
 }
 
 }  // namespace albert::test
