@@ -57,12 +57,14 @@ void CpuBackend::reserve(const BackendLimits& limits) {
     operand_ = allocate_rows(row_stride(lanes_of(limits.max_width, precision)));
   if (precision == Precision::kInt8) row_scale_ = allocate_rows(2);
   for (auto& worker : workers_) worker->reserve(limits);
-  if (!pool_)
-    attention_scratch_ = allocate_floats(static_cast<size_t>(
-        limits.training ? kernels_.attention_backward_scratch(head_stride(limits.head_size, Precision::kFp32),
-                                                              limits.max_length)
-                        : kernels_.attention_scratch(head_stride(limits.head_size, Precision::kBf16),
-                                                     limits.max_length)));
+  if (!pool_) {
+    int64_t lanes =
+        kernels_.attention_scratch(head_stride(limits.head_size, Precision::kBf16), limits.max_length);
+    if (limits.training)
+      lanes = std::max(lanes, kernels_.attention_backward_scratch(
+                                  head_stride(limits.head_size, Precision::kFp32), limits.max_length));
+    attention_scratch_ = allocate_floats(static_cast<size_t>(lanes));
+  }
   if (limits.training) reserve_training(limits);
 }
 

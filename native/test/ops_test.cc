@@ -4,6 +4,7 @@
 #include <limits>
 #include <random>
 
+#include "backends.h"
 #include "ops.h"
 #include "support/error.h"
 #include "support/half.h"
@@ -11,8 +12,6 @@
 
 namespace albert::test {
 namespace {
-
-constexpr float kPoison = std::numeric_limits<float>::quiet_NaN();
 
 // Max-norm, relative to the largest value or to one, the scale of the inputs: where terms cancel, a small sum
 // keeps the error of large ones. fp32: a chain of 300 additions. bf16: factors of 8 bits, after a
@@ -23,23 +22,6 @@ double tolerance(Precision precision) {
 // Where the reference rounds its factors too. The offset of an int8 row times the sum of a column may be
 // larger than the result.
 constexpr double kSumTolerance = 1e-5;
-
-const char* to_string(Precision precision) {
-  return precision == Precision::kFp32 ? "fp32" : precision == Precision::kBf16 ? "bf16" : "int8";
-}
-
-std::mt19937& random_engine() {
-  static const unsigned seed = std::random_device{}();
-  static std::mt19937 engine((std::printf("ops_test seed %u\n", seed), seed));
-  return engine;
-}
-
-std::vector<float> random_floats(size_t count, float deviation = 1) {
-  std::normal_distribution<float> normal(0, deviation);
-  std::vector<float> values(count);
-  for (float& value : values) value = normal(random_engine());
-  return values;
-}
 
 // Rows with the padded stride of activations; what lies between them is poison.
 struct Rows {
@@ -149,23 +131,6 @@ struct Norm {
 };
 
 const std::vector<Precision> kEveryPrecision{Precision::kFp32, Precision::kBf16, Precision::kInt8};
-
-// Runs a test body on every instruction set and precision with one thread and with three.
-template <typename Body>
-void on_every_backend(const std::vector<Precision>& precisions, const Body& body) {
-  for (const std::string& isa : cpu_info().available)
-    for (Precision precision : precisions)
-      for (int threads : {1, 3}) {
-        const std::unique_ptr<Backend> backend = make_cpu_backend(isa, threads);
-        BackendLimits limits;
-        limits.precision = precision;
-        limits.max_width = 320;
-        limits.max_length = 200;
-        limits.head_size = 70;
-        backend->reserve(limits);
-        body(*backend, precision, str(to_string(precision), " ", isa, " with ", threads, " threads"));
-      }
-}
 
 }  // namespace
 

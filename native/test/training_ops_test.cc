@@ -5,6 +5,7 @@
 #include <numeric>
 #include <random>
 
+#include "backends.h"
 #include "ops.h"
 #include "support/error.h"
 #include "support/half.h"
@@ -14,22 +15,7 @@
 namespace albert::test {
 namespace {
 
-constexpr float kPoison = std::numeric_limits<float>::quiet_NaN();
-
 using Floats = std::vector<float>;
-
-std::mt19937& random_engine() {
-  static const unsigned seed = std::random_device{}();
-  static std::mt19937 engine((std::printf("training_ops_test seed %u\n", seed), seed));
-  return engine;
-}
-
-Floats random_floats(int64_t count, float deviation = 1) {
-  std::normal_distribution<float> normal(0, deviation);
-  Floats values(static_cast<size_t>(count));
-  for (float& value : values) value = normal(random_engine());
-  return values;
-}
 
 // Rows of row_stride(width); what lies between them is poison.
 Floats random_rows(int64_t rows, int64_t width) {
@@ -41,24 +27,6 @@ Floats random_rows(int64_t rows, int64_t width) {
 }
 Floats poisoned_rows(int64_t rows, int64_t width) {
   return Floats(static_cast<size_t>(rows * row_stride(width)), kPoison);
-}
-
-template <typename Body>
-void on_every_backend(const std::vector<Precision>& precisions, const Body& body) {
-  for (const std::string& isa : cpu_info().available)
-    for (Precision precision : precisions)
-      for (int threads : {1, 3}) {
-        const std::unique_ptr<Backend> backend = make_cpu_backend(isa, threads);
-        BackendLimits limits;
-        limits.precision = precision;
-        limits.max_width = 320;
-        limits.max_length = 200;
-        limits.head_size = 70;
-        limits.training = true;
-        backend->reserve(limits);
-        body(*backend, precision,
-             str(precision == Precision::kFp32 ? "fp32 " : "bf16 ", isa, " with ", threads, " threads"));
-      }
 }
 
 // Relative to the largest value, or to `least` where all may cancel.
