@@ -19,5 +19,5 @@ node dist/cli/main.js pretrain --corpus "$work/corpus" --vocabulary "$work/spiec
   --config "$recipe/config.json" --cache "$work/cache" --output "$work/run" \
   --batch-size 32 --max-length 128 --dtype bf16 --optimizer lamb --learning-rate 0.004 --warmup-steps 200 --steps 6000 \
   --evaluate-every 250 --save-every 500 --seed 1
-node dist/cli/main.js plot "$work/run/log.jsonl" --output models/albert-mini-en/curves.svg
 node "$recipe/ship.cjs" "$work/run" models/albert-mini-en
+node dist/cli/main.js plot "$work/run/log.jsonl" --output models/albert-mini-en/curves.svg
