@@ -50,7 +50,7 @@ TEST(golden_gradients_on_every_isa) {
       for (const char* dtype : {"fp32", "bf16"}) {
         // Choices of one example share most of their features, and the gradients of a softmax over them sum
         // to zero: what is left after they cancel holds the rounding of all three products (0.033 measured;
-        // any two of the three in fp32 still leave 0.03).
+        // with any one of the three in fp32 there is still 0.03).
         const bool cancels = golden.head == Head::kMultipleChoice;
         const double tolerance = std::strcmp(dtype, "fp32") == 0 ? 1e-4 : cancels ? 4e-2 : 2e-2;
         TrainingOptions options;
