@@ -8,8 +8,8 @@
 #include <new>
 
 #include "checkpoint.h"
+#include "initialiser.h"
 #include "support/half.h"
-#include "support/rng.h"
 #include "support/safetensors.h"
 
 namespace albert {
@@ -29,10 +29,6 @@ namespace {
 
 bool starts_with(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
-}
-
-bool ends_with(std::string_view text, std::string_view suffix) {
-  return text.size() >= suffix.size() && text.substr(text.size() - suffix.size()) == suffix;
 }
 
 // Without these there is no model; the pooler and the heads can be drawn afresh and trained.
@@ -129,32 +125,6 @@ class Table {
   const Config& c_;
   std::string_view prefix_;
 };
-
-// Normal of the given deviation, redrawn beyond two deviations as TF1's truncated_normal_initializer does.
-// Every tensor has its own stream of the seed, so its values depend neither on the other tensors nor on the
-// order of drawing.
-void draw_truncated_normal(float* out, int64_t count, float deviation, uint64_t seed, uint64_t stream) {
-  constexpr double kPi = 3.14159265358979323846;
-  constexpr double kBound = 2;
-  int64_t drawn = 0;
-  for (uint64_t block = 0; drawn < count; ++block) {
-    Philox4 random = philox(seed, stream, block);
-    for (int pair = 0; pair < 4; pair += 2) {  // Box and Muller (1958)
-      double radius = std::sqrt(-2 * std::log(open_unit(random.word[pair])));
-      double angle = 2 * kPi * open_unit(random.word[pair + 1]);
-      for (double normal : {radius * std::cos(angle), radius * std::sin(angle)})
-        if (std::abs(normal) <= kBound && drawn < count)
-          out[drawn++] = static_cast<float>(normal * deviation);
-    }
-  }
-}
-
-void draw(const Config& config, const Parameter& parameter, uint64_t seed, uint64_t stream, float* out) {
-  if (parameter.shape.size() == 2)
-    draw_truncated_normal(out, parameter.count(), config.initializer_range, seed, stream);
-  else
-    std::fill_n(out, parameter.count(), ends_with(parameter.name, "orm.weight") ? 1.0f : 0.0f);
-}
 
 // Index of the first value that is NaN or infinite, or -1.
 int64_t first_non_finite(const float* values, int64_t count) {
@@ -280,7 +250,7 @@ class StoredWeights : public Weights {
 
   void create(size_t i, uint64_t seed) {
     float* out = allocate(static_cast<size_t>(parameters_[i].count()), parameters_[i].name);
-    draw(config_, parameters_[i], seed, i, out);
+    draw_parameter(config_, parameters_[i], seed, i, out);
     parameters_[i].data = out;
   }
 

@@ -14,7 +14,7 @@ namespace albert {
 
 struct TrainingOptions {
   std::string dtype = "fp32";    // fp32 or bf16: the encoder's products; all else is fp32
-  bool recompute = false;        // blocks run again in backward: less memory, a third more time
+  bool recompute = false;        // blocks run again in backward: less memory, one more forward
   float classifier_dropout = 0;  // of pooled rows before a classifier, fine-tuning only
   std::string isa;
   int threads = 0;
