@@ -268,6 +268,7 @@ export class Albert {
       dtype: 'fp32',
       recompute: false,
       classifierDropout: 0,
+      classWeights: [],
       isa: this.isa,
       threads: this.threads,
     };

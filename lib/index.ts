@@ -31,6 +31,7 @@ export type { Evaluation, StepResult, TrainerOptions } from './training/trainer'
 export type { EncodeOptions, Encoding, TextOrPair } from './tokenizer';
 export { pretrainingBatches, PretrainingStream } from './training/batches';
 export type { PretrainingBatch, PretrainingCursor, PretrainingDataOptions } from './training/batches';
+export * as metrics from './tasks/metrics';
 export { trainVocabulary } from './training/vocab';
 export type { TrainVocabularyOptions } from './training/vocab';
 

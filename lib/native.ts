@@ -39,6 +39,7 @@ export interface NativeTrainingOptions {
   dtype: string;
   recompute: boolean;
   classifierDropout: number;
+  classWeights: number[];
   isa: string | null;
   threads: number;
 }
@@ -54,6 +55,7 @@ export interface NativeOptimizerOptions {
   epsilon: number;
   weightDecay: number;
   maxGradNorm: number;
+  rates: { prefix: string; factor: number; from: number }[];
 }
 
 export interface NativeTrainer {

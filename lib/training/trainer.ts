@@ -7,6 +7,15 @@ import { binding, type NativeTrainer } from '../native';
 import { boolean, integer, invalid, ISAS, type Isa, number, oneOf, optionsObject, string } from '../options';
 import { type LabelledInputs, type Losses, lossesOf, packLabelled } from './labels';
 
+/** How parameters whose names begin with `prefix` are changed. */
+export interface RateRule {
+  prefix: string;
+  /** Of the learning rate; 0 keeps them as they are. Default 1. */
+  factor?: number;
+  /** The first step that changes them; before it they stay as they are. Default 0. */
+  from?: number;
+}
+
 export interface TrainerOptions {
   /** As the ALBERT release computes them, without bias correction. Default 'lamb'. */
   optimizer?: 'lamb' | 'adamw';
@@ -25,6 +34,8 @@ export interface TrainerOptions {
   epsilon?: number;
   /** Gradients of a larger global norm are scaled down to it; 0 for never. Default 1. */
   maxGradNorm?: number;
+  /** Learning rates of some parameters; the first rule that fits a name counts. Default: all alike. */
+  rates?: RateRule[];
   /** Batches whose mean gradient makes one step. Default 1. */
   accumulate?: number;
   /** Of dropout. Default 0. */
@@ -35,6 +46,10 @@ export interface TrainerOptions {
   recompute?: boolean;
   /** Dropout before a classifier; the release fine-tunes with 0.1. The other places follow the model's configuration. Default 0. */
   classifierDropout?: number;
+  /**
+   * Sequence and token classification: a weight for each label; the loss is the weighted mean. Default: all alike.
+   */
+  classWeights?: number[];
   /** Default: the model's. */
   threads?: number;
   isa?: Isa;
@@ -64,6 +79,12 @@ const PREVIOUS_FILE = 'training.previous.safetensors';
 const OPTIMIZERS = ['lamb', 'adamw'] as const;
 const UNIT = { min: 0, max: 1 };
 
+function list(subject: string, value: unknown): unknown[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) throw invalid('an array', subject, value);
+  return value;
+}
+
 function optimizerOptions(options: Partial<TrainerOptions>) {
   return {
     optimizer: oneOf('optimizer', options.optimizer, OPTIMIZERS, 'lamb'),
@@ -76,6 +97,14 @@ function optimizerOptions(options: Partial<TrainerOptions>) {
     beta2: number('beta2', options.beta2, UNIT, 0.999),
     epsilon: number('epsilon', options.epsilon, { min: 0 }, 1e-6),
     maxGradNorm: number('maxGradNorm', options.maxGradNorm, { min: 0 }, 1),
+    rates: list('rates', options.rates).map((rule, i) => {
+      const { prefix, factor, from } = optionsObject(`rates[${i}]`, rule as RateRule);
+      return {
+        prefix: string(`rates[${i}].prefix`, prefix),
+        factor: number(`rates[${i}].factor`, factor, { min: 0 }, 1),
+        from: integer(`rates[${i}].from`, from, { min: 0 }, 0),
+      };
+    }),
   };
 }
 
@@ -84,6 +113,9 @@ function trainingOptions(options: Partial<TrainerOptions>, model: Albert) {
     dtype: oneOf('dtype', options.dtype, ['fp32', 'bf16'] as const, 'fp32'),
     recompute: boolean('recompute', options.recompute, false),
     classifierDropout: number('classifierDropout', options.classifierDropout, { min: 0, max: 0.99 }, 0),
+    classWeights: list('classWeights', options.classWeights).map((weight, i) =>
+      number(`classWeights[${i}]`, weight, { min: 0 }),
+    ),
     isa: oneOf('isa', options.isa, ISAS, model.isa as Isa),
     threads: integer('threads', options.threads, { min: 1, max: 1024 }, model.threads),
   };

@@ -100,6 +100,11 @@ Napi::Object to_object(const Napi::Value& value, const char* name) {
   return value.As<Napi::Object>();
 }
 
+Napi::Array to_array(const Napi::Value& value, const char* name) {
+  if (!value.IsArray()) wrong_type("an array", name);
+  return value.As<Napi::Array>();
+}
+
 ModelOptions to_model_options(const Napi::Value& value) {
   const Napi::Object object = to_object(value, "options");
   ModelOptions options;
@@ -155,6 +160,9 @@ TrainingOptions to_training_options(const Napi::Value& value) {
   options.recompute = to_bool(object.Get("recompute"), "recompute");
   options.classifier_dropout =
       static_cast<float>(to_double(object.Get("classifierDropout"), "classifierDropout"));
+  const Napi::Array weights = to_array(object.Get("classWeights"), "classWeights");
+  for (uint32_t i = 0; i < weights.Length(); ++i)
+    options.class_weights.push_back(static_cast<float>(to_double(weights.Get(i), "classWeights")));
   const Napi::Value isa = object.Get("isa");
   if (!isa.IsNull()) options.isa = to_text(isa, "isa");
   options.threads = to_int(object.Get("threads"), "threads");
@@ -176,6 +184,12 @@ OptimizerOptions to_optimizer_options(const Napi::Value& value) {
   options.epsilon = number("epsilon");
   options.weight_decay = number("weightDecay");
   options.max_grad_norm = number("maxGradNorm");
+  const Napi::Array rates = to_array(object.Get("rates"), "rates");
+  for (uint32_t i = 0; i < rates.Length(); ++i) {
+    const Napi::Object rule = to_object(rates.Get(i), "rates");
+    options.rates.push_back({to_text(rule.Get("prefix"), "prefix"), to_double(rule.Get("factor"), "factor"),
+                             static_cast<int64_t>(to_double(rule.Get("from"), "from"))});
+  }
   return options;
 }
 

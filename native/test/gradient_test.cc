@@ -126,7 +126,34 @@ LabelledBatch labels_for(Head head) {
   return batch;
 }
 
+bool classifies(Head head) {
+  return head == Head::kSequenceClassification || head == Head::kTokenClassification;
+}
+
 }  // namespace
+
+// The weighted mean over all labels is the mean over those of weight 1 when the others weigh nothing.
+TEST(class_weights_choose_among_labels) {
+  const Config config = variant(kVariants[0]);
+  for (Head head : {Head::kSequenceClassification, Head::kTokenClassification}) {
+    const auto weights = Weights::create(config, head, 3);
+    LabelledBatch batch = labels_for(head);
+    TrainingOptions options;
+    options.class_weights = {0, 3, 3};
+    const double weighted = TrainingModel(config, head, *weights, options).evaluate(batch).total;
+    std::replace(batch.labels.begin(), batch.labels.end(), 0, kIgnoredLabel);
+    const double chosen = TrainingModel(config, head, *weights, {}).evaluate(batch).total;
+    EXPECT(std::fabs(weighted - chosen) <= 1e-6 * chosen, to_string(head), ": ", weighted, " and ", chosen);
+    options.class_weights = {1, 1};
+    bool refused = false;
+    try {
+      TrainingModel(config, head, *weights, options);
+    } catch (const Error& error) {
+      refused = error.code() == ErrorCode::kInvalidArgument;
+    }
+    EXPECT(refused, "two weights for three labels");
+  }
+}
 
 // Along the gradient the loss must change by the gradient's norm.
 TEST(gradients_of_odd_models_point_uphill) {
@@ -134,7 +161,9 @@ TEST(gradients_of_odd_models_point_uphill) {
     for (Head head : {Head::kPretraining, Head::kMaskedLm, Head::kSequenceClassification,
                       Head::kTokenClassification, Head::kQuestionAnswering, Head::kMultipleChoice}) {
       const Config config = variant(fields);
-      TrainingModel model(config, head, *Weights::create(config, head, 3), TrainingOptions());
+      TrainingOptions options;
+      if (classifies(head)) options.class_weights = {0.5f, 2, 0.25f};
+      TrainingModel model(config, head, *Weights::create(config, head, 3), options);
       const LabelledBatch batch = labels_for(head);
       const double loss = model.forward_backward(batch, DropoutPlaces::none()).total;
       EXPECT(loss == model.evaluate(batch).total, "the loss of an evaluation");

@@ -163,4 +163,31 @@ TEST(training_continues_bit_exactly_from_any_step_and_on_any_thread_count) {
   std::filesystem::remove(path);
 }
 
+TEST(rate_rules_hold_parameters_back) {
+  for (const Trajectory& golden : trajectories()) {
+    if (golden.head != Head::kSequenceClassification) continue;
+    const auto weights =
+        Weights::load(golden.config, golden.head, golden.folder + "/model.safetensors", nullptr);
+    OptimizerOptions options = optimizer_of(golden);
+    options.warmup_steps = 0;
+    Trainer plain(golden.config, golden.head, *weights, {}, options, 1);
+    options.rates = {{"albert.pooler.", 0.5, 0}, {"albert.", 1, 1}, {"classifier.", 1, 0}};
+    Trainer ruled(golden.config, golden.head, *weights, {}, options, 1);
+    const auto change = [&](Trainer& trainer, const char* name) {
+      const float* const before = weights->find(name)->data;
+      const float* const after = trainer.model().weights().of(name);
+      double sum = 0;
+      for (int64_t i = 0; i < weights->find(name)->count(); ++i) sum += std::fabs(after[i] - before[i]);
+      return sum;
+    };
+    plain.step(batches_of(golden, 0)), ruled.step(batches_of(golden, 0));
+    const char *const pooler = "pooler.weight", *const words = "embeddings.word_embeddings.weight";
+    expect_near(change(ruled, "classifier.weight"), change(plain, "classifier.weight"), 1e-6, "the head");
+    expect_near(change(ruled, pooler), 0.5 * change(plain, pooler), 1e-3, "half of the rate");
+    EXPECT(change(ruled, words) == 0 && change(plain, words) > 0, "not before its step");
+    ruled.step(batches_of(golden, 1));
+    EXPECT(change(ruled, words) > 0, "from its step on");
+  }
+}
+
 }  // namespace albert::test

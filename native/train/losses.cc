@@ -24,9 +24,13 @@ double binary_cross_entropy(double z, double target) {
 
 }  // namespace
 
-TrainingHeads::TrainingHeads(const Config& config, Head head, ParameterSet& weights, ParameterSet& gradients,
-                             Backend& backend)
-    : config_(config), head_(head), backend_(backend), workspace_(backend) {
+TrainingHeads::TrainingHeads(const Config& config, Head head, std::vector<float> class_weights,
+                             ParameterSet& weights, ParameterSet& gradients, Backend& backend)
+    : config_(config),
+      head_(head),
+      class_weights_(std::move(class_weights)),
+      backend_(backend),
+      workspace_(backend) {
   const int64_t hidden = config.hidden_size, width = config.embedding_size;
   const auto linear = [&](std::optional<TrainingLinear>& to, const char* name, int64_t out) {
     to.emplace(std::vector<std::string>{name}, hidden, std::vector<int64_t>{out}, Precision::kFp32, weights,
@@ -126,9 +130,20 @@ LossPart TrainingHeads::cross_entropy(const char* name, float* logits, const std
   std::vector<uint8_t> hits(labels.size());
   backend_.cross_entropy_forward_backward(losses.data(), hits.data(), logits, labels.data(),
                                           1 / static_cast<float>(part.count), width, part.count);
-  for (float loss : losses) part.mean += loss;
-  part.mean /= static_cast<double>(part.count);
   for (uint8_t hit : hits) part.hits += hit;
+  if (class_weights_.empty()) {
+    for (float loss : losses) part.mean += loss;
+    part.mean /= static_cast<double>(part.count);
+    return part;
+  }
+  double total = 0;
+  for (int32_t label : labels) total += class_weights_[static_cast<size_t>(label)];
+  for (size_t r = 0; r < labels.size(); ++r) {
+    const double share = total > 0 ? class_weights_[static_cast<size_t>(labels[r])] / total : 0;
+    part.mean += share * losses[r];
+    const float factor = static_cast<float>(share * static_cast<double>(part.count));
+    for (int64_t i = 0; i < width; ++i) logits[static_cast<int64_t>(r) * width + i] *= factor;
+  }
   return part;
 }
 

@@ -16,8 +16,9 @@ namespace albert {
 
 class TrainingHeads {
  public:
-  TrainingHeads(const Config& config, Head head, ParameterSet& weights, ParameterSet& gradients,
-                Backend& backend);
+  // With class_weights, a classifier's cross-entropy is a mean weighted by those of its labels.
+  TrainingHeads(const Config& config, Head head, std::vector<float> class_weights, ParameterSet& weights,
+                ParameterSet& gradients, Backend& backend);
   void repack();
 
   // The loss of a batch whose last hidden state is x [N, row_stride(H)]; adds the gradients of the head's
@@ -31,7 +32,7 @@ class TrainingHeads {
     std::vector<int32_t> rows, labels;
   };
   Selected labelled_rows(const PackedBatch& batch, const LabelledBatch& labels) const;
-  // Mean cross-entropy of rows of logits, which become their gradient.
+  // Mean cross-entropy of rows of logits, which become their gradient; that of 'loss' is weighted by class.
   LossPart cross_entropy(const char* name, float* logits, const std::vector<int32_t>& labels, int64_t width);
   LossPart language_loss(float* dx, const float* x, const Selected& selected);
   LossPart token_loss(float* dx, const float* x, const Selected& selected);
@@ -44,6 +45,7 @@ class TrainingHeads {
 
   const Config& config_;
   Head head_;
+  std::vector<float> class_weights_;
   Backend& backend_;
   Workspace workspace_;
   std::optional<TrainingLinear> pooler_, classifier_, transform_, decoder_;

@@ -14,6 +14,12 @@ bool is_excluded(const std::string& name) {
   return false;
 }
 
+OptimizerOptions::RateRule rate_of(const OptimizerOptions& options, const std::string& name) {
+  for (const OptimizerOptions::RateRule& rule : options.rates)
+    if (name.compare(0, rule.prefix.size(), rule.prefix) == 0) return rule;
+  return {};
+}
+
 }  // namespace
 
 double learning_rate_at(const OptimizerOptions& options, int64_t step) {
@@ -32,7 +38,10 @@ Optimizer::Optimizer(const OptimizerOptions& options, ParameterSet& weights, Par
       first_(weights.all(), backend),
       second_(weights.all(), backend),
       backend_(backend) {
-  for (const Parameter& parameter : weights.all()) excluded_.push_back(is_excluded(parameter.name));
+  for (const Parameter& parameter : weights.all()) {
+    excluded_.push_back(is_excluded(parameter.name));
+    rates_.push_back(rate_of(options, parameter.name));
+  }
 }
 
 Optimizer::Step Optimizer::update(int64_t step, int64_t accumulated) {
@@ -54,6 +63,7 @@ Optimizer::Step Optimizer::update(int64_t step, int64_t accumulated) {
   rule.epsilon = static_cast<float>(options_.epsilon);
   rule.gradient_scale = static_cast<float>(scale);
   for (size_t i = 0; i < parameters.size(); ++i) {
+    if (step < rates_[i].from) continue;
     rule.decay = excluded_[i] ? 0 : static_cast<float>(options_.weight_decay);
     const int64_t count = parameters[i].count();
     const Backend::Norms norms = backend_.moments_update(gradients_.slice(i), first_.slice(i),
@@ -63,8 +73,8 @@ Optimizer::Step Optimizer::update(int64_t step, int64_t accumulated) {
     if (options_.kind == OptimizerOptions::Kind::kLamb && !excluded_[i] && norms.weight > 0 &&
         norms.update > 0)
       trust = std::sqrt(norms.weight / norms.update);
-    backend_.descend(weights_.slice(i), gradients_.slice(i), static_cast<float>(trust * result.learning_rate),
-                     count);
+    const double rate = trust * result.learning_rate * rates_[i].factor;
+    backend_.descend(weights_.slice(i), gradients_.slice(i), static_cast<float>(rate), count);
   }
   return result;
 }

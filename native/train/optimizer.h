@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "ops.h"
@@ -19,6 +20,13 @@ struct OptimizerOptions {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-6;
   double weight_decay = 0.01;
   double max_grad_norm = 1;  // 0: gradients are not clipped
+  // For parameters whose names begin with `prefix`; the first rule that fits counts, and none means 1 and 0.
+  struct RateRule {
+    std::string prefix;
+    double factor = 1;  // of the learning rate
+    int64_t from = 0;   // the first step that changes them; their moments follow from there on
+  };
+  std::vector<RateRule> rates;
 };
 
 // The rate of the update that follows `step` others: it rises from 0 over the warm-up, then is learning_rate
@@ -44,8 +52,9 @@ class Optimizer {
  private:
   OptimizerOptions options_;
   ParameterSet &weights_, &gradients_;
-  ParameterSet first_, second_;  // moments
-  std::vector<bool> excluded_;   // from decay and from LAMB's trust ratio
+  ParameterSet first_, second_;                    // moments
+  std::vector<bool> excluded_;                     // from decay and from LAMB's trust ratio
+  std::vector<OptimizerOptions::RateRule> rates_;  // of each parameter
   Backend& backend_;
 };
 

@@ -22,6 +22,11 @@ TrainingModel::TrainingModel(const Config& config, Head head, const Weights& wei
   check(!is_language(head) || weights.has_tied_decoder(), ErrorCode::kInvalidArgument,
         "expected the masked-language decoder to be the word table but this model has one of its own; "
         "training it is not supported");
+  const bool classifies = head == Head::kSequenceClassification || head == Head::kTokenClassification;
+  check(options.class_weights.empty() ||
+            (classifies && options.class_weights.size() == static_cast<size_t>(config.num_labels)),
+        ErrorCode::kInvalidArgument, "expected a class weight for each of ",
+        classifies ? config.num_labels : 0, " labels but received ", options.class_weights.size());
   const Precision precision = precision_of(options.dtype);
   backend_ = make_cpu_backend(options.isa, options.threads);
   BackendLimits limits;
@@ -36,7 +41,8 @@ TrainingModel::TrainingModel(const Config& config, Head head, const Weights& wei
   gradients_ = std::make_unique<ParameterSet>(weights.all(), *backend_);
   encoder_ = std::make_unique<TrainingEncoder>(config_, precision, options.recompute, *weights_, *gradients_,
                                                *backend_);
-  heads_ = std::make_unique<TrainingHeads>(config_, head, *weights_, *gradients_, *backend_);
+  heads_ = std::make_unique<TrainingHeads>(config_, head, options.class_weights, *weights_, *gradients_,
+                                           *backend_);
   workspace_ = std::make_unique<Workspace>(*backend_);
 }
 

@@ -1,0 +1,109 @@
+/** Metrics against the golden ones, and what they refuse. */
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import * as metrics from '../lib/tasks/metrics';
+import { outsideData, root } from './support/data';
+
+interface GoldenScores {
+  kind: string;
+  labels: number[];
+  predictions: number[];
+  [metric: string]: unknown;
+}
+
+const golden = JSON.parse(
+  readFileSync(path.join(root, 'test', 'golden', 'metrics', 'glue.json'), 'utf8'),
+) as GoldenScores[];
+
+test.each(golden.map((one, i) => [i, one] as const))(
+  'golden case %i',
+  (_, { kind, labels, predictions, ...truth }) => {
+    const computed: Record<string, number> =
+      kind === 'regression'
+        ? { pearson: metrics.pearson(predictions, labels), spearman: metrics.spearman(predictions, labels) }
+        : {
+            accuracy: metrics.accuracy(predictions, labels),
+            matthews: metrics.matthews(predictions, labels),
+            f1: metrics.f1(predictions, labels),
+            macro_f1: metrics.f1(predictions, labels, { average: 'macro' }),
+          };
+    const compared = Object.keys(truth).filter((name) => name in computed);
+    expect(compared.length).toBeGreaterThan(1);
+    for (const name of compared)
+      expect(Math.abs(computed[name] - (truth[name] as number))).toBeLessThan(1e-12);
+  },
+);
+
+const squadFile = path.join(outsideData ?? '', 'golden', 'metrics', 'squad.json');
+const ifGolden = existsSync(squadFile) ? test : test.skip;
+
+ifGolden('golden SQuAD scores', () => {
+  interface GoldenSquad extends metrics.SquadInput {
+    no_answer_probabilities: Record<string, number> | null;
+    result: Record<string, number>;
+  }
+  for (const { no_answer_probabilities, result, ...input } of JSON.parse(
+    readFileSync(squadFile, 'utf8'),
+  ) as GoldenSquad[]) {
+    const scores = metrics.squad({ ...input, noAnswerProbabilities: no_answer_probabilities });
+    expect(Object.keys(scores).sort()).toEqual(Object.keys(result).sort());
+    for (const [name, value] of Object.entries(scores))
+      expect(Math.abs(value - result[name])).toBeLessThan(1e-12);
+  }
+});
+
+test('answers are compared without case, punctuation, articles and spaces', () => {
+  const score = (answers: string[], text: string) => {
+    const { exact, f1 } = metrics.squad({ examples: [{ id: 'q', answers }], predictions: { q: text } });
+    return [exact, f1];
+  };
+  expect(score(['The  Panthers!'], 'panthers')).toEqual([100, 100]);
+  expect(score(['a red house', 'a house'], 'the big house')).toEqual([0, 100 * (2 / 3)]);
+  expect(score(['house house'], 'house')).toEqual([0, 100 * (2 / 3)]);
+  // The article inside of a word of another script stays.
+  expect(score(['é a'], 'éa')).toEqual([0, 0]);
+  expect(score([], '')).toEqual([100, 100]);
+  expect(score([], 'something')).toEqual([0, 0]);
+});
+
+test('perfect predictions score 100, missing ones 0', () => {
+  const examples = [
+    { id: 'a', answers: ['one', 'two'] },
+    { id: 'b', answers: [] },
+  ];
+  expect(metrics.squad({ examples, predictions: { a: 'two', b: '' } })).toMatchObject({
+    exact: 100,
+    f1: 100,
+    HasAns_total: 1,
+    NoAns_total: 1,
+  });
+  expect(metrics.squad({ examples, predictions: {} })).toMatchObject({ exact: 0, f1: 0, total: 2 });
+});
+
+test('a threshold turns unsure answers into none', () => {
+  const examples = [
+    { id: 'a', answers: ['one'] },
+    { id: 'b', answers: [] },
+    { id: 'c', answers: ['three'] },
+  ];
+  const predictions = { a: 'one', b: 'two', c: 'three' };
+  const noAnswerProbabilities = { a: 0.1, b: 0.9, c: 0.5 };
+  const scores = metrics.squad({ examples, predictions, noAnswerProbabilities, threshold: 0.4 });
+  expect(scores.exact).toBeCloseTo(200 / 3, 10);
+  expect(scores).toMatchObject({ NoAns_exact: 100, best_exact: 100, best_exact_thresh: 0.5 });
+});
+
+test('names of labels count as they are, and constants do not correlate', () => {
+  expect(metrics.accuracy(['a', 'b'], ['a', 'c'])).toBe(0.5);
+  expect(metrics.f1(['a', 'b'], ['a', 'c'], { average: 'macro' })).toBeCloseTo(1 / 3, 12);
+  expect(metrics.pearson([1, 1], [1, 2])).toBe(0);
+  expect(metrics.spearman([1, 2, 2], [1, 2, 2])).toBeCloseTo(1, 12);
+});
+
+test('what cannot be compared is refused', () => {
+  expect(() => metrics.accuracy([1], [1, 2])).toThrow(/as many predictions as labels/);
+  expect(() => metrics.accuracy([], [])).toThrow(/at least one/);
+  expect(() => metrics.pearson([NaN], [1])).toThrow(/finite number for predictions\[0\]/);
+  expect(() => metrics.f1([1], [1], { average: 'micro' as 'macro' })).toThrow(/'binary', 'macro'/);
+  expect(() => metrics.squad({ examples: [], predictions: {} })).toThrow(/non-empty array/);
+});
