@@ -6,6 +6,7 @@ import { type ForwardInputs, packInputs, packPositions } from './inputs';
 import { binding, type NativeModel } from './native';
 import {
   abortSignal,
+  boolean,
   type Head,
   HEADS,
   integer,
@@ -42,6 +43,16 @@ export interface ForwardOptions {
   positions?: number[][];
   /** Rejects at once with ABORTED and abandons the run between layers. */
   signal?: AbortSignal;
+}
+
+/** How a checkpoint is loaded that was made for another task. */
+export interface CheckpointOptions extends LoadOptions {
+  /** Fields that replace those of config.json, such as id2label, problem_type or hidden_dropout_prob. */
+  config?: Partial<AlbertConfig>;
+  /** Draws parameters of the head afresh where the checkpoint has them in another shape. Default false. */
+  ignore_mismatched_sizes?: boolean;
+  /** Of parameters that are drawn afresh. Default 0. */
+  seed?: number;
 }
 
 export interface CreateOptions extends LoadOptions {
@@ -144,10 +155,14 @@ export class Albert {
    * Loads a folder in Hugging Face layout, or a model that a name finds locally.
    * @throws AlbertError CHECKPOINT, INVALID_CONFIG, INVALID_ARGUMENT, DEVICE or OUT_OF_MEMORY.
    */
-  static async load(source?: string, options?: LoadOptions): Promise<Albert> {
-    const native = modelOptions(optionsObject('options', options));
+  static async load(source?: string, options?: CheckpointOptions): Promise<Albert> {
+    const given = optionsObject<CheckpointOptions>('options', options);
+    const native = modelOptions(given);
+    const seed = integer('seed', given.seed, { min: 0, max: Number.MAX_SAFE_INTEGER }, 0);
+    const redraw = boolean('ignore_mismatched_sizes', given.ignore_mismatched_sizes, false);
     const folder = await resolveFolder(source);
-    const config = await readConfig(folder);
+    const { file, value } = await readConfig(folder);
+    const config = { ...value, ...optionsObject('config', given.config) };
     const weights = findWeights(folder);
     // A broken vocabulary must not keep those from the model who bring their own ids: encode() throws it.
     const tokenizer = findTokenizer(folder)
@@ -157,10 +172,12 @@ export class Albert {
         throw error;
       });
     const [model, words] = await Promise.all([
-      awaitNative(() => binding().loadModel(config.text, config.file, weights, native)),
+      awaitNative(() =>
+        binding().loadModel(JSON.stringify(config), file, weights, native, seed, redraw),
+      ),
       tokenizer,
     ]);
-    return new Albert(model, config.value, folder, words);
+    return new Albert(model, config, folder, words);
   }
 
   /**

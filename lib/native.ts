@@ -250,6 +250,8 @@ export interface NativeBinding {
     configName: string,
     weightsPath: string,
     options: NativeModelOptions,
+    seed: number,
+    redrawMismatched: boolean,
   ): Promise<NativeModel>;
   /** [async] seed: an integer from 0 to 2^53 - 1. */
   createModel(configJson: string, seed: number, options: NativeModelOptions): Promise<NativeModel>;

@@ -89,9 +89,11 @@ std::shared_ptr<const Weights> Model::weights() const {
 }
 
 std::shared_ptr<Model> Model::load(const std::string& config_json, const std::string& config_name,
-                                   const std::string& weights_path, const ModelOptions& options) {
+                                   const std::string& weights_path, const ModelOptions& options,
+                                   const FreshParameters& fresh) {
   std::shared_ptr<Model> model(new Model(Config::parse(config_json, config_name), options));
-  model->replace_weights(Weights::load(model->config_, model->head_, weights_path, &model->warnings_));
+  model->replace_weights(Weights::load(model->config_, model->head_, weights_path, &model->warnings_,
+                                       fresh));
   return model;
 }
 

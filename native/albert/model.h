@@ -72,7 +72,8 @@ class Model {
  public:
   // config_json is the text of config.json and config_name what errors call it.
   static std::shared_ptr<Model> load(const std::string& config_json, const std::string& config_name,
-                                     const std::string& weights_path, const ModelOptions& options);
+                                     const std::string& weights_path, const ModelOptions& options,
+                                     const FreshParameters& fresh = {});
   static std::shared_ptr<Model> create(const std::string& config_json, uint64_t seed,
                                        const ModelOptions& options);
 

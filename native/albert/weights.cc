@@ -171,26 +171,29 @@ class StoredWeights : public Weights {
     decoder_ = data(kWordTable);
   }
 
-  void load(const std::string& path, std::vector<std::string>* warnings) {
+  void load(const std::string& path, std::vector<std::string>* warnings, const FreshParameters& fresh) {
     checkpoint_ = Checkpoint::open(path);
     check_encoder();
     check_copies();
     std::vector<size_t> missing;
     for (size_t i = 0; i < parameters_.size(); ++i) {
-      const StoredTensor* tensor = stored(without_prefix(parameters_[i].name));
-      if (tensor)
+      const std::string_view name = without_prefix(parameters_[i].name);
+      const StoredTensor* tensor = stored(name);
+      const bool mismatched = tensor && tensor->shape != parameters_[i].shape;
+      if (tensor && !(mismatched && fresh.mismatched && !is_encoder(name)))
         parameters_[i].data = values(*tensor, parameters_[i].shape);
       else
         missing.push_back(i);
     }
     std::string names;
     for (size_t i : missing) {
-      create(i, 0);
+      create(i, fresh.seed);
       fresh_.push_back(parameters_[i].name);
       names += str(names.empty() ? "" : ", ", parameters_[i].name);
     }
     if (!missing.empty())
-      warnings->push_back(str(checkpoint_.path(), " has no ", names, ": drawn afresh, so the outputs of the ",
+      warnings->push_back(str(checkpoint_.path(), " has no ", names, fresh.mismatched ? " of these shapes" : "",
+                              ": drawn afresh, so the outputs of the ",
                               to_string(head_), " head mean nothing until it is trained"));
     decoder_ = data(kWordTable);
     if (is_language(head_)) load_decoder(warnings);
@@ -314,10 +317,10 @@ std::vector<Parameter> Weights::describe(const Config& config, Head head) {
 }
 
 std::unique_ptr<Weights> Weights::load(const Config& config, Head head, const std::string& path,
-                                       std::vector<std::string>* warnings) {
+                                       std::vector<std::string>* warnings, const FreshParameters& fresh) {
   auto weights = std::make_unique<StoredWeights>(config, head);
   std::vector<std::string> unread;
-  weights->load(path, warnings ? warnings : &unread);
+  weights->load(path, warnings ? warnings : &unread, fresh);
   return weights;
 }
 

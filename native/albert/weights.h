@@ -35,6 +35,12 @@ struct SharedName {
   std::string name, of;
 };
 
+// How load() draws parameters of a head afresh.
+struct FreshParameters {
+  uint64_t seed = 0;
+  bool mismatched = false;  // also those that the file has in another shape, as that of other labels
+};
+
 class Weights {
  public:
   // Names and shapes of every parameter of a model, in the order they are saved; data is null. What groups of
@@ -47,7 +53,8 @@ class Weights {
   // are drawn afresh and named in `warnings` (may be null); a missing encoder parameter, a wrong shape or a
   // broken file throws Error{kCheckpoint}, and so do copies of a shared parameter that differ.
   static std::unique_ptr<Weights> load(const Config& config, Head head, const std::string& path,
-                                       std::vector<std::string>* warnings);
+                                       std::vector<std::string>* warnings,
+                                       const FreshParameters& fresh = {});
 
   // Fresh weights: truncated normal of initializer_range for matrices and tables, 1 and 0 for LayerNorm, 0
   // for biases.

@@ -75,10 +75,13 @@ Napi::Value ModelWrap::load(const Napi::CallbackInfo& info) {
     std::string config = to_text(info[0], "configJson"), name = to_text(info[1], "configName");
     std::string weights = to_text(info[2], "weightsPath");
     ModelOptions options = to_model_options(info[3]);
+    FreshParameters fresh;
+    fresh.seed = static_cast<uint64_t>(to_double(info[4], "seed"));
+    fresh.mismatched = to_bool(info[5], "redrawMismatched");
     return PromiseWorker<Loaded>::run(
         info.Env(), "albert-native load",
         [=] {
-          return Loaded{Model::load(config, name, weights, options), options.dtype};
+          return Loaded{Model::load(config, name, weights, options, fresh), options.dtype};
         },
         wrap);
   });
