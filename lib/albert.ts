@@ -49,7 +49,10 @@ export interface ForwardOptions {
 export interface CheckpointOptions extends LoadOptions {
   /** Fields that replace those of config.json, such as id2label, problem_type or hidden_dropout_prob. */
   config?: Partial<AlbertConfig>;
-  /** Draws parameters of the head afresh where the checkpoint has them in another shape. Default false. */
+  /**
+   * For training: draws parameters of the head afresh where the checkpoint has them in another shape, and warns of no fresh
+   * ones. Default false.
+   */
   ignore_mismatched_sizes?: boolean;
   /** Of parameters that are drawn afresh. Default 0. */
   seed?: number;
@@ -136,6 +139,7 @@ export class Albert {
     config: AlbertConfig,
     folder: string | null,
     tokenizer: Tokenizer | AlbertError | null,
+    quiet = false,
   ) {
     this.#native = native;
     this.#folder = folder;
@@ -148,7 +152,7 @@ export class Albert {
     this.threads = native.threads;
     this.warnings = native.warnings;
     this.freshParameters = native.freshParameters;
-    this.warnings.forEach(warnOnce);
+    if (!quiet) this.warnings.forEach(warnOnce);
   }
 
   /**
@@ -172,12 +176,10 @@ export class Albert {
         throw error;
       });
     const [model, words] = await Promise.all([
-      awaitNative(() =>
-        binding().loadModel(JSON.stringify(config), file, weights, native, seed, redraw),
-      ),
+      awaitNative(() => binding().loadModel(JSON.stringify(config), file, weights, native, seed, redraw)),
       tokenizer,
     ]);
-    return new Albert(model, config, folder, words);
+    return new Albert(model, config, folder, words, redraw);
   }
 
   /**

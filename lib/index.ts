@@ -3,7 +3,7 @@ import { callNative } from './errors';
 import { binding } from './native';
 
 export { Albert } from './albert';
-export type { BackwardResult, CreateOptions, ForwardOptions, ParameterInfo } from './albert';
+export type { BackwardResult, CheckpointOptions, CreateOptions, ForwardOptions, ParameterInfo } from './albert';
 export { AlbertError } from './errors';
 export type { ErrorCode } from './errors';
 export { exportOnnx } from './formats/onnx';
@@ -13,12 +13,24 @@ export type { DeviceChoice, DType, Head, Isa, LoadOptions, ParameterSharing } fr
 export type { ForwardOutputs } from './outputs';
 export { pipeline } from './pipelines';
 export type * from './pipelines';
+export { evaluate } from './tasks/evaluate';
+export type { Confusion, EvaluateOptions, EvaluateResult, Report } from './tasks/evaluate';
+export { TASK_NAMES } from './tasks';
+export type { TaskDescription } from './tasks';
 export { preset, PRESETS } from './presets';
 export type { AlbertConfig } from './source';
 export { Tensor } from './tensor';
 export type { NestedNumbers } from './tensor';
 export { Tokenizer } from './tokenizer';
 export type { LabelledInputs, Losses } from './training/labels';
+export { dryRun, finetune, finetuneSeeds } from './training/finetune';
+export type {
+  DryRun,
+  FinetuneOptions,
+  FinetuneProgress,
+  FinetuneResult,
+  SeedsResult,
+} from './training/finetune';
 export { pretrain } from './training/pretrain';
 export type {
   PretrainEvaluation,

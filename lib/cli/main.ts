@@ -7,8 +7,10 @@ import { addAnswer } from './answer';
 import { addChoose } from './choose';
 import { addClassify } from './classify';
 import { addEmbed } from './embed';
+import { addEvaluate } from './evaluate';
 import { addExport } from './export';
 import { addFillMask } from './fill-mask';
+import { addFinetune } from './finetune';
 import { addInfo } from './info';
 import { addOrder } from './order';
 import { addPlot } from './plot';
@@ -43,6 +45,8 @@ async function main(): Promise<number> {
     addExport,
     addVocab,
     addPretrain,
+    addFinetune,
+    addEvaluate,
     addPrecision,
     addInfo,
     addPlot,

@@ -1,11 +1,11 @@
 /** albert pretrain: from text and a vocabulary to a model, watched, interrupted and continued at will. */
 import { readFile } from 'node:fs/promises';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { AlbertError } from '../errors';
 import { pretrain, type PretrainOptions } from '../training/pretrain';
 import type { AlbertConfig } from '../source';
 import { duration, progressBar } from './progress';
-import { positive, print, printJson } from './shared';
+import { positive, print, printJson, real, whole } from './shared';
 
 type Flags = Omit<PretrainOptions, 'config' | 'totalSteps' | 'format'> & {
   config?: string;
@@ -13,19 +13,6 @@ type Flags = Omit<PretrainOptions, 'config' | 'totalSteps' | 'format'> & {
   text?: 'sentences' | 'paragraphs';
   json?: boolean;
 };
-
-function real(value: string): number {
-  const parsed = Number(value);
-  if (value.trim() === '' || !Number.isFinite(parsed)) throw new InvalidArgumentError('expected a number');
-  return parsed;
-}
-
-function whole(value: string): number {
-  const parsed = real(value);
-  if (!Number.isSafeInteger(parsed) || parsed < 0)
-    throw new InvalidArgumentError('expected a whole number from 0');
-  return parsed;
-}
 
 async function readConfigFlag(config: string | undefined): Promise<AlbertConfig | string | undefined> {
   if (config === undefined || !config.endsWith('.json')) return config;

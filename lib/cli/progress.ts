@@ -10,7 +10,8 @@ export function duration(seconds: number): string {
 }
 
 export interface Progress {
-  update(done: number, text: string): void;
+  /** `total` where it is known only now. */
+  update(done: number, text: string, total?: number): void;
   stop(): void;
 }
 
@@ -22,5 +23,11 @@ export function progressBar(total: number): Progress {
     Presets.shades_classic,
   );
   bar.start(total, 0, { text: '' });
-  return { update: (done, text) => bar.update(done, { text }), stop: () => bar.stop() };
+  return {
+    update: (done, text, newTotal) => {
+      if (newTotal !== undefined) bar.setTotal(newTotal);
+      bar.update(done, { text });
+    },
+    stop: () => bar.stop(),
+  };
 }

@@ -23,6 +23,28 @@ export function positive(value: string): number {
   return number;
 }
 
+/** A parser of option values that takes any finite number. */
+export function real(value: string): number {
+  const parsed = Number(value);
+  if (value.trim() === '' || !Number.isFinite(parsed)) throw new InvalidArgumentError('expected a number');
+  return parsed;
+}
+
+/** One that takes whole numbers from 0. */
+export function whole(value: string): number {
+  const parsed = real(value);
+  if (!Number.isSafeInteger(parsed) || parsed < 0)
+    throw new InvalidArgumentError('expected a whole number from 0');
+  return parsed;
+}
+
+/** One that takes shares below 1. */
+export function share(value: string): number {
+  const parsed = real(value);
+  if (parsed < 0 || parsed >= 1) throw new InvalidArgumentError('expected a number from 0 to below 1');
+  return parsed;
+}
+
 /** A verb with the common options, and examples below its help. */
 export function verb(program: Command, usage: string, description: string, examples: string[]): Command {
   return program

@@ -24,7 +24,7 @@ export interface MultipleChoicePipeline extends Pipeline<'multiple-choice'> {
 }
 
 // As the RACE data of the ALBERT release is prepared: the choice fills every blank, or follows the question.
-function statement(question: string, choice: string): string {
+export function statement(question: string, choice: string): string {
   return question.includes('_') ? question.replaceAll('_', () => choice) : `${question} ${choice}`.trim();
 }
 

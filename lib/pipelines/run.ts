@@ -10,6 +10,9 @@ const SEQUENCES_PER_PART = 32;
 const TOKENS_PER_PART = 4096;
 const PARTS_IN_FLIGHT = 3;
 
+/** What a run needs of an encoding. */
+export type SequenceIds = Pick<NativeEncoding, 'ids' | 'types'>;
+
 /** What to compute for each sequence. */
 export interface RunPlan {
   outputs: string[];
@@ -41,7 +44,7 @@ export function encodeFor(
   });
 }
 
-function split(encodings: NativeEncoding[]): [begin: number, end: number][] {
+function split(encodings: SequenceIds[]): [begin: number, end: number][] {
   const parts: [number, number][] = [];
   for (let begin = 0, tokens = 0, i = 0; i < encodings.length; i++) {
     const length = encodings[i].ids.length;
@@ -59,7 +62,7 @@ function split(encodings: NativeEncoding[]): [begin: number, end: number][] {
 /** Runs every encoding and reads its result from the outputs of its part; results in the order of the encodings. */
 export async function runEncodings<T>(
   model: Albert,
-  encodings: NativeEncoding[],
+  encodings: SequenceIds[],
   plan: RunPlan,
   read: (outputs: ForwardOutputs, place: Place) => T,
 ): Promise<T[]> {

@@ -3,12 +3,11 @@ import { readFile } from 'node:fs/promises';
 import { AlbertError } from '../errors';
 import { show } from '../options';
 
-/** What logs are drawn for: of training steps the loss and the learning rate, of evaluations the accuracies. */
-export const CURVES = ['loss', 'mlm_accuracy', 'sop_accuracy', 'learning_rate'] as const;
-export type Curve = (typeof CURVES)[number];
+/** The values of a run by step, in the order of the steps: of training the loss, of evaluations every score, and the learning rate. */
+export type Curves = Record<string, [step: number, value: number][]>;
 
-/** The values of a run by step, each curve in the order of its steps. */
-export type Curves = Record<Curve, [step: number, value: number][]>;
+// Of an evaluation: losses, which scores say better, and what does not vary.
+const NOT_DRAWN = /loss$|^threshold$|total$|^best_|_thresh$/;
 
 type Fields = Record<string, unknown>;
 
@@ -37,23 +36,32 @@ function parseLine(line: string, expected: (what: string) => AlbertError): Field
  * @throws AlbertError DATA with the number of the line that is not one of a log.
  */
 export function parseLog(text: string, name: string): Curves {
-  const values = new Map(CURVES.map((curve) => [curve, new Map<number, number>()]));
+  const values = new Map<string, Map<number, number>>([['loss', new Map()]]);
+  const rates = new Map<number, number>();
   text.split('\n').forEach((line, i) => {
     if (line.trim() === '') return;
     const expected = (what: string) =>
       new AlbertError('DATA', `${name}:${i + 1}: expected ${what}: ${show(line.trim())}`);
     const record = parseLine(line, expected);
-    const fields: Fields = { ...record, ...(record.evaluation as Fields | undefined) };
-    for (const curve of CURVES) {
-      const value = fields[curve];
+    const take = (curve: string, value: unknown, into: Map<number, number>) => {
       // JSON has no NaN: what was not finite stands as null, and is a gap.
-      if (value === undefined || value === null) continue;
+      if (value === undefined || value === null) return;
       if (typeof value !== 'number')
         throw expected(`a number for ${curve} but received ${show(value)} in it`);
-      values.get(curve)!.set(record.step as number, value);
+      into.set(record.step as number, value);
+    };
+    take('loss', record.loss, values.get('loss')!);
+    take('learning_rate', record.learning_rate, rates);
+    for (const [name, value] of Object.entries((record.evaluation as Fields | undefined) ?? {})) {
+      if (NOT_DRAWN.test(name)) continue;
+      if (!values.has(name)) values.set(name, new Map());
+      take(name, value, values.get(name)!);
     }
   });
-  const sorted = CURVES.map((curve) => [curve, [...values.get(curve)!].sort(([a], [b]) => a - b)]);
+  const sorted = [...values, ['learning_rate', rates] as const].map(([curve, points]) => [
+    curve,
+    [...points].sort(([a], [b]) => a - b),
+  ]);
   return Object.fromEntries(sorted) as Curves;
 }
 
@@ -63,7 +71,10 @@ export async function readLog(file: string): Promise<Curves> {
     throw new AlbertError('DATA', `could not read ${file}: ${error.message}`, { cause: error });
   });
   const curves = parseLog(text, file);
-  if (CURVES.every((curve) => curves[curve].length === 0))
-    throw new AlbertError('DATA', `expected ${CURVES.join(', ')} of some step in ${file} but found none`);
+  if (Object.values(curves).every((points) => points.length === 0))
+    throw new AlbertError(
+      'DATA',
+      `expected a loss, scores or a learning rate of some step in ${file} but found none`,
+    );
   return curves;
 }

@@ -1,16 +1,15 @@
 /** Draws training curves as SVG that reads on light and dark pages: a panel for each quantity, a line for each run. */
-import { CURVES, type Curve, type Curves } from './log';
+import type { Curves } from './log';
 
 export interface Run {
   name: string;
   curves: Curves;
 }
 
-const TITLES: Record<Curve, string> = {
+const TITLES: Record<string, string> = {
   loss: 'training loss',
   mlm_accuracy: 'masked-language accuracy',
   sop_accuracy: 'sentence-order accuracy',
-  learning_rate: 'learning rate',
 };
 
 const WIDTH = 960;
@@ -109,8 +108,14 @@ function drawLine(
 }
 
 /** One quantity of all runs that have it, over the steps, with its upper left corner at (left, top). */
-function drawPanel(curve: Curve, runs: readonly Run[], steps: number[], left: number, top: number): string[] {
-  const lines = runs.map(({ curves }) => thin(curves[curve]));
+function drawPanel(
+  curve: string,
+  runs: readonly Run[],
+  steps: number[],
+  left: number,
+  top: number,
+): string[] {
+  const lines = runs.map(({ curves }) => thin(curves[curve] ?? []));
   const [low, high] = span(lines.flat().map(([, y]) => y));
   const ticks = niceTicks(curve === 'learning_rate' ? Math.min(0, low) : low, high, 5);
   const [x0, y0] = [left + MARGIN.left, top + MARGIN.top];
@@ -121,7 +126,7 @@ function drawPanel(curve: Curve, runs: readonly Run[], steps: number[], left: nu
   const [values, marks] = [formatTicks(ticks, curve.endsWith('accuracy')), formatTicks(steps, false)];
   const [right, bottom] = [x0 + PLOT.width, y0 + PLOT.height];
   return [
-    `<text class="title" x="${x0}" y="${y0 - 14}">${TITLES[curve]}</text>`,
+    `<text class="title" x="${x0}" y="${y0 - 14}">${TITLES[curve] ?? escape(curve.replaceAll('_', ' '))}</text>`,
     ...ticks.flatMap((tick, i) => [
       `<line class="grid" x1="${x0}" y1="${at(toY(tick))}" x2="${right}" y2="${at(toY(tick))}"/>`,
       `<text class="tick" x="${x0 - 8}" y="${at(toY(tick) + 4)}" text-anchor="end">${values[i]}</text>`,
@@ -172,8 +177,16 @@ function style(): string {
 
 /** Panels of whatever the runs have, all over the same steps, below a legend of the runs. */
 export function plotRuns(runs: readonly Run[]): string {
-  const drawn = CURVES.filter((curve) => runs.some(({ curves }) => curves[curve].length > 0));
-  const all = runs.flatMap(({ curves }) => CURVES.flatMap((curve) => curves[curve].map(([step]) => step)));
+  const names = new Set(runs.flatMap(({ curves }) => Object.keys(curves)));
+  names.delete('learning_rate');
+  const drawn = [...names, 'learning_rate'].filter((name) =>
+    runs.some(({ curves }) => curves[name]?.length > 0),
+  );
+  const all = runs.flatMap(({ curves }) =>
+    Object.values(curves)
+      .flat()
+      .map(([step]) => step),
+  );
   const steps = niceTicks(0, Math.max(1, span(all)[1]), 5);
   const legend = drawLegend(runs, 12);
   const top = 12 + legend.height;

@@ -1,0 +1,79 @@
+/** Tasks with several statements about a context, of which one is right. */
+import type { Albert } from '../albert';
+import { argmax, softmax } from '../pipelines/math';
+import * as metrics from './metrics';
+import type { ChoosingExample, Feature, Kind, Scores } from './task';
+
+/** RACE keeps the last tokens of a longer statement. */
+const STATEMENT_TOKENS = 128;
+const TOKENS_PER_RUN = 4096;
+
+function inputs(features: Feature[]) {
+  return {
+    input_ids: features.map(({ sequences }) => sequences.map(({ ids }) => ids)),
+    token_type_ids: features.map(({ sequences }) => sequences.map(({ types }) => types)),
+  };
+}
+
+/** Runs of examples with as many choices each and about TOKENS_PER_RUN tokens. */
+function runs(features: Feature[]): Feature[][] {
+  const result: Feature[][] = [];
+  let tokens = Infinity;
+  for (const feature of features) {
+    const last = result.at(-1);
+    const fits =
+      last?.[0].sequences.length === feature.sequences.length && tokens + feature.tokens <= TOKENS_PER_RUN;
+    if (fits) last!.push(feature);
+    else result.push([feature]);
+    tokens = fits ? tokens + feature.tokens : feature.tokens;
+  }
+  return result;
+}
+
+export const choosing: Kind<ChoosingExample, Feature, Float32Array> = {
+  head: 'multiple-choice',
+  config: () => ({}),
+  async encode(tokenizer, examples, { maxLength }) {
+    const statements = examples.flatMap(({ choices }) => choices);
+    const alone = await tokenizer.encodeRaw(statements, { addSpecialTokens: false });
+    const limit = Math.min(STATEMENT_TOKENS, Math.floor(maxLength / 2));
+    const kept = statements.map((statement, i) => {
+      const { ids, offsets } = alone[i];
+      return ids.length <= limit ? statement : statement.slice(offsets[2 * (ids.length - limit)]);
+    });
+    const pairs = examples
+      .flatMap(({ context, choices }) => choices.map(() => context))
+      .map((context, i): [string, string] => [context, kept[i]]);
+    const encodings = await tokenizer.encodeRaw(pairs, { maxLength, truncation: 'only_first' });
+    let next = 0;
+    return examples.map(({ choices }, example) => {
+      const sequences = choices.map(() => encodings[next++]).map(({ ids, types }) => ({ ids, types }));
+      return { example, sequences, tokens: sequences.reduce((sum, { ids }) => sum + ids.length, 0) };
+    });
+  },
+  batch: (features, examples) => ({
+    ...inputs(features),
+    labels: features.map(({ example }) => examples[example].label as number),
+  }),
+  async predict(model: Albert, features, _examples, { signal }) {
+    const results: Float32Array[] = [];
+    for (const run of runs(features)) {
+      const { logits } = await model.forward(inputs(run), { outputs: ['logits'], signal });
+      run.forEach((_, row) => results.push(logits!.row(row).slice()));
+    }
+    return results;
+  },
+  score(_task, examples, predictions): Scores {
+    const truth = examples.map(({ label }) => label as number);
+    const losses = predictions.map((logits, i) => -Math.log(Math.max(softmax(logits)[truth[i]], 1e-300)));
+    return {
+      accuracy: metrics.accuracy(predictions.map(argmax), truth),
+      loss: losses.reduce((sum, loss) => sum + loss, 0) / losses.length,
+    };
+  },
+  show: (_task, { choices }, logits) => ({
+    prediction: argmax(logits),
+    choice: choices[argmax(logits)],
+    scores: Array.from(softmax(logits)),
+  }),
+};

@@ -1,0 +1,228 @@
+/** Scores a model on a split of a task, overall and by slices, and writes its predictions. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { Albert } from '../albert';
+import { AlbertError } from '../errors';
+import { abortSignal, integer, type LoadOptions, oneOf, optionsObject, string, strings } from '../options';
+import { requireTrained } from '../pipelines/open';
+import type { AnswerPrediction } from './answering';
+import { findTask, type TaskDescription } from './index';
+import {
+  type EncodingLimits,
+  type Example,
+  type Feature,
+  type PredictOptions,
+  type Scores,
+  type Split,
+  SPLITS,
+  type Task,
+} from './task';
+
+export interface EvaluateOptions extends Omit<LoadOptions, 'head'>, PredictOptions {
+  /** A built-in task, a description, or the path of one. */
+  task: string | TaskDescription;
+  /** The folder of the data. */
+  data?: string;
+  /** A fine-tuned model: a folder or a name. */
+  model: string;
+  /** Default 'dev'. */
+  split?: Split;
+  /** Where predictions and submissions go. Default: they are not written. */
+  output?: string;
+  /** Columns by whose values scores are given too. */
+  slices?: string[];
+  /** Tokens of a sequence at most. Default: the task's, or what the model takes. */
+  maxLength?: number;
+  /** Question answering: tokens between windows (128) and tokens of a question at most (64). */
+  docStride?: number;
+  maxQuestionLength?: number;
+}
+
+/** How often each label was taken for which: counts[truth][predicted]. */
+export interface Confusion {
+  labels: string[];
+  counts: number[][];
+}
+
+export interface Report {
+  /** Empty for a split without labels. */
+  scores: Scores;
+  examples: number;
+  confusion?: Confusion;
+  /** By column and value: its scores, and how many examples there are. */
+  slices?: Record<string, Record<string, Scores & { examples: number }>>;
+}
+
+export interface EvaluateResult extends Report {
+  task: string;
+  split: Split;
+  /** Paths of what was written. */
+  files: string[];
+}
+
+export function encodingLimits(
+  options: Partial<Pick<EvaluateOptions, 'maxLength' | 'docStride' | 'maxQuestionLength'>>,
+  task: Task,
+  modelLength: number,
+): EncodingLimits {
+  const usual = Math.min(task.defaults.maxLength, modelLength);
+  return {
+    maxLength: integer('maxLength', options.maxLength, { min: 8, max: modelLength }, usual),
+    docStride: integer('docStride', options.docStride, { min: 1 }, 128),
+    maxQuestionLength: integer('maxQuestionLength', options.maxQuestionLength, { min: 1 }, 64),
+  };
+}
+
+/** Whether every example says what should be predicted. */
+export function isLabelled(examples: Example[]): boolean {
+  return examples.every((example) => Object.values(example).every((value) => value !== null));
+}
+
+function confusionOf(task: Task, examples: Example[], predictions: unknown[]): Confusion | undefined {
+  const { outcome } = task.kind;
+  if (!outcome) return undefined;
+  const counts = task.labels.map(() => task.labels.map(() => 0));
+  examples.forEach((example, i) => {
+    const { predicted, truth } = outcome(example, predictions[i]);
+    counts[truth][predicted]++;
+  });
+  return { labels: task.labels, counts };
+}
+
+/** All that predictions of labelled examples tell. */
+export function report(task: Task, examples: Example[], predictions: unknown[]): Report {
+  const result: Report = { scores: {}, examples: examples.length };
+  if (!isLabelled(examples)) return result;
+  result.scores = task.kind.score(task, examples, predictions);
+  result.confusion = confusionOf(task, examples, predictions);
+  const columns = Object.keys(examples[0].slices ?? {});
+  if (columns.length === 0) return result;
+  result.slices = Object.fromEntries(
+    columns.map((column) => {
+      const groups = new Map<string, number[]>();
+      examples.forEach(({ slices }, i) => {
+        const value = slices![column];
+        groups.set(value, [...(groups.get(value) ?? []), i]);
+      });
+      const byValue = [...groups].sort().map(([value, members]) => {
+        const scores = task.kind.score(
+          task,
+          members.map((i) => examples[i]),
+          members.map((i) => predictions[i]),
+        );
+        return [value, { ...scores, examples: members.length }];
+      });
+      return [column, Object.fromEntries(byValue) as Record<string, Scores & { examples: number }>];
+    }),
+  );
+  return result;
+}
+
+const json = (value: unknown) => `${JSON.stringify(value, null, 4)}\n`;
+
+function filesOf(
+  task: Task,
+  examples: Example[],
+  predictions: unknown[],
+  whole: Report,
+): Record<string, string> {
+  const lines = examples.map((example, i) =>
+    JSON.stringify({ id: example.id, ...task.kind.show(task, example, predictions[i]) }),
+  );
+  const files: Record<string, string> = {
+    'predictions.jsonl': `${lines.join('\n')}\n`,
+    'report.json': json(whole),
+  };
+  if (task.submission) {
+    const { file, line } = task.submission;
+    const rows = examples.map((example, i) => line(example, predictions[i]));
+    files[file] = `index\tprediction\n${rows.join('\n')}\n`;
+  }
+  if (task.kind.head !== 'question-answering') return files;
+  const byId = (value: (prediction: AnswerPrediction) => unknown) =>
+    json(Object.fromEntries(examples.map(({ id }, i) => [id, value(predictions[i] as AnswerPrediction)])));
+  const { threshold } = whole.scores;
+  files['predictions.json'] = byId(({ answers, nullOdds }) => (nullOdds > threshold ? '' : answers[0].text));
+  files['nbest_predictions.json'] = byId(({ answers }) => answers);
+  if (threshold !== undefined) files['null_odds.json'] = byId(({ nullOdds }) => nullOdds);
+  return files;
+}
+
+/** Names of a model's labels in the task's order, as places among its outputs. */
+function outputOrder(task: Task, model: Albert): number[] | null {
+  if (task.labels.length === 0) return null;
+  const names = Object.entries(model.config.id2label ?? {})
+    .sort(([a], [b]) => Number(a) - Number(b))
+    .map(([, name]) => name);
+  const plain = names.length === 0 || names.every((name, i) => name === `LABEL_${i}`);
+  if (plain && Math.max(names.length, 2) === task.labels.length) return null;
+  const places = task.labels.map((label) =>
+    names.findIndex((name) => name.toLowerCase() === label.toLowerCase()),
+  );
+  if (names.length === task.labels.length && !places.includes(-1)) return places;
+  throw new AlbertError(
+    'INVALID_ARGUMENT',
+    `expected a model with the labels of task '${task.name}', ${task.labels.join(', ')}, but it has ` +
+      `${names.join(', ') || 'two without names'}; fine-tune it for this task first`,
+  );
+}
+
+/** Predictions of encoded examples, with outputs in the order of the task's labels. */
+export async function predictAll(
+  task: Task,
+  model: Albert,
+  features: Feature[],
+  examples: Example[],
+  options: PredictOptions,
+): Promise<unknown[]> {
+  const predictions = await task.kind.predict(model, features, examples, options);
+  const order = outputOrder(task, model);
+  if (!order || order.every((place, i) => place === i)) return predictions;
+  return predictions.map((prediction) =>
+    Array.isArray(prediction)
+      ? prediction.map((place: number) => order.indexOf(place))
+      : Float32Array.from(order, (place) => (prediction as Float32Array)[place]),
+  );
+}
+
+/**
+ * Scores a fine-tuned model on a split, and writes predictions.jsonl, report.json and the files that leaderboards take: a GLUE
+ * submission, or SQuAD's predictions.json, nbest_predictions.json and null_odds.json.
+ * @throws AlbertError DATA for examples that cannot be read, INVALID_ARGUMENT, CHECKPOINT or what forward() throws.
+ */
+export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult> {
+  const given = optionsObject<EvaluateOptions>('options', options) as EvaluateOptions;
+  const split = oneOf('split', given.split, SPLITS, 'dev');
+  const slices = given.slices === undefined ? [] : strings('slices', given.slices);
+  const { task, folder } = await findTask(given.task, given.data);
+  const examples = await task.read(folder, split, slices);
+  const { dtype, device, threads, isa } = given;
+  const model = await Albert.load(string('model', given.model), {
+    head: task.kind.head,
+    dtype,
+    device,
+    threads,
+    isa,
+    ...(task.labels.length > 0 ? {} : { config: task.kind.config(task) }),
+  });
+  try {
+    requireTrained(model, ['classifier.', 'qa_outputs.', 'pooler.'], `task '${task.name}'`);
+    const limits = encodingLimits(given, task, model.maxLength);
+    const features = await task.kind.encode(model.tokenizer, examples, limits);
+    const predictions = await predictAll(task, model, features, examples, {
+      signal: abortSignal(given.signal),
+      maxAnswerLength: integer('maxAnswerLength', given.maxAnswerLength, { min: 1 }, 30),
+      bestCount: integer('bestCount', given.bestCount, { min: 1 }, 20),
+    });
+    const whole = report(task, examples, predictions);
+    const files = given.output === undefined ? {} : filesOf(task, examples, predictions, whole);
+    const written = Object.entries(files).map(([name, text]) => [path.join(given.output!, name), text]);
+    for (const [file, text] of written) {
+      await mkdir(path.dirname(file), { recursive: true });
+      await writeFile(file, text);
+    }
+    return { task: task.name, split, ...whole, files: written.map(([file]) => file) };
+  } finally {
+    await model.dispose();
+  }
+}

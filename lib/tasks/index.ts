@@ -1,0 +1,49 @@
+/** Finds a task: one that is built in, or the description of a user's own. */
+import path from 'node:path';
+import { AlbertError } from '../errors';
+import { show } from '../options';
+import { customTask, type TaskDescription } from './custom';
+import { GLUE_TASKS } from './glue';
+import { RACE_TASKS } from './race';
+import { SQUAD_TASKS } from './squad';
+import { parseObject, readText } from './table';
+import type { Task } from './task';
+
+export type { TaskDescription } from './custom';
+
+const BUILT_IN: readonly Task[] = [...GLUE_TASKS, ...SQUAD_TASKS, ...RACE_TASKS];
+
+export const TASK_NAMES = BUILT_IN.map(({ name }) => name);
+
+/**
+ * The task that a name, a description or the path of a description means, and the folder of its data.
+ * @param data default for a description's path: the folder that it stands in.
+ * @throws AlbertError INVALID_ARGUMENT that lists the names, or DATA for a description that cannot be read.
+ */
+export async function findTask(
+  task: string | TaskDescription,
+  data: string | undefined,
+): Promise<{ task: Task; folder: string }> {
+  const needed = (folder: string | undefined) => {
+    if (folder === undefined)
+      throw new AlbertError('INVALID_ARGUMENT', 'expected the folder of the data for data');
+    return folder;
+  };
+  if (typeof task === 'string' && !task.endsWith('.json')) {
+    const found = BUILT_IN.find(({ name }) => name === task.toLowerCase());
+    if (found) return { task: found, folder: needed(data) };
+    throw new AlbertError(
+      'INVALID_ARGUMENT',
+      `expected a task among ${TASK_NAMES.join(', ')}, or the .json file of a description, but received ${show(task)}`,
+    );
+  }
+  if (typeof task === 'string') {
+    const description = parseObject(
+      await readText(task),
+      (message) => new AlbertError('DATA', `${task}: ${message}`),
+    ) as unknown as TaskDescription;
+    const folder = data ?? path.dirname(task);
+    return { task: await customTask(path.parse(task).name, description, folder), folder };
+  }
+  return { task: await customTask('custom', task, needed(data)), folder: data! };
+}

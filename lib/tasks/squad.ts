@@ -1,0 +1,136 @@
+/** SQuAD 1.1 and 2.0, and whatever else comes in their JSON form. */
+import path from 'node:path';
+import { existsSync } from 'node:fs';
+import { AlbertError } from '../errors';
+import { show } from '../options';
+import { answering } from './answering';
+import { parseObject, readText } from './table';
+import { type AnsweringExample, dataError, type Split, type Task } from './task';
+
+type Json = Record<string, unknown>;
+
+const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function lineOf(text: string, id: unknown): number {
+  const at = typeof id === 'string' ? text.indexOf(JSON.stringify(id)) : -1;
+  return at < 0 ? 1 : text.slice(0, at).split('\n').length;
+}
+
+/** The answers of a question, checked against its context; `fail` names the question. */
+export function checkAnswers(
+  value: unknown,
+  context: string,
+  fail: (message: string) => AlbertError,
+): { text: string; start: number }[] {
+  if (!Array.isArray(value)) throw fail(`expected a list of answers but received ${show(value)}`);
+  return value.map((answer: unknown) => {
+    const { text, answer_start: start } = isObject(answer) ? answer : ({} as Json);
+    if (typeof text !== 'string' || text.trim() === '')
+      throw fail(`expected an answer with text but received ${show(text)}`);
+    if (typeof start !== 'number' || !Number.isInteger(start) || start < 0)
+      throw fail(`expected answer_start to be a place in the context but received ${show(start)}`);
+    // Positions in the file count characters, and JavaScript's count UTF-16 units.
+    const units = [...context.slice(0, 2 * start)].slice(0, start).join('').length;
+    const at = context.startsWith(text, start) ? start : units;
+    if (!context.startsWith(text, at))
+      throw fail(
+        `expected the answer ${show(text)} at ${start} of the context but found ${show(context.substr(start, text.length))}`,
+      );
+    const lead = text.length - text.trimStart().length;
+    return { text: text.trim(), start: at + lead };
+  });
+}
+
+/**
+ * The questions of a file in SQuAD's form.
+ * @param labelled whether every question must have an answer, or say that it has none.
+ * @throws AlbertError DATA that names the file, the line and the question.
+ */
+export async function readSquad(
+  file: string,
+  mayHaveNone: boolean,
+  labelled: boolean,
+): Promise<AnsweringExample[]> {
+  const text = await readText(file);
+  const { data } = parseObject(text, (message) => dataError(file, 1, message));
+  const part = (value: unknown, name: string): Json[] => {
+    if (!Array.isArray(value) || !value.every(isObject))
+      throw dataError(
+        file,
+        1,
+        `expected ${name} to be a list of objects, as SQuAD has it, but received ${show(value)}`,
+      );
+    return value;
+  };
+  const examples: AnsweringExample[] = [];
+  for (const article of part(data, 'data'))
+    for (const { context, qas } of part(article.paragraphs, 'paragraphs'))
+      for (const { id, question, answers, is_impossible } of part(qas, 'qas')) {
+        const fail = (message: string) =>
+          dataError(file, lineOf(text, id), `question ${show(id)}: ${message}`);
+        if (typeof id !== 'string') throw fail('expected a string for id');
+        if (typeof question !== 'string' || question.trim() === '')
+          throw fail('expected a question but it is empty');
+        if (typeof context !== 'string' || context.trim() === '')
+          throw fail('expected a context but it is empty');
+        const none = mayHaveNone && is_impossible === true;
+        const known = none
+          ? []
+          : answers === undefined && !labelled
+            ? null
+            : checkAnswers(answers, context, fail);
+        if (labelled && !none && known!.length === 0)
+          throw fail(
+            mayHaveNone
+              ? 'expected an answer, or is_impossible: true'
+              : 'expected an answer but there is none',
+          );
+        examples.push({ id, question, context, answers: known });
+      }
+  if (examples.length === 0) throw dataError(file, 1, 'expected questions but there are none');
+  return examples;
+}
+
+function squadTask(version: '1.1' | '2.0', defaults: Task['defaults']): Task {
+  const mayHaveNone = version === '2.0';
+  return {
+    name: `squad-${version}`,
+    kind: answering(mayHaveNone),
+    labels: [],
+    metrics: ['f1', 'exact'],
+    defaults,
+    read(folder, split: Split, slices) {
+      if (slices.length > 0)
+        throw new AlbertError(
+          'INVALID_ARGUMENT',
+          'expected no slices, as questions of SQuAD have no columns',
+        );
+      const name = `${split}-v${version}.json`;
+      const file = [name, `${split}.json`]
+        .map((one) => path.join(folder, one))
+        .find((one) => existsSync(one));
+      return readSquad(file ?? path.join(folder, name), mayHaveNone, split !== 'test');
+    },
+  };
+}
+
+/** With the hyper-parameters of the ALBERT paper's appendix. */
+export const SQUAD_TASKS: Task[] = [
+  squadTask('1.1', {
+    learningRate: 5e-5,
+    batchSize: 48,
+    steps: 3649,
+    warmup: 0.1,
+    dropout: 0,
+    maxLength: 384,
+  }),
+  squadTask('2.0', {
+    learningRate: 3e-5,
+    batchSize: 48,
+    steps: 8144,
+    warmup: 0.1,
+    dropout: 0,
+    maxLength: 512,
+  }),
+];
