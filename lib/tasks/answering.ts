@@ -181,7 +181,7 @@ function scores(examples: AnsweringExample[], predictions: AnswerPrediction[], m
   }
   const noAnswerProbabilities = byId(({ nullOdds }) => nullOdds);
   // The threshold is searched on the scored questions themselves, as the reference does.
-  const { best_f1_thresh: threshold } = squad({ ...input, noAnswerProbabilities, threshold: Infinity });
+  const { best_f1_thresh: threshold } = squad({ ...input, noAnswerProbabilities, threshold: Number.MAX_VALUE });
   const { f1, exact, ...others } = squad({ ...input, noAnswerProbabilities, threshold });
   return { f1, exact, ...(others as Scores), threshold };
 }

@@ -116,6 +116,8 @@ interface Position {
   tokens: number;
   seconds: number;
   best: { step: number; score: number; report: Report } | null;
+  /** The step that was scored last. */
+  evaluated: number;
   /** Evaluations since the best one. */
   stale: number;
   restarts: number;
@@ -321,7 +323,17 @@ class Run {
     }
     await mkdir(output, { recursive: true });
     await rm(path.join(output, LOG_FILE), { force: true });
-    const at = { step: 0, epoch: 0, batch: 0, tokens: 0, seconds: 0, best: null, stale: 0, restarts: 0 };
+    const at = {
+      step: 0,
+      epoch: 0,
+      batch: 0,
+      tokens: 0,
+      seconds: 0,
+      best: null,
+      evaluated: 0,
+      stale: 0,
+      restarts: 0,
+    };
     const run = new Run(plan, output, options, new Trainer(plan.model, plan.trainer), at);
     await run.save();
     return run;
@@ -333,26 +345,41 @@ class Run {
     const patience = integer('patience', options.patience, { min: 1 }, Number.MAX_SAFE_INTEGER);
     const restarts = integer('restarts', options.restarts, { min: 0 }, 0);
     try {
-      while (this.at.step < plan.totalSteps && this.at.stale < patience && !signal?.aborted) {
+      while (!signal?.aborted) {
+        if (this.dueForScores()) {
+          await this.assess();
+          await this.save();
+        }
+        if (this.at.step >= plan.totalSteps || this.at.stale >= patience) break;
         try {
           await this.step();
         } catch (error) {
           if (!(error instanceof AlbertError) || error.code !== 'DIVERGED' || this.at.restarts >= restarts)
             throw error;
           await this.reopen(this.at.restarts + 1);
-          continue;
-        }
-        if (this.at.step % plan.evaluateEvery === 0 || this.at.step === plan.totalSteps) {
-          await this.assess();
-          await this.save();
         }
       }
-      if (signal?.aborted || !this.at.best) await this.save();
+    } catch (error) {
+      if (!signal?.aborted) throw error; // scoring was interrupted, and is done again on resume
+    } finally {
+      await this.close(signal?.aborted ?? false);
+    }
+    return this.result();
+  }
+
+  private dueForScores(): boolean {
+    const { at, plan } = this;
+    const due = at.step > 0 && (at.step % plan.evaluateEvery === 0 || at.step === plan.totalSteps);
+    return due && at.evaluated !== at.step;
+  }
+
+  private async close(save: boolean): Promise<void> {
+    try {
+      if (save) await this.save();
     } finally {
       await this.trainer.dispose();
       await this.trainer.model.dispose();
     }
-    return this.result();
   }
 
   private epoch: { number: number; batches: number[][] } | null = null;
@@ -415,6 +442,7 @@ class Run {
     const { model } = this.trainer;
     const predictions = await predictAll(plan.task, model, plan.devFeatures, plan.dev, this.options);
     const found = report(plan.task, plan.dev, predictions);
+    at.evaluated = at.step;
     const score = found.scores[plan.task.metrics[0]];
     if (score === undefined) {
       throw new AlbertError(
@@ -498,6 +526,7 @@ export async function finetuneSeeds(
   seeds: readonly number[],
 ): Promise<SeedsResult> {
   const output = path.resolve(string('output', options.output));
+  if (seeds.length === 0) throw invalid('at least one seed', 'seeds', seeds);
   const runs: FinetuneResult[] = [];
   for (const seed of seeds)
     runs.push(await finetune({ ...options, seed, output: path.join(output, `seed-${seed}`) }));

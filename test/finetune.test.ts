@@ -1,0 +1,417 @@
+/** Fine-tuning and evaluation: every kind of task learns, runs continue bit-exactly, the best is kept, and what reports hold. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import {
+  Albert,
+  dryRun,
+  evaluate,
+  finetune,
+  type FinetuneOptions,
+  finetuneSeeds,
+  pipeline,
+  type TaskDescription,
+} from '../lib';
+import { epochBatches, shuffled } from '../lib/training/minibatches';
+import { root, temporaryFolder } from './support/data';
+import { failure } from './support/errors';
+import { labels, tinyModel } from './support/tiny';
+
+const PEOPLE = ['Ann', 'Tom', 'Bob', 'Mary'];
+const CITIES = ['London', 'Paris', 'Rome', 'Boston'];
+const pick = <T>(list: T[], i: number) => list[i % list.length];
+
+function write(folder: string, name: string, lines: string[]): void {
+  mkdirSync(path.dirname(path.join(folder, name)), { recursive: true });
+  writeFileSync(path.join(folder, name), `${lines.join('\n')}\n`);
+}
+
+/** Good or bad, by one word; two genres. */
+function reviews(folder: string): TaskDescription {
+  const rows = (count: number) =>
+    Array.from({ length: count }, (_, i) => {
+      const [good, genre] = [i % 2 === 0, i % 3 === 0 ? 'short' : 'long'];
+      const rest = genre === 'short' ? '' : ' for the people of the city';
+      return JSON.stringify({
+        text: `it was ${good ? 'good' : 'bad'} to ${pick(PEOPLE, i)}${rest}`,
+        label: good ? 'good' : 'bad',
+        genre,
+      });
+    });
+  write(folder, 'train.jsonl', rows(60));
+  write(folder, 'dev.jsonl', rows(18));
+  return { type: 'classification', files: { train: 'train.jsonl', dev: 'dev.jsonl', test: 'dev.jsonl' } };
+}
+
+async function options(changes: Partial<FinetuneOptions> = {}): Promise<FinetuneOptions> {
+  const data = temporaryFolder();
+  return {
+    task: reviews(data),
+    data,
+    model: await tinyModel('base', { initializer_range: 0.1 }),
+    output: path.join(temporaryFolder(), 'run'),
+    steps: 40,
+    batchSize: 10,
+    learningRate: 0.002,
+    warmupSteps: 4,
+    evaluateEvery: 10,
+    classifierDropout: 0,
+    seed: 1,
+    ...changes,
+  };
+}
+
+describe('every kind of task learns what its data shows', () => {
+  const tasks: [name: string, task: (folder: string) => TaskDescription, metric: string][] = [
+    ['classification', reviews, 'accuracy'],
+    [
+      'multi-label',
+      (folder) => {
+        const rows = Array.from({ length: 48 }, (_, i) => {
+          const names = [i % 2 ? 'good' : '', i % 3 ? 'cheap' : ''].filter((name) => name !== '');
+          return `the house is ${names.join(' and ') || 'there'}\t${names.join(',')}`;
+        });
+        write(folder, 'data.tsv', ['text\tlabel', ...rows]);
+        return { type: 'multi-label', files: { train: 'data.tsv', dev: 'data.tsv' } };
+      },
+      'micro_f1',
+    ],
+    [
+      'regression',
+      (folder) => {
+        const counted = ['no', 'one', 'two', 'three'];
+        const rows = Array.from(
+          { length: 48 },
+          (_, i) => `there are ${pick(counted, i)} in ${pick(CITIES, i >> 2)}\t${i % 4}`,
+        );
+        write(folder, 'data.tsv', ['text\tlabel', ...rows]);
+        return { type: 'regression', files: { train: 'data.tsv', dev: 'data.tsv' } };
+      },
+      'pearson',
+    ],
+    [
+      'tagging',
+      (folder) => {
+        const rows = Array.from({ length: 48 }, (_, i) => [
+          `${pick(PEOPLE, i)}\tB-PER`,
+          'was\tO',
+          'in\tO',
+          `${pick(CITIES, i >> 1)}\tB-LOC`,
+          '',
+        ]);
+        write(folder, 'data.conll', rows.flat());
+        return { type: 'tagging', files: { train: 'data.conll', dev: 'data.conll' } };
+      },
+      'span_f1',
+    ],
+    [
+      'question-answering',
+      (folder) => {
+        const rows = Array.from({ length: 48 }, (_, i) => {
+          const city = pick(CITIES, i);
+          const context = `${pick(PEOPLE, i >> 2)} was in ${city} with the others`;
+          return JSON.stringify({
+            question: 'where was it?',
+            context,
+            answers: [{ text: city, answer_start: context.indexOf(city) }],
+          });
+        });
+        write(folder, 'data.jsonl', rows);
+        return { type: 'question-answering', files: { train: 'data.jsonl', dev: 'data.jsonl' } };
+      },
+      'f1',
+    ],
+    [
+      'multiple-choice',
+      (folder) => {
+        const rows = Array.from({ length: 48 }, (_, i) =>
+          JSON.stringify({
+            context: 'they were there',
+            choices: [0, 1, 2].map((c) => `it was ${c === i % 3 ? 'good' : 'bad'} in ${pick(CITIES, i + c)}`),
+            label: i % 3,
+          }),
+        );
+        write(folder, 'data.jsonl', rows);
+        return { type: 'multiple-choice', files: { train: 'data.jsonl', dev: 'data.jsonl' } };
+      },
+      'accuracy',
+    ],
+  ];
+
+  test.each(tasks)('%s', async (_, task, metric) => {
+    const data = temporaryFolder();
+    const given = await options({ task: task(data), data, steps: 300, evaluateEvery: 50 });
+    const result = await finetune(given);
+    const scale = metric === 'f1' ? 100 : 1;
+    expect(result.scores[metric]).toBeGreaterThan(0.9 * scale);
+    // What was kept loads with its head and labels, and scores the same.
+    const again = await evaluate({
+      task: given.task,
+      data,
+      model: given.output,
+      output: path.join(given.output, 'dev'),
+    });
+    expect(again.scores).toEqual(result.scores);
+    const lines = readFileSync(path.join(given.output, 'dev', 'predictions.jsonl'), 'utf8')
+      .trim()
+      .split('\n');
+    expect(lines).toHaveLength(result.examples);
+    for (const line of lines) expect(JSON.parse(line)).toHaveProperty('prediction');
+  });
+});
+
+test('a fine-tuned folder serves a pipeline', async () => {
+  const given = await options();
+  await finetune(given);
+  const classify = await pipeline('text-classification', given.output);
+  expect((await classify('it was bad to Tom'))[0].label).toBe('bad');
+  expect(classify.model.config).toMatchObject({
+    problem_type: 'single_label_classification',
+    id2label: { 0: 'bad', 1: 'good' },
+  });
+  await classify.dispose();
+});
+
+const weightsOf = (folder: string) => readFileSync(path.join(folder, 'checkpoint', 'model.safetensors'));
+
+test('a run that was stopped continues bit-exactly', async () => {
+  const given = await options({ dropout: 0.1, classifierDropout: 0.1 });
+  const whole = await finetune(given);
+  const output = path.join(temporaryFolder(), 'run');
+  const stop = new AbortController();
+  const first = await finetune({
+    ...given,
+    output,
+    signal: stop.signal,
+    onProgress: ({ step }) => {
+      if (step === 17) stop.abort();
+    },
+  });
+  expect(first.steps).toBe(17);
+  const resumed = await finetune({ ...given, output, resume: true });
+  expect({ ...resumed, output: '' }).toEqual({ ...whole, output: '' });
+  expect(weightsOf(output).equals(weightsOf(given.output))).toBe(true);
+  expect(
+    readFileSync(path.join(output, 'model.safetensors')).equals(
+      readFileSync(path.join(given.output, 'model.safetensors')),
+    ),
+  ).toBe(true);
+  const error = await failure('INVALID_ARGUMENT', () => finetune(given));
+  expect(error.message).toMatch(/holds a run; choose another, or resume: true/);
+});
+
+test('the best checkpoint stays, patience ends the run, and the log holds both', async () => {
+  const given = await options({ steps: 400, evaluateEvery: 5, patience: 3 });
+  const { step, steps, scores } = await finetune(given);
+  expect(steps).toBe(step + 15);
+  const log = readFileSync(path.join(given.output, 'log.jsonl'), 'utf8').trim().split('\n');
+  const evaluations = log
+    .map((line) => JSON.parse(line) as { step: number; evaluation?: { accuracy: number } })
+    .filter((record) => record.evaluation);
+  const best = Math.max(...evaluations.map(({ evaluation }) => evaluation!.accuracy));
+  expect(scores.accuracy).toBe(best);
+  expect(evaluations.find(({ evaluation }) => evaluation!.accuracy === best)!.step).toBe(step);
+  expect(readFileSync(path.join(given.output, 'curves.svg'), 'utf8')).toContain('>accuracy</text>');
+});
+
+test('divergence goes back to the last checkpoint at half the rate, as often as allowed', async () => {
+  const given = await options({ learningRate: 1e30, warmupSteps: 0, restarts: 2 });
+  await failure('DIVERGED', () => finetune(given));
+  const log = readFileSync(path.join(given.output, 'log.jsonl'), 'utf8');
+  expect(log).toContain('after 1 divergences: a learning rate of 5e+29');
+  expect(log).toContain('after 2 divergences: a learning rate of 2.5e+29');
+  expect(existsSync(path.join(given.output, 'checkpoint', 'training.safetensors'))).toBe(true);
+});
+
+test('head-only steps and layer decay hold parameters back', async () => {
+  const given = await options({ steps: 6, headOnlySteps: 3, evaluateEvery: 3, warmupSteps: 0 });
+  const start = await Albert.load(given.model);
+  const name = 'encoder.embedding_hidden_mapping_in.weight';
+  const before = (await start.parameter(`albert.${name}`)).data;
+  const stop = new AbortController();
+  await finetune({ ...given, signal: stop.signal, onProgress: ({ step }) => step === 3 && stop.abort() });
+  const held = await Albert.load(path.join(given.output, 'checkpoint'));
+  expect((await held.parameter(`albert.${name}`)).data).toEqual(before);
+  await finetune({ ...given, resume: true });
+  const moved = await Albert.load(path.join(given.output, 'checkpoint'));
+  expect((await moved.parameter(`albert.${name}`)).data).not.toEqual(before);
+  const frozen = await options({
+    steps: 3,
+    layerDecay: 0,
+    evaluateEvery: 3,
+    warmupSteps: 0,
+    model: given.model,
+  });
+  await finetune(frozen);
+  const kept = await Albert.load(path.join(frozen.output, 'checkpoint'));
+  expect((await kept.parameter(`albert.${name}`)).data).toEqual(before);
+  for (const model of [start, held, moved, kept]) await model.dispose();
+});
+
+test('seeds differ, and their mean and deviation are given', async () => {
+  const given = await options({ steps: 4, evaluateEvery: 2 });
+  const { runs, scores, best } = await finetuneSeeds(given, [1, 2]);
+  expect(runs[0].scores.loss).not.toBe(runs[1].scores.loss);
+  const [a, b] = runs.map((run) => run.scores.loss);
+  expect(scores.loss.mean).toBeCloseTo((a + b) / 2, 12);
+  expect(scores.loss.deviation).toBeCloseTo(Math.abs(a - b) / Math.SQRT2, 12);
+  expect(runs.map(({ output }) => output)).toContain(best);
+  await failure('INVALID_ARGUMENT', () => finetuneSeeds(given, []));
+});
+
+test('reports hold slices and confusion', async () => {
+  const given = await options({ slices: ['genre'] });
+  const { confusion, slices, scores } = await finetune(given);
+  expect(confusion!.labels).toEqual(['bad', 'good']);
+  expect(confusion!.counts.flat().reduce((a, b) => a + b)).toBe(18);
+  const { long, short } = slices!.genre;
+  expect([long.examples, short.examples]).toEqual([12, 6]);
+  expect((12 * long.accuracy + 6 * short.accuracy) / 18).toBeCloseTo(scores.accuracy, 12);
+});
+
+test('a dry run shows numbers and encoded examples, and trains nothing', async () => {
+  const given = await options();
+  const checked = await dryRun(given, 2);
+  expect(checked).toMatchObject({
+    labels: ['bad', 'good'],
+    train: { examples: 60 },
+    dev: { examples: 18 },
+    totalSteps: 40,
+  });
+  expect(checked.first.map(({ tokens }) => tokens[0])).toEqual(['[CLS]', '[CLS]']);
+  expect(existsSync(given.output)).toBe(false);
+});
+
+test('labels in another order are matched by name', async () => {
+  const data = temporaryFolder();
+  const lines = [
+    'index\tpremise\thypothesis\tlabel',
+    ...PEOPLE.map(
+      (name, i) => `${i}\t${name} was good\t${name} was bad\t${i % 2 ? 'entailment' : 'not_entailment'}`,
+    ),
+  ];
+  write(data, 'RTE/dev.tsv', lines);
+  write(
+    data,
+    'RTE/test.tsv',
+    lines.map((line) => line.split('\t').slice(0, 3).join('\t')),
+  );
+  const forward = await tinyModel('sequence-classification', labels('entailment', 'not_entailment'));
+  const backward = await tinyModel('sequence-classification', labels('not_entailment', 'entailment'));
+  const output = path.join(data, 'out');
+  const one = await evaluate({ task: 'rte', data, model: forward, output, split: 'test' });
+  expect(one.scores).toEqual({});
+  const submission = readFileSync(path.join(output, 'RTE.tsv'), 'utf8').trim().split('\n');
+  expect(submission).toHaveLength(5);
+  const other = await evaluate({ task: 'rte', data, model: backward, output, split: 'test' });
+  expect(other.files.map((file) => path.basename(file)).sort()).toEqual([
+    'RTE.tsv',
+    'predictions.jsonl',
+    'report.json',
+  ]);
+  const swapped = readFileSync(path.join(output, 'RTE.tsv'), 'utf8').trim().split('\n');
+  // The same outputs under exchanged names.
+  const opposite = (line: string) =>
+    line.endsWith('\tentailment') ? line.replace('\tent', '\tnot_ent') : line.replace('\tnot_', '\t');
+  expect(swapped.slice(1)).toEqual(submission.slice(1).map(opposite));
+  const wrong = await tinyModel('sequence-classification', labels('a', 'b'));
+  expect(
+    (await failure('INVALID_ARGUMENT', () => evaluate({ task: 'rte', data, model: wrong }))).message,
+  ).toMatch(/with the labels of task 'rte', entailment/);
+});
+
+test('malformed data and wrong options stop before training', async () => {
+  const given = await options();
+  writeFileSync(
+    path.join(given.data!, 'dev.jsonl'),
+    '{"text":"x","label":"good"}\n{"text":"x","label":"fine"}\n',
+  );
+  const error = await failure('DATA', () => finetune(given));
+  expect(error.message).toMatch(/dev\.jsonl:2: expected one of the labels 'bad', 'good' but received 'fine'/);
+  expect(existsSync(given.output)).toBe(false);
+  const right = await options();
+  await failure('INVALID_ARGUMENT', () => finetune({ ...right, batchSize: 0 }));
+  await failure('INVALID_ARGUMENT', () => finetune({ ...right, classWeights: [1, 2, 3] }));
+  const bad: TaskDescription = { ...(right.task as TaskDescription), metrics: ['bleu'] };
+  expect(
+    (await failure('INVALID_ARGUMENT', () => finetune({ ...right, task: bad, output: `${right.output}-2` })))
+      .message,
+  ).toMatch(/expected metrics among accuracy/);
+});
+
+describe('batches', () => {
+  test('hold every example once, in an order that depends on seed and epoch alone', () => {
+    const lengths = Array.from({ length: 5000 }, (_, i) => 5 + ((i * 37) % 60));
+    for (const size of [{ examples: 32 }, { tokens: 1000 }]) {
+      const first = epochBatches(lengths, size, 1, 0);
+      expect(first.flat().sort((a, b) => a - b)).toEqual(lengths.map((_, i) => i));
+      expect(epochBatches(lengths, size, 1, 0)).toEqual(first);
+      expect(epochBatches(lengths, size, 1, 1)).not.toEqual(first);
+      expect(epochBatches(lengths, size, 2, 0)).not.toEqual(first);
+    }
+    const byTokens = epochBatches(lengths, { tokens: 1000 }, 1, 0);
+    for (const batch of byTokens) {
+      const own = batch.map((i) => lengths[i]);
+      expect(own.reduce((a, b) => a + b)).toBeLessThanOrEqual(1000);
+    }
+    const spread = byTokens.map(
+      (batch) => Math.max(...batch.map((i) => lengths[i])) - Math.min(...batch.map((i) => lengths[i])),
+    );
+    expect(spread.reduce((a, b) => a + b) / spread.length).toBeLessThan(5);
+    expect(epochBatches([5000, 3], { tokens: 100 }, 1, 0)).toHaveLength(2);
+  });
+
+  test('are shuffled uniformly', () => {
+    const counts = Array.from({ length: 4 }, () => new Array<number>(4).fill(0));
+    for (let epoch = 0; epoch < 4000; epoch++)
+      shuffled(4, 9, epoch).forEach((value, place) => counts[place][value]++);
+    // Chi-square of 16 cells with 9 degrees of freedom: 27.9 at 0.001.
+    const square = counts.flat().reduce((sum, count) => sum + (count - 1000) ** 2 / 1000, 0);
+    expect(square).toBeLessThan(27.9);
+  });
+});
+
+describe('albert finetune and evaluate', () => {
+  const main = path.join(root, 'dist', 'cli', 'main.js');
+  const albert = (...args: string[]) => spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' });
+
+  test('from a description to a report', async () => {
+    const data = temporaryFolder();
+    writeFileSync(path.join(data, 'reviews.json'), JSON.stringify(reviews(data)));
+    const [task, model, output] = [
+      path.join(data, 'reviews.json'),
+      await tinyModel('base', { initializer_range: 0.1 }),
+      path.join(data, 'out'),
+    ];
+    const common = ['--task', task, '--model', model, '--output', output];
+    const dry = albert('finetune', ...common, '--dry-run');
+    expect([dry.status, dry.stderr]).toEqual([0, '']);
+    expect(dry.stdout).toMatch(/reviews: bad, good[^]*train +60[^]*\[CLS\]/);
+    const run = albert(
+      'finetune',
+      ...common,
+      '--steps',
+      '40',
+      '--batch-size',
+      '10',
+      '--learning-rate',
+      '0.002',
+      '--evaluate-every',
+      '20',
+      '--classifier-dropout',
+      '0',
+    );
+    expect([run.status, run.stderr]).toEqual([0, '']);
+    expect(run.stdout).toMatch(/the best of 40 steps is \d+[^]*accuracy[^]*taken for/);
+    const scored = JSON.parse(
+      execFileSync(process.execPath, [main, 'evaluate', '--task', task, '--model', output, '--json'], {
+        encoding: 'utf8',
+      }),
+    ) as { examples: number };
+    expect(scored.examples).toBe(18);
+    const again = albert('finetune', ...common);
+    expect([again.status, again.stderr]).toEqual([1, expect.stringContaining('holds a run')]);
+    expect(albert('finetune', ...common, '--dropout', '1').status).toBe(2);
+    expect(albert('evaluate', '--task', task, '--model', output, '--split', 'train2').status).toBe(2);
+  });
+});

@@ -1,0 +1,462 @@
+/** Tasks: reading of their files, windows and answers, tags and spans, and what malformed data is told. */
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { findTask, type TaskDescription, TASK_NAMES } from '../lib/tasks';
+import { answering, maxContext, windowSpans } from '../lib/tasks/answering';
+import { tagging, tagSpans } from '../lib/tasks/tagging';
+import type {
+  AnsweringExample,
+  ChoosingExample,
+  Split,
+  TaggingExample,
+  Task,
+  TextExample,
+} from '../lib/tasks/task';
+import { Tokenizer } from '../lib';
+import { outsideData, temporaryFolder, vocabulary } from './support/data';
+import { failure } from './support/errors';
+
+function write(folder: string, name: string, ...lines: string[]): string {
+  const file = path.join(folder, name);
+  mkdirSync(path.dirname(file), { recursive: true });
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  return file;
+}
+
+async function read<E>(
+  task: string | TaskDescription,
+  data: string,
+  split: Split,
+  slices: string[] = [],
+): Promise<E[]> {
+  const found = await findTask(task, data);
+  return (await found.task.read(found.folder, split, slices)) as E[];
+}
+
+describe('GLUE', () => {
+  const columns = (count: number, cells: Record<number, string>) =>
+    Array.from({ length: count }, (_, i) => cells[i] ?? `x${i}`).join('\t');
+
+  test.each([
+    [
+      'cola',
+      'CoLA/train.tsv',
+      [columns(4, { 1: '0', 3: 'Text.' })],
+      { text: 'Text.', pair: '', label: 0, id: '0' },
+    ],
+    [
+      'sst-2',
+      'SST-2/train.tsv',
+      ['sentence\tlabel', 'so "quoted\t1'],
+      { text: 'so "quoted', label: 1, id: '0' },
+    ],
+    [
+      'mrpc',
+      'MRPC/train.tsv',
+      ['\ufeffQuality\t', columns(5, { 0: '1', 3: 'A', 4: 'B' })],
+      { text: 'A', pair: 'B', label: 1 },
+    ],
+    [
+      'qqp',
+      'QQP/train.tsv',
+      [columns(6, {}), 'too\tshort', columns(6, { 0: '7', 3: 'A', 4: 'B', 5: '0' })],
+      { text: 'A', pair: 'B', label: 0, id: '7' },
+    ],
+    [
+      'sts-b',
+      'STS-B/train.tsv',
+      [columns(10, {}), columns(10, { 0: '3', 7: 'A', 8: 'B', 9: '4.25' })],
+      { label: 4.25, id: '3' },
+    ],
+    [
+      'mnli',
+      'MNLI/train.tsv',
+      [columns(12, {}), columns(12, { 8: 'A', 9: 'B', 11: 'neutral' })],
+      { text: 'A', pair: 'B', label: 2 },
+    ],
+    [
+      'qnli',
+      'QNLI/train.tsv',
+      [columns(4, {}), columns(4, { 1: 'A', 2: 'B', 3: 'not_entailment' })],
+      { pair: 'B', label: 1 },
+    ],
+    [
+      'rte',
+      'RTE/train.tsv',
+      [columns(4, {}), columns(4, { 0: '9', 1: 'A', 2: 'B', 3: 'entailment' })],
+      { id: '9', label: 0 },
+    ],
+    [
+      'wnli',
+      'WNLI/train.tsv',
+      [columns(4, {}), columns(4, { 1: 'A', 2: 'B', 3: '1' })],
+      { text: 'A', label: 1 },
+    ],
+  ])('%s', async (name, file, lines, expected) => {
+    const folder = temporaryFolder();
+    write(folder, file, ...lines);
+    expect(await read(name, folder, 'train')).toEqual([expect.objectContaining(expected)]);
+    // The folder of the task itself is as good.
+    expect(await read(name, path.join(folder, path.dirname(file)), 'train')).toHaveLength(1);
+  });
+
+  test('test splits have other columns and no labels', async () => {
+    const folder = temporaryFolder();
+    write(folder, 'CoLA/test.tsv', 'index\tsentence', '5\tText.');
+    write(folder, 'AX/diagnostic.tsv', 'index\tsentence1\tsentence2', '8\tA\tB');
+    write(
+      folder,
+      'MNLI/dev_mismatched.tsv',
+      columns(12, {}),
+      columns(12, { 8: 'A', 9: 'B', 11: 'entailment' }),
+    );
+    expect(await read('cola', folder, 'test')).toEqual([{ id: '5', text: 'Text.', pair: '', label: null }]);
+    expect(await read('ax', folder, 'test')).toEqual([{ id: '8', text: 'A', pair: 'B', label: null }]);
+    expect(await read<TextExample>('mnli-mm', folder, 'dev')).toMatchObject([{ label: 1 }]);
+    await failure('INVALID_ARGUMENT', () => read('ax', folder, 'train'));
+  });
+
+  test('slices keep columns', async () => {
+    const folder = temporaryFolder();
+    write(
+      folder,
+      'MNLI/train.tsv',
+      'index\ta\tb\tgenre\tc\td\te\tf\tg\th\ti\tlabel',
+      columns(12, { 3: 'fiction', 11: 'neutral' }),
+    );
+    expect(await read('mnli', folder, 'train', ['genre'])).toMatchObject([{ slices: { genre: 'fiction' } }]);
+    const error = await failure('DATA', () => read('mnli', folder, 'train', ['topic']));
+    expect(error.message).toMatch(/train\.tsv:1: expected a column 'topic' but the file has 'index', 'a'/);
+  });
+
+  test.each([
+    [['sentence\tlabel', 'good\t1', 'bad'], /train\.tsv:3: expected at least 2 columns but received 1/],
+    [
+      ['sentence\tlabel', 'good\tyes'],
+      /train\.tsv:2: expected one of the labels '0', '1' but received 'yes'/,
+    ],
+    [['sentence\tlabel', ' \t1'], /train\.tsv:2: expected a text but it is empty/],
+    [['sentence\tlabel'], /train\.tsv:1: expected rows of data/],
+  ])('refuses %j', async (lines, message) => {
+    const folder = temporaryFolder();
+    write(folder, 'SST-2/train.tsv', ...lines);
+    expect((await failure('DATA', () => read('sst-2', folder, 'train'))).message).toMatch(message);
+  });
+
+  test('a missing file says where it was looked for', async () => {
+    const folder = temporaryFolder();
+    expect((await failure('DATA', () => read('rte', folder, 'dev'))).message).toContain(
+      path.join(folder, 'RTE', 'dev.tsv'),
+    );
+  });
+
+  (outsideData ? test : test.skip)('the real files', async () => {
+    const data = path.join(outsideData!, 'data', 'glue');
+    const counts = { 'sst-2': [67349, 872], cola: [8551, 1043], rte: [2490, 277] };
+    for (const [name, [train, dev]] of Object.entries(counts)) {
+      expect(await read(name, data, 'train')).toHaveLength(train);
+      expect(await read(name, data, 'dev')).toHaveLength(dev);
+    }
+    expect(await read('mrpc', path.join(data, 'MRPC-sample'), 'dev')).toHaveLength(6);
+  });
+});
+
+describe('SQuAD', () => {
+  const file = (qas: object[], context = 'A 🐦 sings in Rome.') =>
+    JSON.stringify({ version: '1.1', data: [{ title: 't', paragraphs: [{ context, qas }] }] }, null, 1);
+  const question = (answer: object, others: object = {}) => ({
+    id: 'q1',
+    question: 'Where?',
+    answers: [answer],
+    ...others,
+  });
+
+  test('characters of the file become UTF-16 units', async () => {
+    const folder = temporaryFolder();
+    // Python counts the bird as one.
+    write(folder, 'train-v1.1.json', file([question({ text: 'Rome', answer_start: 13 })]));
+    const [example] = await read<AnsweringExample>('squad-1.1', folder, 'train');
+    expect(example.context.slice(example.answers![0].start)).toBe('Rome.');
+  });
+
+  test('2.0 has questions without an answer', async () => {
+    const folder = temporaryFolder();
+    write(folder, 'dev-v2.0.json', file([{ id: 'q', question: 'Who?', answers: [], is_impossible: true }]));
+    expect(await read('squad-2.0', folder, 'dev')).toMatchObject([{ answers: [] }]);
+  });
+
+  test.each([
+    [
+      file([question({ text: 'Paris', answer_start: 13 })]),
+      /train-v1\.1\.json:\d+: question 'q1': expected the answer 'Paris' at 13/,
+    ],
+    [
+      file([question({ text: '', answer_start: 0 })]),
+      /question 'q1': expected an answer with text but received ''/,
+    ],
+    [file([question({ text: 'A' })]), /expected answer_start to be a place/],
+    [
+      file([{ id: 'q1', question: 'Who?', answers: [] }]),
+      /question 'q1': expected an answer but there is none/,
+    ],
+    [
+      file([question({ text: 'A', answer_start: 0 }, { question: ' ' })]),
+      /expected a question but it is empty/,
+    ],
+    ['{"data": [', /train-v1\.1\.json:1: expected JSON/],
+    ['{"data": {}}', /expected data to be a list of objects/],
+    ['{"data": []}', /expected questions but there are none/],
+  ])('refuses %#', async (text, message) => {
+    const folder = temporaryFolder();
+    write(folder, 'train-v1.1.json', text);
+    expect((await failure('DATA', () => read('squad-1.1', folder, 'train'))).message).toMatch(message);
+  });
+
+  test('windows cover every token, and each token is best seen in one', () => {
+    expect(windowSpans(5, 10, 3)).toEqual([{ from: 0, length: 5 }]);
+    const spans = windowSpans(23, 10, 4);
+    expect(spans).toEqual([0, 4, 8, 12, 16].map((from) => ({ from, length: Math.min(10, 23 - from) })));
+    const best = maxContext(spans);
+    const seen = new Array<number>(23).fill(0);
+    spans.forEach(({ from }, w) => best[w].forEach((value, i) => (seen[from + i] += value)));
+    expect(seen).toEqual(new Array<number>(23).fill(1));
+  });
+
+  test('targets point at the answer in the windows that show all of it, and at [CLS] elsewhere', async () => {
+    const tokenizer = await Tokenizer.loadFile(vocabulary);
+    const kind = answering(false);
+    const context =
+      Array.from({ length: 40 }, (_, i) => `the house of ${i % 7}`).join(' and ') + ' and London';
+    const start = context.indexOf('London');
+    const examples = [{ id: 'q', question: 'where is it', context, answers: [{ text: 'London', start }] }];
+    const windows = await kind.encode(tokenizer, examples, {
+      maxLength: 48,
+      docStride: 16,
+      maxQuestionLength: 64,
+    });
+    expect(windows.length).toBeGreaterThan(3);
+    const { input_ids, start_positions, end_positions } = kind.batch(windows, examples);
+    const answers = windows.map((_, w) => {
+      const [from, to] = [(start_positions as number[])[w], (end_positions as number[])[w]];
+      return from === 0 ? null : tokenizer.decode((input_ids as Int32Array[])[w].slice(from, to + 1));
+    });
+    expect(answers.at(-1)).toBe('london');
+    expect(answers[0]).toBeNull();
+    for (const { sequences } of windows) expect(sequences[0].ids.length).toBeLessThanOrEqual(48);
+  });
+});
+
+describe('RACE', () => {
+  const passage = {
+    id: 'middle1.txt',
+    article: 'Tom has a red house.',
+    questions: ['Tom has a _ house.', 'Who has a house?'],
+    options: [
+      ['red', 'blue', 'green', 'white'],
+      ['Ann', 'Tom', 'Bob', 'Eve'],
+    ],
+    answers: ['A', 'B'],
+  };
+
+  test('a file a passage, or a line a passage', async () => {
+    const folder = temporaryFolder();
+    write(folder, 'RACE/dev/middle/1.txt', JSON.stringify(passage));
+    write(
+      folder,
+      'RACE/dev/high/all.txt',
+      JSON.stringify(passage),
+      JSON.stringify({ ...passage, id: 'high2.txt' }),
+    );
+    const examples = await read<ChoosingExample>('race', folder, 'dev');
+    expect(examples.map(({ id, label }) => [id, label])).toEqual([
+      ['middle1.txt-0', 0],
+      ['middle1.txt-1', 1],
+      ['middle1.txt-0', 0],
+      ['middle1.txt-1', 1],
+      ['high2.txt-0', 0],
+      ['high2.txt-1', 1],
+    ]);
+    expect(examples[0].choices[1]).toBe('Tom has a blue house.');
+    expect(examples[1].choices[1]).toBe('Who has a house? Tom');
+    expect(await read('race-high', folder, 'dev')).toHaveLength(4);
+  });
+
+  test.each([
+    [
+      { ...passage, answers: ['A', 'E'] },
+      /all\.txt:1: expected an answer from A to D for question 1 but received 'E'/,
+    ],
+    [{ ...passage, options: [['a']] }, /expected 2 lists of options/],
+    [{ ...passage, article: '' }, /expected a text for article/],
+  ])('refuses %#', async (value, message) => {
+    const folder = temporaryFolder();
+    write(folder, 'train/middle/all.txt', JSON.stringify(value));
+    expect((await failure('DATA', () => read('race-middle', folder, 'train'))).message).toMatch(message);
+  });
+});
+
+describe("a user's own data", () => {
+  test('CSV with quotes, named columns and labels in order of the alphabet', async () => {
+    const folder = temporaryFolder();
+    write(folder, 'a.csv', 'topic,review,stars', 'films,"Good, ""very"" good\nindeed",pos', 'books,bad,neg');
+    const task: TaskDescription = {
+      type: 'classification',
+      files: { train: 'a.csv' },
+      columns: { text: 'review', label: 'stars' },
+    };
+    const { task: found } = await findTask(task, folder);
+    expect(found.labels).toEqual(['neg', 'pos']);
+    expect(await read(task, folder, 'train', ['topic'])).toEqual([
+      { id: '0', text: 'Good, "very" good\nindeed', pair: '', label: 1, slices: { topic: 'films' } },
+      { id: '1', text: 'bad', pair: '', label: 0, slices: { topic: 'books' } },
+    ]);
+  });
+
+  test('several labels, values, and columns without names', async () => {
+    const folder = temporaryFolder();
+    write(folder, 'm.jsonl', '{"text":"x","label":["b","a"]}', '{"text":"y","label":[]}');
+    write(folder, 'm.tsv', 'x\tb,a', 'y\t');
+    write(folder, 'r.tsv', '0.5\tone\ttwo');
+    const several: TaskDescription = {
+      type: 'multi-label',
+      files: { train: 'm.jsonl', dev: 'm.tsv' },
+      header: false,
+      columns: { text: 0, label: 1 },
+    };
+    expect(await read({ ...several, columns: {} }, folder, 'train')).toMatchObject([
+      { label: [1, 1] },
+      { label: [0, 0] },
+    ]);
+    expect(await read({ ...several, labels: ['a', 'b', 'c'] }, folder, 'dev')).toMatchObject([
+      { label: [1, 1, 0] },
+      { label: [0, 0, 0] },
+    ]);
+    const value: TaskDescription = {
+      type: 'regression',
+      files: { train: 'r.tsv' },
+      header: false,
+      columns: { label: 0, text: 1, pair: 2 },
+    };
+    expect(await read(value, folder, 'train')).toMatchObject([{ text: 'one', pair: 'two', label: 0.5 }]);
+  });
+
+  test('tags from CoNLL columns and from JSON lines', async () => {
+    const folder = temporaryFolder();
+    write(folder, 't.conll', '-DOCSTART- O', '', 'Ann NNP B-PER', 'sings VBZ O', '', 'Rome NNP B-LOC');
+    write(folder, 't.jsonl', '{"words":["Ann","sings"],"tags":["B-PER","O"]}');
+    const task: TaskDescription = { type: 'tagging', files: { train: 't.conll', dev: 't.jsonl' } };
+    expect(await read<TaggingExample>(task, folder, 'train')).toEqual([
+      { id: '0', words: ['Ann', 'sings'], tags: [1, 2] },
+      { id: '1', words: ['Rome'], tags: [0] },
+    ]);
+    expect(await read<TaggingExample>(task, folder, 'dev')).toMatchObject([{ tags: [1, 2] }]);
+    const named = ['B-PER', 'I-PER', 'O', 'I-LOC', 'B-LOC', 'B-LOC'];
+    expect(tagSpans(named)).toEqual(['0:2:PER', '3:4:LOC', '4:5:LOC', '5:6:LOC']);
+  });
+
+  test('the first token of each word carries its tag, over windows too', async () => {
+    const tokenizer = await Tokenizer.loadFile(vocabulary);
+    const words = Array.from({ length: 30 }, (_, i) => ['unbelievable', 'house', '(x)', '—'][i % 4]);
+    const examples = [{ id: '0', words, tags: words.map((_, i) => i) }];
+    const features = await tagging.encode(tokenizer, examples, {
+      maxLength: 32,
+      docStride: 1,
+      maxQuestionLength: 1,
+    });
+    expect(features.length).toBeGreaterThan(2);
+    const labels = (tagging.batch(features, examples).labels as Int32Array[]).flatMap((row) =>
+      [...row].filter((tag) => tag >= 0),
+    );
+    expect(labels).toEqual(words.map((_, i) => i));
+  });
+
+  test('questions and choices as JSON lines', async () => {
+    const folder = temporaryFolder();
+    write(
+      folder,
+      'q.jsonl',
+      '{"id":7,"context":"In Rome.","question":"Where?","answers":[{"text":"Rome","answer_start":3}]}',
+    );
+    write(folder, 'c.jsonl', '{"context":"c","question":"It is _.","choices":["a","b"],"label":"B"}');
+    expect(
+      await read({ type: 'question-answering', files: { train: 'q.jsonl' } }, folder, 'train'),
+    ).toMatchObject([{ id: '7', answers: [{ text: 'Rome', start: 3 }] }]);
+    expect(
+      await read({ type: 'multiple-choice', files: { train: 'c.jsonl' } }, folder, 'train'),
+    ).toMatchObject([{ choices: ['It is a.', 'It is b.'], label: 1 }]);
+  });
+
+  test.each<[TaskDescription['type'], string, string, RegExp]>([
+    ['classification', 'x.csv', 'text,label\nfine,a\n"open', /x\.csv:\d: expected CSV/],
+    [
+      'classification',
+      'x.csv',
+      'text,mark\nfine,a',
+      /x\.csv:1: expected a column 'label' but the file has 'text', 'mark'/,
+    ],
+    ['classification', 'x.jsonl', '{"text":"a","label":"b"}\n{"text":', /x\.jsonl:2: expected JSON/],
+    ['classification', 'x.jsonl', '{"text":5.5,"label":"b"}\n[1]', /x\.jsonl:2: expected a JSON object/],
+    [
+      'regression',
+      'x.jsonl',
+      '{"text":"a","label":"high"}',
+      /x\.jsonl:1: expected a number for label but received 'high'/,
+    ],
+    [
+      'tagging',
+      'x.jsonl',
+      '{"words":["a","b"],"tags":["O"]}',
+      /x\.jsonl:1: expected 2 tags, one a word, but received 1/,
+    ],
+    [
+      'question-answering',
+      'x.jsonl',
+      '{"context":"c","question":"q","answers":[{"text":""}]}',
+      /x\.jsonl:1: expected an answer with text/,
+    ],
+    [
+      'multiple-choice',
+      'x.jsonl',
+      '{"context":"c","choices":["a"],"label":1}',
+      /x\.jsonl:1: expected label to be a place among 1 choices/,
+    ],
+  ])('refuses %s of %s: %j', async (type, name, text, message) => {
+    const folder = temporaryFolder();
+    write(folder, name, text);
+    const error = await failure('DATA', () => read({ type, files: { train: name } }, folder, 'train'));
+    expect(error.message).toMatch(message);
+  });
+
+  test('a description is a file too, and its folder that of the data', async () => {
+    const folder = temporaryFolder();
+    write(folder, 'a.tsv', 'text\tlabel', 'x\t1');
+    const file = write(
+      folder,
+      'mine.json',
+      JSON.stringify({ type: 'classification', files: { train: 'a.tsv' } }),
+    );
+    const { task, folder: data } = await findTask(file, undefined);
+    expect([task.name, data, task.labels]).toEqual(['mine', folder, ['1']]);
+    write(folder, 'mine.json', '{"type": "x"');
+    await failure('DATA', () => findTask(file, undefined));
+  });
+
+  test('wrong descriptions and names are refused', async () => {
+    const refused = async (task: unknown, message: RegExp) =>
+      expect(
+        (await failure('INVALID_ARGUMENT', () => findTask(task as TaskDescription, '.'))).message,
+      ).toMatch(message);
+    await refused('sst2', new RegExp(`among ${TASK_NAMES[0]}, .*received 'sst2'`));
+    await refused({ type: 'guessing', files: {} }, /'classification', 'multi-label'/);
+    await refused({ type: 'classification', files: { training: 'x' } }, /'train', 'dev', 'test' for files/);
+    await refused({ type: 'classification', files: { dev: 'x' } }, /expected labels in the description/);
+    await refused({ type: 'regression' }, /expected an object with train, dev or test/);
+    await failure('INVALID_ARGUMENT', () => findTask('rte', undefined));
+    const { task }: { task: Task } = await findTask({ type: 'regression', files: { train: 'x.dat' } }, '.');
+    expect((await failure('INVALID_ARGUMENT', () => task.read('.', 'train', []))).message).toMatch(
+      /expected format to be one of/,
+    );
+    await failure('INVALID_ARGUMENT', () => task.read('.', 'dev', []));
+    expect(existsSync('x.dat')).toBe(false);
+  });
+});
