@@ -3,7 +3,13 @@ import { callNative } from './errors';
 import { binding } from './native';
 
 export { Albert } from './albert';
-export type { BackwardResult, CheckpointOptions, CreateOptions, ForwardOptions, ParameterInfo } from './albert';
+export type {
+  BackwardResult,
+  CheckpointOptions,
+  CreateOptions,
+  ForwardOptions,
+  ParameterInfo,
+} from './albert';
 export { AlbertError } from './errors';
 export type { ErrorCode } from './errors';
 export { exportOnnx } from './formats/onnx';
@@ -23,14 +29,10 @@ export { Tensor } from './tensor';
 export type { NestedNumbers } from './tensor';
 export { Tokenizer } from './tokenizer';
 export type { LabelledInputs, Losses } from './training/labels';
-export { dryRun, finetune, finetuneSeeds } from './training/finetune';
-export type {
-  DryRun,
-  FinetuneOptions,
-  FinetuneProgress,
-  FinetuneResult,
-  SeedsResult,
-} from './training/finetune';
+export { finetune, finetuneSeeds } from './training/finetune';
+export type { FinetuneResult, SeedsResult } from './training/finetune';
+export { dryRun } from './training/finetune-plan';
+export type { DryRun, FinetuneOptions, FinetuneProgress } from './training/finetune-plan';
 export { pretrain } from './training/pretrain';
 export type {
   PretrainEvaluation,

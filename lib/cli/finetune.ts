@@ -1,13 +1,8 @@
 /** albert finetune: a task's examples and a model to the checkpoint that does best on them. */
 import { type Command, Option } from 'commander';
 import { AlbertError } from '../errors';
-import {
-  dryRun,
-  finetune,
-  type FinetuneOptions,
-  finetuneSeeds,
-  type SeedsResult,
-} from '../training/finetune';
+import { finetune, finetuneSeeds, type SeedsResult } from '../training/finetune';
+import { dryRun, type FinetuneOptions } from '../training/finetune-plan';
 import { duration, progressBar } from './progress';
 import { printReport } from './report';
 import { positive, print, printJson, printTable, real, score, share, whole } from './shared';

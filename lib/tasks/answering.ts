@@ -132,6 +132,13 @@ interface Candidate {
   endLogit: number;
 }
 
+/** What the windows of a question hold: their spans, the lowest score of no answer, and the context's offsets. */
+interface Found {
+  spans: Candidate[];
+  none: number;
+  offsets: Int32Array;
+}
+
 /** Spans of one window: the best starts and ends paired, where the start is best seen here and the span is short enough. */
 function candidates(window: Window, start: Float32Array, end: Float32Array, longest: number, count: number) {
   const { first, best } = window;
@@ -181,7 +188,11 @@ function scores(examples: AnsweringExample[], predictions: AnswerPrediction[], m
   }
   const noAnswerProbabilities = byId(({ nullOdds }) => nullOdds);
   // The threshold is searched on the scored questions themselves, as the reference does.
-  const { best_f1_thresh: threshold } = squad({ ...input, noAnswerProbabilities, threshold: Number.MAX_VALUE });
+  const { best_f1_thresh: threshold } = squad({
+    ...input,
+    noAnswerProbabilities,
+    threshold: Number.MAX_VALUE,
+  });
   const { f1, exact, ...others } = squad({ ...input, noAnswerProbabilities, threshold });
   return { f1, exact, ...(others as Scores), threshold };
 }
@@ -202,11 +213,7 @@ export function answering(mayHaveNone: boolean): Kind<AnsweringExample, Window, 
       };
     },
     async predict(model, windows, examples, { signal, maxAnswerLength = 30, bestCount = 20 }) {
-      const found = examples.map(() => ({
-        spans: [] as Candidate[],
-        none: Infinity,
-        offsets: new Int32Array() as Int32Array,
-      }));
+      const found = examples.map((): Found => ({ spans: [], none: Infinity, offsets: new Int32Array() }));
       await runEncodings(
         model,
         windows.map(({ sequences }) => sequences[0]),

@@ -23,7 +23,7 @@ function runs(features: Feature[]): Feature[][] {
     const last = result.at(-1);
     const fits =
       last?.[0].sequences.length === feature.sequences.length && tokens + feature.tokens <= TOKENS_PER_RUN;
-    if (fits) last!.push(feature);
+    if (fits) last.push(feature);
     else result.push([feature]);
     tokens = fits ? tokens + feature.tokens : feature.tokens;
   }

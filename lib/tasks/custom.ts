@@ -144,7 +144,7 @@ function list(record: Record_, name: string, fail: (message: string) => AlbertEr
   const value = record.field(name);
   if (!Array.isArray(value) || value.length === 0 || !value.every((entry) => typeof entry === 'string'))
     throw fail(`expected a list of texts for ${name} but received ${show(value)}`);
-  return value as string[];
+  return value;
 }
 
 /** Names of the labels of one record that has several. */

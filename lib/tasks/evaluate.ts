@@ -79,11 +79,11 @@ export function isLabelled(examples: Example[]): boolean {
 }
 
 function confusionOf(task: Task, examples: Example[], predictions: unknown[]): Confusion | undefined {
-  const { outcome } = task.kind;
-  if (!outcome) return undefined;
+  const { kind } = task;
+  if (!kind.outcome) return undefined;
   const counts = task.labels.map(() => task.labels.map(() => 0));
   examples.forEach((example, i) => {
-    const { predicted, truth } = outcome(example, predictions[i]);
+    const { predicted, truth } = kind.outcome!(example, predictions[i]);
     counts[truth][predicted]++;
   });
   return { labels: task.labels, counts };

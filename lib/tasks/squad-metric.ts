@@ -33,6 +33,7 @@ export interface SquadScores {
 // Python's notions: \b looks at letters and digits of any script, split() at these spaces.
 const ARTICLES = /(?<![\p{L}\p{N}_])(?:a|an|the)(?![\p{L}\p{N}_])/gu;
 const PUNCTUATION = /[!-/:-@[-`{-~]/g;
+// eslint-disable-next-line no-control-regex -- Python splits at separators of files to units too
 const SPACES = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/;
 
 /** An answer's words as both official scripts compare them: lower-cased, without ASCII punctuation and articles. */

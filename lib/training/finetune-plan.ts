@@ -1,0 +1,247 @@
+/** What a fine-tuning goes by: data read and encoded, the model, and all defaults filled in. */
+import { Albert } from '../albert';
+import { AlbertError } from '../errors';
+import { integer, invalid, number, oneOf, optionsObject, string, strings } from '../options';
+import { encodingLimits, type EvaluateOptions, isLabelled } from '../tasks/evaluate';
+import { findTask, type TaskDescription } from '../tasks';
+import type { Example, Feature, Scores, Task } from '../tasks/task';
+import { type BatchSize, epochBatches } from './minibatches';
+import type { RateRule, TrainerOptions } from './trainer';
+
+export interface FinetuneOptions
+  extends
+    Partial<Omit<TrainerOptions, 'accumulate' | 'rates' | 'classWeights' | 'totalSteps'>>,
+    Pick<EvaluateOptions, 'maxLength' | 'docStride' | 'maxQuestionLength' | 'maxAnswerLength' | 'slices'> {
+  /** A built-in task, a description, or the path of one. */
+  task: string | TaskDescription;
+  /** The folder of the data. */
+  data?: string;
+  /** The model to start from: a folder or a name. */
+  model: string;
+  /** The folder for the best checkpoint, the log, the scores and the state of the run. */
+  output: string;
+  /** Examples of a step. Default: the task's. */
+  batchSize?: number;
+  /** Tokens of a step at most, in place of a number of examples: batches then hold examples of similar length. */
+  batchTokens?: number;
+  /** Passes over the training examples, in place of steps. */
+  epochs?: number;
+  /** Steps in all. Default: the task's. */
+  steps?: number;
+  /** Of the encoder: hidden states and attention. Default: the task's, or the model's configuration. */
+  dropout?: number;
+  /** Each layer group has this share of the learning rate of the one above it, the embeddings the lowest. Default 1. */
+  layerDecay?: number;
+  /** Steps in which the head alone is trained. Default 0. */
+  headOnlySteps?: number;
+  /** A weight for each label, or 'balanced': inverse to their numbers. */
+  classWeights?: number[] | 'balanced';
+  /** Steps between evaluations. Default: twice an epoch. */
+  evaluateEvery?: number;
+  /** Evaluations without a better score after which training ends. Default: never. */
+  patience?: number;
+  /** Restarts from the last checkpoint, at half the rate, when training diverges. Default 0. */
+  restarts?: number;
+  /** Continue the run that `output` holds. Default false: it must not hold one. */
+  resume?: boolean;
+  signal?: AbortSignal;
+  onProgress?: (progress: FinetuneProgress) => void;
+}
+
+export interface FinetuneProgress {
+  step: number;
+  totalSteps: number;
+  loss: number;
+  learning_rate: number;
+  tokens_per_second: number;
+  /** Until the last step, at the present speed, evaluations not counted. */
+  seconds_left: number;
+  /** The latest scores on the development split, and the best value of the first of them. */
+  scores: Scores | null;
+  best: number | null;
+}
+
+/** What a run goes by, all defaults filled in. */
+export interface Plan {
+  task: Task;
+  train: Example[];
+  dev: Example[];
+  slices: string[];
+  model: Albert;
+  features: Feature[];
+  devFeatures: Feature[];
+  lengths: number[];
+  batchSize: BatchSize;
+  seed: number;
+  totalSteps: number;
+  evaluateEvery: number;
+  trainer: TrainerOptions;
+}
+
+// Rates above this made models of this width diverge (google-research/albert, issue 29, and its README).
+const LARGE_HIDDEN_SIZE = 2048;
+const LARGE_LEARNING_RATE = 1e-5;
+
+/** Rate rules of layer-wise decay and of training the head alone at first. */
+function rateRules(model: Albert, decay: number, headOnlySteps: number): RateRule[] {
+  if (decay === 1 && headOnlySteps === 0) return [];
+  const group = /albert_layer_groups\.(\d+)\./;
+  const groups = 1 + Math.max(0, ...model.parameters().map(({ name }) => Number(group.exec(name)?.[1] ?? 0)));
+  const rules = Array.from({ length: groups }, (_, g) => ({
+    prefix: `albert.encoder.albert_layer_groups.${g}.`,
+    factor: decay ** (groups - g),
+    from: headOnlySteps,
+  }));
+  return [
+    ...rules,
+    { prefix: 'albert.pooler.', from: headOnlySteps },
+    { prefix: 'albert.', factor: decay ** (groups + 1), from: headOnlySteps },
+  ];
+}
+
+function balancedWeights(task: Task, examples: Example[]): number[] {
+  const counts = task.labels.map(() => 0);
+  for (const example of examples) {
+    const { label, tags } = example as { label?: number | number[]; tags?: number[] };
+    for (const index of tags ?? [label as number]) counts[index]++;
+  }
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  return counts.map((count) => (count === 0 ? 0 : total / (task.labels.length * count)));
+}
+
+function encoderDropout(options: Partial<FinetuneOptions>, task: Task) {
+  const dropout = options.dropout ?? task.defaults.dropout;
+  if (dropout === undefined) return {};
+  number('dropout', dropout, { min: 0, max: 0.99 });
+  return { hidden_dropout_prob: dropout, attention_probs_dropout_prob: dropout };
+}
+
+/** Reads and encodes everything; whatever is wrong with the data shows here, before training starts. */
+export async function prepare(options: Partial<FinetuneOptions>): Promise<Plan> {
+  const slices = options.slices === undefined ? [] : strings('slices', options.slices);
+  const seed = integer('seed', options.seed, { min: 0 }, 0);
+  if (options.task === undefined) throw invalid('a task', 'task', options.task);
+  const { task, folder } = await findTask(options.task, options.data);
+  const train = await task.read(folder, 'train', []);
+  const dev = await task.read(folder, 'dev', slices);
+  if (!isLabelled(train) || !isLabelled(dev))
+    throw new AlbertError(
+      'DATA',
+      `expected labels for every example of ${folder} to train on and to evaluate with`,
+    );
+  const { threads, isa } = options;
+  const model = await Albert.load(string('model', options.model), {
+    head: task.kind.head,
+    config: { ...task.kind.config(task), ...encoderDropout(options, task), finetuning_task: task.name },
+    ignore_mismatched_sizes: true,
+    seed,
+    threads,
+    isa,
+  });
+  const limits = encodingLimits(options, task, model.maxLength);
+  const features = await task.kind.encode(model.tokenizer, train, limits);
+  const devFeatures = await task.kind.encode(model.tokenizer, dev, limits);
+
+  const { defaults } = task;
+  const tokens =
+    options.batchTokens === undefined
+      ? undefined
+      : integer('batchTokens', options.batchTokens, { min: 1 }, 1);
+  const examples = integer('batchSize', options.batchSize, { min: 1 }, defaults.batchSize);
+  const batchSize = tokens === undefined ? { examples } : { tokens };
+  const lengths = features.map((feature) => feature.tokens);
+  const perEpoch = epochBatches(lengths, batchSize, seed, 0).length;
+  const epochs = options.steps === undefined ? (options.epochs ?? defaults.epochs) : undefined;
+  const totalSteps =
+    epochs === undefined || (options.epochs === undefined && defaults.steps !== undefined)
+      ? integer('steps', options.steps, { min: 1 }, defaults.steps ?? perEpoch)
+      : Math.max(1, Math.round(number('epochs', epochs, { min: 0 }) * perEpoch));
+  const large = Number(model.config.hidden_size) >= LARGE_HIDDEN_SIZE;
+  const usualRate = large ? Math.min(LARGE_LEARNING_RATE, defaults.learningRate) : defaults.learningRate;
+  const layerDecay = number('layerDecay', options.layerDecay, { min: 0, max: 1 }, 1);
+  const headOnlySteps = integer('headOnlySteps', options.headOnlySteps, { min: 0 }, 0);
+  const {
+    classWeights,
+    optimizer,
+    power,
+    weightDecay,
+    beta1,
+    beta2,
+    epsilon,
+    maxGradNorm,
+    dtype,
+    recompute,
+  } = options;
+  const trainer: TrainerOptions = {
+    optimizer: oneOf('optimizer', optimizer, ['adamw', 'lamb'] as const, 'adamw'),
+    learningRate: number('learningRate', options.learningRate, { min: 0 }, usualRate),
+    warmupSteps: integer(
+      'warmupSteps',
+      options.warmupSteps,
+      { min: 0 },
+      Math.round(defaults.warmup * totalSteps),
+    ),
+    totalSteps,
+    classifierDropout: number('classifierDropout', options.classifierDropout, { min: 0, max: 0.99 }, 0.1),
+    rates: rateRules(model, layerDecay, headOnlySteps),
+    classWeights: classWeights === 'balanced' ? balancedWeights(task, train) : classWeights,
+    ...{ power, weightDecay, beta1, beta2, epsilon, maxGradNorm, dtype, recompute, seed, threads, isa },
+  };
+  const evaluateEvery = integer('evaluateEvery', options.evaluateEvery, { min: 1 }, Math.ceil(perEpoch / 2));
+  return {
+    ...{ task, train, dev, slices, model, features, devFeatures, lengths, batchSize, seed, totalSteps },
+    ...{ evaluateEvery, trainer },
+  };
+}
+
+/** What `dryRun` shows: numbers, and the first encoded examples. */
+export interface DryRun {
+  task: string;
+  labels: string[];
+  train: { examples: number; sequences: number; tokens: number; longest: number };
+  dev: { examples: number; sequences: number; tokens: number; longest: number };
+  totalSteps: number;
+  warmupSteps: number;
+  learningRate: number;
+  first: { id: string; tokens: string[]; token_type_ids: number[]; example: Example }[];
+}
+
+/**
+ * Checks the data and the options of a fine-tuning without training.
+ * @param count examples to show.
+ * @throws AlbertError as finetune() does.
+ */
+export async function dryRun(options: FinetuneOptions, count = 3): Promise<DryRun> {
+  const { task, train, dev, model, features, devFeatures, totalSteps, trainer } = await prepare(
+    optionsObject<FinetuneOptions>('options', options),
+  );
+  const numbers = (examples: Example[], encoded: Feature[]) => ({
+    examples: examples.length,
+    sequences: encoded.reduce((sum, { sequences }) => sum + sequences.length, 0),
+    tokens: encoded.reduce((sum, { tokens }) => sum + tokens, 0),
+    longest: encoded.reduce(
+      (most, { sequences }) => Math.max(most, ...sequences.map(({ ids }) => ids.length)),
+      0,
+    ),
+  });
+  const first = features.slice(0, count).map(({ example, sequences: [{ ids, types }] }) => ({
+    id: train[example].id,
+    tokens: Array.from(ids, (id) => model.tokenizer.idToToken(id)),
+    token_type_ids: Array.from(types),
+    example: train[example],
+  }));
+  const { labels, name } = task;
+  const result = {
+    ...{
+      task: name,
+      labels,
+      train: numbers(train, features),
+      dev: numbers(dev, devFeatures),
+      totalSteps,
+      first,
+    },
+    ...{ warmupSteps: trainer.warmupSteps!, learningRate: trainer.learningRate },
+  };
+  await model.dispose();
+  return result;
+}
