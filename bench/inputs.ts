@@ -28,7 +28,8 @@ function randomBatch(lengths: number[]): Batch {
   return { input_ids, token_type_ids: lengths.map((length) => Array<number>(length).fill(0)), texts: null };
 }
 
-function readRows(file: string): string[][] {
+/** Rows of a GLUE file without its header. @throws NotAvailable when it is not there. */
+export function readRows(file: string): string[][] {
   if (!existsSync(file))
     throw new NotAvailable(
       `expected ${path.basename(path.dirname(file))}/${path.basename(file)} in the data folder; name it with --data`,

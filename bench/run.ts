@@ -10,6 +10,7 @@ import type { DType } from './peer';
 import { count, machineText, notes, number, resultTable, targetReport, targetText } from './report';
 import type { Result } from './results';
 import { albert, repository } from './subject';
+import { benchFinetuning } from './finetune';
 import { benchTraining } from './train';
 
 interface Options {
@@ -43,7 +44,7 @@ function pattern(text: string): RegExp {
 function program(): Command {
   return new Command('bench')
     .description('Compares albert-native with its rivals, in turn, on models with random weights.')
-    .argument('[what]', "'train': times training steps in place of inference")
+    .argument('[what]', "'train' or 'finetune': times training steps in place of inference")
     .option('--report', 'print every target with what was measured next to it', false)
     .option('--quick', 'a few cases in under two minutes', false)
     .option('--only <pattern>', 'cases whose id matches this regular expression', pattern)
@@ -109,6 +110,11 @@ async function main(): Promise<void> {
     console.log(`${machineText(machine)}\n`);
     return benchTraining(machine);
   }
+  const data = options.data ?? process.env.ALBERT_TEST_DATA ?? path.resolve(repository, '..', 'shared');
+  if (command.args[0] === 'finetune') {
+    process.removeAllListeners('warning');
+    return benchFinetuning(data, options.threads ?? albert().cpuInfo().threads);
+  }
   const cases = chosen(options);
   if (options.list) {
     for (const { id, targets } of cases) console.log(`${id}: ${targets.map(targetText).join(', ')}`);
@@ -117,7 +123,6 @@ async function main(): Promise<void> {
   process.removeAllListeners('warning'); // the models are untrained and some have no vocabulary: both are meant
   const threads = options.threads ?? albert().cpuInfo().threads;
   const rounds = options.rounds ?? (options.quick ? QUICK_ROUNDS : ROUNDS);
-  const data = options.data ?? process.env.ALBERT_TEST_DATA ?? path.resolve(repository, '..', 'shared');
   const machine = await describeMachine(threads);
   console.log(`${machineText(machine)}\n`);
 
