@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import * as metrics from '../lib/tasks/metrics';
+import { readSquad } from '../lib/tasks/squad';
 import { outsideData, root } from './support/data';
 
 interface GoldenScores {
@@ -50,6 +51,15 @@ ifGolden('golden SQuAD scores', () => {
     for (const [name, value] of Object.entries(scores))
       expect(Math.abs(value - result[name])).toBeLessThan(1e-12);
   }
+});
+
+const xquad = path.join(outsideData ?? '', 'data', 'squad', 'xquad.en.json');
+(existsSync(xquad) ? test : test.skip)('perfect answers to real questions score 100', async () => {
+  const questions = await readSquad(xquad, false, true);
+  expect(questions).toHaveLength(1190);
+  const examples = questions.map(({ id, answers }) => ({ id, answers: answers!.map(({ text }) => text) }));
+  const predictions = Object.fromEntries(examples.map(({ id, answers }) => [id, answers[0]]));
+  expect(metrics.squad({ examples, predictions })).toMatchObject({ exact: 100, f1: 100, total: 1190 });
 });
 
 test('answers are compared without case, punctuation, articles and spaces', () => {

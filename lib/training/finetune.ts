@@ -105,7 +105,8 @@ class Run {
         }
       }
     } catch (error) {
-      if (!signal?.aborted) throw error; // scoring was interrupted, and is done again on resume
+      // Scoring that was interrupted is done again on resume.
+      if (!(error instanceof AlbertError) || error.code !== 'ABORTED') throw error;
     } finally {
       await this.close(signal?.aborted ?? false);
     }
