@@ -8,6 +8,7 @@ cd "$(dirname "$0")/../.."
 
 work=${1:-build/albert-mini-en}
 recipe=scripts/albert-mini-en
+model=models/albert-mini-en
 sources=(gcide wordnet anarchism state-of-the-union world-english-bible jane-austen moby-dick jargon devils-dictionary
          foldoc fortunes dhammapada bash-guide rust debian-handbook)
 
@@ -15,9 +16,8 @@ mkdir -p "$work"
 [ -d "$work/corpus" ] || node scripts/corpus.cjs "$work/corpus" "${sources[@]}"
 [ -f "$work/spiece.model" ] ||
   node dist/cli/main.js vocab --input "$work/corpus" --size 8000 --output "$work/spiece.model"
-node dist/cli/main.js pretrain --corpus "$work/corpus" --vocabulary "$work/spiece.model" \
-  --config "$recipe/config.json" --cache "$work/cache" --output "$work/run" \
-  --batch-size 32 --max-length 128 --dtype bf16 --optimizer lamb --learning-rate 0.004 --warmup-steps 200 --steps 6000 \
-  --evaluate-every 250 --save-every 500 --seed 1
-node "$recipe/ship.cjs" "$work/run" models/albert-mini-en
-node dist/cli/main.js plot "$work/run/log.jsonl" --output models/albert-mini-en/curves.svg
+[ -d "$work/initial" ] || node "$recipe/initial.cjs" "$recipe/config.json" "$work/spiece.model" "$work/initial" 3
+node "$recipe/pretrain.cjs" "$work"
+node "$recipe/ship.cjs" "$work/deep" "$model"
+node "$recipe/measure.cjs" "$work" "$model"
+node dist/cli/main.js plot "$work/shallow/log.jsonl" "$work/deep/log.jsonl" --output "$model/curves.svg"

@@ -1,0 +1,87 @@
+// Pre-trains albert-mini-en as it was trained: a shallow model on short text first, whose weights the full depth then goes on
+// with, since all layers share them; the masks of ALBERT's paper last. Continues where it was stopped.
+//
+//     node scripts/albert-mini-en/pretrain.cjs WORK
+//
+// WORK holds corpus/, spiece.model and initial/, as make.sh puts them there.
+'use strict';
+const { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } = require('node:fs');
+const path = require('node:path');
+const { pretrain } = require('../..');
+
+const SINGLE_WORDS = { ngram: 1 };
+
+// Each stretch of a run ends before step `until`; the rate's decay counts from `totalSteps`.
+const SHALLOW = {
+  folder: 'shallow',
+  options: {
+    ...SINGLE_WORDS,
+    maxLength: 64,
+    maskedLmProbability: 0.3,
+    maxPredictions: 21,
+    warmupSteps: 400,
+    seed: 1,
+  },
+  stretches: [{ until: 2534, learningRate: 0.01, totalSteps: 5000 }],
+};
+const DEEP = {
+  folder: 'deep',
+  options: { maxLength: 128, maskedLmProbability: 0.2, maxPredictions: 28, warmupSteps: 100, seed: 2 },
+  stretches: [
+    { until: 274, ...SINGLE_WORDS, learningRate: 0.004, totalSteps: 4500 },
+    { until: 1682, ...SINGLE_WORDS, learningRate: 0.003, totalSteps: 4800 },
+    { until: 1775, ...SINGLE_WORDS, learningRate: 0.003, totalSteps: 4600 },
+    { until: 4600, ...SINGLE_WORDS, learningRate: 0.0064, totalSteps: 4600 },
+  ],
+};
+
+async function train(work, { folder, options, stretches }, model) {
+  const place = (name) => path.join(work, name);
+  for (const { until, ...changes } of stretches) {
+    const stop = new AbortController();
+    const interrupted = () => stop.abort();
+    process.once('SIGINT', interrupted);
+    const { steps, evaluation } = await pretrain({
+      corpus: place('corpus'),
+      vocabulary: place('spiece.model'),
+      cache: place('cache'),
+      model,
+      output: place(folder),
+      batchSize: 64,
+      dtype: 'bf16',
+      evaluateEvery: 250,
+      saveEvery: 250,
+      ...options,
+      ...changes,
+      signal: stop.signal,
+      onProgress: ({ step }) => step >= until && stop.abort(),
+    });
+    process.off('SIGINT', interrupted);
+    console.log(`${folder}: ${steps} steps`, evaluation ?? '');
+    if (steps < until) process.exit(130);
+  }
+}
+
+/** The same weights with the depth of `config`. */
+function deepen(from, config, to) {
+  if (existsSync(to)) return;
+  mkdirSync(to);
+  for (const name of ['model.safetensors', 'spiece.model'])
+    copyFileSync(path.join(from, name), path.join(to, name));
+  const saved = JSON.parse(readFileSync(path.join(from, 'config.json'), 'utf8'));
+  const { num_hidden_layers } = JSON.parse(readFileSync(config, 'utf8'));
+  writeFileSync(path.join(to, 'config.json'), JSON.stringify({ ...saved, num_hidden_layers }, null, 2));
+}
+
+async function main([work]) {
+  if (!work) throw new Error('expected the folder of the work');
+  await train(work, SHALLOW, path.join(work, 'initial'));
+  const deepened = path.join(work, 'deepened');
+  deepen(path.join(work, SHALLOW.folder), path.join(__dirname, 'config.json'), deepened);
+  await train(work, DEEP, deepened);
+}
+
+main(process.argv.slice(2)).catch((error) => {
+  console.error(`pretrain: ${error.message}`);
+  process.exitCode = 1;
+});
