@@ -172,6 +172,20 @@ test('a fine-tuned folder serves a pipeline', async () => {
   await classify.dispose();
 });
 
+test('a head for other labels is drawn afresh, by the seed, when asked for', async () => {
+  const folder = await tinyModel('sequence-classification', labels('a', 'b', 'c'));
+  const two = { head: 'sequence-classification', config: labels('x', 'y') } as const;
+  const error = await failure('CHECKPOINT', () => Albert.load(folder, two));
+  expect(error.message).toMatch(/classifier\.weight' has shape \[3, 32\], expected \[2, 32\]/);
+  const load = (seed: number) => Albert.load(folder, { ...two, ignore_mismatched_sizes: true, seed });
+  const models = await Promise.all([load(1), load(1), load(2)]);
+  expect(models[0].freshParameters).toEqual(['classifier.weight', 'classifier.bias']);
+  const [a, b, c] = await Promise.all(models.map((model) => model.parameter('classifier.weight')));
+  expect(a.data).toEqual(b.data);
+  expect(a.data).not.toEqual(c.data);
+  for (const model of models) await model.dispose();
+});
+
 const weightsOf = (folder: string) => readFileSync(path.join(folder, 'checkpoint', 'model.safetensors'));
 
 test('a run that was stopped continues bit-exactly', async () => {
