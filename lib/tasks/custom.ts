@@ -61,21 +61,13 @@ export interface TaskDescription {
 
 const USUAL: TrainingDefaults = { learningRate: 3e-5, batchSize: 32, epochs: 3, warmup: 0.1, maxLength: 512 };
 
-const KINDS: Record<TaskDescription['type'], { kind: Kind; metrics: string[]; labelled: boolean }> = {
-  classification: { kind: classification, metrics: ['accuracy', 'macro_f1'], labelled: true },
-  'multi-label': { kind: multiLabel, metrics: ['micro_f1', 'macro_f1', 'accuracy'], labelled: true },
-  regression: { kind: regression, metrics: ['pearson', 'spearman'], labelled: false },
-  tagging: { kind: tagging, metrics: ['span_f1', 'accuracy'], labelled: true },
-  'question-answering': { kind: answering(true), metrics: ['f1', 'exact'], labelled: false },
-  'multiple-choice': { kind: choosing, metrics: ['accuracy'], labelled: false },
-};
-
 /** One record of a file: its fields by the names of the description, whatever the format. */
-interface Record_ {
-  line: number;
+interface FileRecord {
   field: (name: string) => unknown;
   has: (name: string) => boolean;
   slices?: Record<string, string>;
+  /** The error for something wrong here. */
+  fail: (message: string) => AlbertError;
 }
 
 function formatOf(description: TaskDescription, file: string): Format {
@@ -102,11 +94,11 @@ async function readRecords(
   file: string,
   format: Format,
   slices: readonly string[],
-): Promise<Record_[]> {
+): Promise<FileRecord[]> {
   const columns = description.columns ?? {};
   if (format === 'jsonl') {
     return (await readJsonLines(file)).map(({ line, value }) => ({
-      line,
+      fail: (message) => dataError(file, line, message),
       field: (name) => value[columns[name] ?? name],
       has: (name) => value[columns[name] ?? name] !== undefined,
       slices:
@@ -120,129 +112,154 @@ async function readRecords(
     return places.get(name)!;
   };
   return table.rows.map((row) => ({
-    line: row.line,
+    fail: (message) => dataError(file, row.line, message),
     field: (name) => cellOf(table, row, place(name)),
     has: (name) => name in columns || (table.header?.includes(name) ?? false),
     slices: slicesOf(table, row, slices),
   }));
 }
 
-function text(
-  record: Record_,
-  name: string,
-  fail: (message: string) => AlbertError,
-  mayBeEmpty = false,
-): string {
+function text(record: FileRecord, name: string, mayBeEmpty = false): string {
   const value = record.field(name);
   const shown = typeof value === 'number' || typeof value === 'boolean' ? String(value) : value;
-  if (typeof shown !== 'string') throw fail(`expected a text for ${name} but received ${show(value)}`);
-  if (shown.trim() === '' && !mayBeEmpty) throw fail(`expected a text for ${name} but it is empty`);
+  if (typeof shown !== 'string') throw record.fail(`expected a text for ${name} but received ${show(value)}`);
+  if (shown.trim() === '' && !mayBeEmpty) throw record.fail(`expected a text for ${name} but it is empty`);
   return shown;
 }
 
-function list(record: Record_, name: string, fail: (message: string) => AlbertError): string[] {
+function list(record: FileRecord, name: string): string[] {
   const value = record.field(name);
   if (!Array.isArray(value) || value.length === 0 || !value.every((entry) => typeof entry === 'string'))
-    throw fail(`expected a list of texts for ${name} but received ${show(value)}`);
+    throw record.fail(`expected a list of texts for ${name} but received ${show(value)}`);
   return value;
 }
 
-/** Names of the labels of one record that has several. */
-function severalLabels(
-  description: TaskDescription,
-  record: Record_,
-  fail: (message: string) => AlbertError,
-): string[] {
-  if (Array.isArray(record.field('label'))) return (record.field('label') as unknown[]).map(String);
-  return text(record, 'label', fail, true)
-    .split(description.separator ?? ',')
-    .map((label) => label.trim())
-    .filter((label) => label !== '');
+/** Names of the labels of a record that may have several. */
+function labelNames(record: FileRecord, { type, separator = ',' }: TaskDescription): string[] {
+  if (type !== 'multi-label') return [text(record, 'label').trim()];
+  const value = record.field('label');
+  const names = Array.isArray(value) ? value.map(String) : text(record, 'label', true).split(separator);
+  return names.map((name) => name.trim()).filter((name) => name !== '');
 }
 
+/** What a record's label is turned into. */
+type LabelReader = (
+  record: FileRecord,
+  labels: readonly string[],
+  description: TaskDescription,
+) => number | number[];
+
+const oneLabel: LabelReader = (record, labels, description) =>
+  labelIndex(labels, labelNames(record, description)[0], record.fail);
+
+const anyLabels: LabelReader = (record, labels, description) => {
+  const present = labelNames(record, description).map((name) => labelIndex(labels, name, record.fail));
+  return labels.map((_, i) => Number(present.includes(i)));
+};
+
+const oneValue: LabelReader = (record) => {
+  const number = Number(text(record, 'label'));
+  if (!Number.isFinite(number))
+    throw record.fail(`expected a number for label but received '${text(record, 'label').trim()}'`);
+  return number;
+};
+
+/** An example but for its id and slices. */
 type Reader = (
-  record: Record_,
-  id: string,
+  record: FileRecord,
   labelled: boolean,
   labels: readonly string[],
-  fail: (message: string) => AlbertError,
-) => Example;
+  description: TaskDescription,
+) => object;
 
-function textReader(description: TaskDescription): Reader {
-  return (record, id, labelled, labels, fail) => {
-    const label = () => {
-      if (description.type === 'multi-label') {
-        const present = severalLabels(description, record, fail).map((name) =>
-          labelIndex(labels, name, fail),
-        );
-        return labels.map((_, i) => Number(present.includes(i)));
-      }
-      const name = text(record, 'label', fail).trim();
-      if (description.type === 'classification') return labelIndex(labels, name, fail);
-      const value = Number(name);
-      if (!Number.isFinite(value)) throw fail(`expected a number for label but received '${name}'`);
-      return value;
-    };
-    return {
-      id,
-      text: text(record, 'text', fail),
-      pair: record.has('pair') ? text(record, 'pair', fail, true) : '',
-      label: labelled ? label() : null,
-      slices: record.slices,
-    };
-  };
-}
+const textReader =
+  (label: LabelReader): Reader =>
+  (record, labelled, labels, description) => ({
+    text: text(record, 'text'),
+    pair: record.has('pair') ? text(record, 'pair', true) : '',
+    label: labelled ? label(record, labels, description) : null,
+  });
 
-const answerReader: Reader = (record, id, labelled, _labels, fail) => {
-  const context = text(record, 'context', fail);
+const answerReader: Reader = (record, labelled) => {
+  const context = text(record, 'context');
+  const known = labelled || record.has('answers');
   return {
-    id,
-    question: text(record, 'question', fail),
+    question: text(record, 'question'),
     context,
-    answers: labelled || record.has('answers') ? checkAnswers(record.field('answers'), context, fail) : null,
-    slices: record.slices,
+    answers: known ? checkAnswers(record.field('answers'), context, record.fail) : null,
   };
 };
 
-const choiceReader: Reader = (record, id, labelled, _labels, fail) => {
-  const question = record.has('question') ? text(record, 'question', fail, true) : '';
-  const choices = list(record, 'choices', fail);
-  const label = () => {
-    const value = record.field('label');
+const choiceReader: Reader = (record, labelled) => {
+  const question = record.has('question') ? text(record, 'question', true) : '';
+  const choices = list(record, 'choices');
+  const place = () => {
+    const given = record.field('label');
     const index =
-      typeof value === 'string' && /^[A-Z]$/.test(value) ? value.charCodeAt(0) - 65 : Number(value);
+      typeof given === 'string' && /^[A-Z]$/.test(given) ? given.charCodeAt(0) - 65 : Number(given);
     if (!Number.isInteger(index) || index < 0 || index >= choices.length)
-      throw fail(`expected label to be a place among ${choices.length} choices but received ${show(value)}`);
+      throw record.fail(
+        `expected label to be a place among ${choices.length} choices but received ${show(given)}`,
+      );
     return index;
   };
   return {
-    id,
-    context: text(record, 'context', fail),
+    context: text(record, 'context'),
     choices: choices.map((choice) => statement(question, choice)),
-    label: labelled ? label() : null,
-    slices: record.slices,
+    label: labelled ? place() : null,
   };
 };
 
-/** Sentences with their words, and the names of the tags. */
+/** What each type is made of; `read` where an example is one record. */
+const FORMS: Record<
+  TaskDescription['type'],
+  { kind: Kind; metrics: string[]; hasLabels: boolean; read?: Reader }
+> = {
+  classification: {
+    kind: classification,
+    metrics: ['accuracy', 'macro_f1'],
+    hasLabels: true,
+    read: textReader(oneLabel),
+  },
+  'multi-label': {
+    kind: multiLabel,
+    metrics: ['micro_f1', 'macro_f1', 'accuracy'],
+    hasLabels: true,
+    read: textReader(anyLabels),
+  },
+  regression: {
+    kind: regression,
+    metrics: ['pearson', 'spearman'],
+    hasLabels: false,
+    read: textReader(oneValue),
+  },
+  tagging: { kind: tagging, metrics: ['span_f1', 'accuracy'], hasLabels: true },
+  'question-answering': {
+    kind: answering(true),
+    metrics: ['f1', 'exact'],
+    hasLabels: false,
+    read: answerReader,
+  },
+  'multiple-choice': { kind: choosing, metrics: ['accuracy'], hasLabels: false, read: choiceReader },
+};
+
+/** Sentences with their words, the names of the tags, and the error for something wrong with a word. */
 async function readTagged(description: TaskDescription, file: string, format: Format, labelled: boolean) {
   const columns = description.columns ?? {};
   if (format === 'conll') {
     const [word, tag] = [Number(columns.word ?? 0), Number(columns.tag ?? -1)];
     return (await readConll(file)).map((rows) => ({
-      line: rows[0].line,
-      lines: rows.map((row) => row.line),
       words: rows.map((row) => cellOf({ file, header: null, rows }, row, word)),
       tags: labelled ? rows.map((row) => cellOf({ file, header: null, rows }, row, tag)) : null,
+      fail: (w: number) => (message: string) => dataError(file, rows[w].line, message),
     }));
   }
   return (await readRecords(description, file, format, [])).map((record) => {
-    const fail = (message: string) => dataError(file, record.line, message);
-    const words = list(record, 'words', fail);
-    const tags = labelled ? list(record, 'tags', fail) : null;
+    const words = list(record, 'words');
+    const tags = labelled ? list(record, 'tags') : null;
     if (tags && tags.length !== words.length)
-      throw fail(`expected ${words.length} tags, one a word, but received ${tags.length}`);
-    return { line: record.line, lines: words.map(() => record.line), words, tags };
+      throw record.fail(`expected ${words.length} tags, one a word, but received ${tags.length}`);
+    return { words, tags, fail: () => record.fail };
   });
 }
 
@@ -256,27 +273,25 @@ async function readExamples(
   const format = formatOf(description, file);
   const labelled = split !== 'test';
   if (description.type === 'tagging') {
-    return (await readTagged(description, file, format, labelled)).map(({ lines, words, tags }, i) => ({
+    return (await readTagged(description, file, format, labelled)).map(({ words, tags, fail }, i) => ({
       id: String(i),
       words,
-      tags:
-        tags?.map((tag, t) => labelIndex(labels, tag, (message) => dataError(file, lines[t], message))) ??
-        null,
+      tags: tags?.map((tag, w) => labelIndex(labels, tag, fail(w))) ?? null,
     }));
   }
   if (format === 'squad' && description.type === 'question-answering') return readSquad(file, true, labelled);
-  if (format === 'squad' || format === 'conll')
+  const { read } = FORMS[description.type];
+  if (!read || format === 'squad' || format === 'conll') {
     throw new AlbertError(
       'INVALID_ARGUMENT',
       `expected another format than '${format}' for a task of type '${description.type}'`,
     );
-  const reader =
-    { 'question-answering': answerReader, 'multiple-choice': choiceReader }[description.type as string] ??
-    textReader(description);
-  return (await readRecords(description, file, format, slices)).map((record, i) => {
-    const id = record.has('id') ? String(record.field('id')) : String(i);
-    return reader(record, id, labelled, labels, (message) => dataError(file, record.line, message));
-  });
+  }
+  return (await readRecords(description, file, format, slices)).map((record, i) => ({
+    id: record.has('id') ? String(record.field('id')) : String(i),
+    ...read(record, labelled, labels, description),
+    slices: record.slices,
+  }));
 }
 
 /** The label names that a training file has, sorted. */
@@ -287,12 +302,8 @@ async function discoverLabels(description: TaskDescription, file: string): Promi
     for (const { tags } of await readTagged(description, file, format, true))
       for (const tag of tags!) names.add(tag);
   } else {
-    for (const record of await readRecords(description, file, format, [])) {
-      const fail = (message: string) => dataError(file, record.line, message);
-      if (description.type === 'multi-label')
-        for (const label of severalLabels(description, record, fail)) names.add(label);
-      else names.add(text(record, 'label', fail).trim());
-    }
+    for (const record of await readRecords(description, file, format, []))
+      for (const name of labelNames(record, description)) names.add(name);
   }
   return [...names].sort();
 }
@@ -323,10 +334,10 @@ function checkDescription(value: TaskDescription): TaskDescription {
  */
 export async function customTask(name: string, value: TaskDescription, folder: string): Promise<Task> {
   const description = checkDescription(value);
-  const { kind, metrics, labelled } = KINDS[description.type];
+  const { kind, metrics, hasLabels } = FORMS[description.type];
   const { train } = description.files;
   let labels = description.labels ?? [];
-  if (labelled && labels.length === 0) {
+  if (hasLabels && labels.length === 0) {
     if (train === undefined)
       throw new AlbertError(
         'INVALID_ARGUMENT',
