@@ -90,7 +90,7 @@ export async function resolveFolder(source?: string | null): Promise<string> {
     if (shipped) return shipped;
     throw new AlbertError(
       'CHECKPOINT',
-      'expected a model folder or name, as this version ships no model of its own; for instance ' +
+      "expected a model folder or name, as the package's own model is not there; for instance " +
         "pipeline('fill-mask', './albert-base-v2')",
     );
   }

@@ -346,6 +346,8 @@ test('malformed data and wrong options stop before training', async () => {
   const right = await options();
   await failure('INVALID_ARGUMENT', () => finetune({ ...right, batchSize: 0 }));
   await failure('INVALID_ARGUMENT', () => finetune({ ...right, classWeights: [1, 2, 3] }));
+  const values: TaskDescription = { ...(right.task as TaskDescription), type: 'multi-label' };
+  await failure('INVALID_ARGUMENT', () => finetune({ ...right, task: values, classWeights: 'balanced' }));
   const bad: TaskDescription = { ...(right.task as TaskDescription), metrics: ['bleu'] };
   expect(
     (await failure('INVALID_ARGUMENT', () => finetune({ ...right, task: bad, output: `${right.output}-2` })))

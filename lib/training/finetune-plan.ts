@@ -4,7 +4,7 @@ import { AlbertError } from '../errors';
 import { integer, invalid, number, oneOf, optionsObject, string, strings } from '../options';
 import { encodingLimits, type EvaluateOptions, isLabelled } from '../tasks/evaluate';
 import { findTask, type TaskDescription } from '../tasks';
-import type { Example, Feature, Scores, Task } from '../tasks/task';
+import type { Example, Feature, Scores, Task, TrainingDefaults } from '../tasks/task';
 import { type BatchSize, epochBatches } from './minibatches';
 import type { RateRule, TrainerOptions } from './trainer';
 
@@ -66,7 +66,6 @@ export interface Plan {
   task: Task;
   train: Example[];
   dev: Example[];
-  slices: string[];
   model: Albert;
   features: Feature[];
   devFeatures: Feature[];
@@ -99,11 +98,20 @@ function rateRules(model: Albert, decay: number, headOnlySteps: number): RateRul
   ];
 }
 
-function balancedWeights(task: Task, examples: Example[]): number[] {
+/** A weight a label, where the task has one label a text or word. */
+function labelWeights(given: FinetuneOptions['classWeights'], task: Task, examples: Example[]) {
+  if (given === undefined) return undefined;
+  if (!task.kind.outcome && task.kind.head !== 'token-classification')
+    throw invalid(
+      `no weights, as examples of '${task.name}' have not one label each,`,
+      'classWeights',
+      given,
+    );
+  if (given !== 'balanced') return given;
   const counts = task.labels.map(() => 0);
   for (const example of examples) {
-    const { label, tags } = example as { label?: number | number[]; tags?: number[] };
-    for (const index of tags ?? [label as number]) counts[index]++;
+    const { label, tags } = example as { label?: number; tags?: number[] };
+    for (const index of tags ?? [label!]) counts[index]++;
   }
   const total = counts.reduce((sum, count) => sum + count, 0);
   return counts.map((count) => (count === 0 ? 0 : total / (task.labels.length * count)));
@@ -114,6 +122,60 @@ function encoderDropout(options: Partial<FinetuneOptions>, task: Task) {
   if (dropout === undefined) return {};
   number('dropout', dropout, { min: 0, max: 0.99 });
   return { hidden_dropout_prob: dropout, attention_probs_dropout_prob: dropout };
+}
+
+/** Steps in all: as many as asked for, or as epochs or the task's defaults make. */
+function stepsOf(
+  { steps, epochs }: Partial<FinetuneOptions>,
+  defaults: TrainingDefaults,
+  perEpoch: number,
+): number {
+  if (steps !== undefined) return integer('steps', steps, { min: 1 }, 1);
+  if (epochs === undefined && defaults.steps !== undefined) return defaults.steps;
+  return Math.max(1, Math.round(number('epochs', epochs, { min: 0 }, defaults.epochs) * perEpoch));
+}
+
+function batchSizeOf(
+  { batchSize, batchTokens }: Partial<FinetuneOptions>,
+  defaults: TrainingDefaults,
+): BatchSize {
+  if (batchTokens !== undefined) return { tokens: integer('batchTokens', batchTokens, { min: 1 }, 1) };
+  return { examples: integer('batchSize', batchSize, { min: 1 }, defaults.batchSize) };
+}
+
+/** The trainer's options: the caller's, else the task's, else those of the release. */
+function trainerOptions(
+  options: Partial<FinetuneOptions>,
+  { task, train, model, totalSteps }: Pick<Plan, 'task' | 'train' | 'model' | 'totalSteps'>,
+): TrainerOptions {
+  const { learningRate, warmup } = task.defaults;
+  const large = Number(model.config.hidden_size) >= LARGE_HIDDEN_SIZE;
+  const usualRate = large ? Math.min(LARGE_LEARNING_RATE, learningRate) : learningRate;
+  const usualWarmup = Math.round(warmup * totalSteps);
+  const layerDecay = number('layerDecay', options.layerDecay, { min: 0, max: 1 }, 1);
+  const headOnlySteps = integer('headOnlySteps', options.headOnlySteps, { min: 0 }, 0);
+  const { power, weightDecay, beta1, beta2, epsilon, maxGradNorm, dtype, recompute, seed, threads, isa } =
+    options;
+  return {
+    optimizer: oneOf('optimizer', options.optimizer, ['adamw', 'lamb'] as const, 'adamw'),
+    learningRate: number('learningRate', options.learningRate, { min: 0 }, usualRate),
+    warmupSteps: integer('warmupSteps', options.warmupSteps, { min: 0 }, usualWarmup),
+    totalSteps,
+    classifierDropout: number('classifierDropout', options.classifierDropout, { min: 0, max: 0.99 }, 0.1),
+    rates: rateRules(model, layerDecay, headOnlySteps),
+    classWeights: labelWeights(options.classWeights, task, train),
+    power,
+    weightDecay,
+    beta1,
+    beta2,
+    epsilon,
+    maxGradNorm,
+    dtype,
+    recompute,
+    seed,
+    threads,
+    isa,
+  };
 }
 
 /** Reads and encodes everything; whatever is wrong with the data shows here, before training starts. */
@@ -142,55 +204,25 @@ export async function prepare(options: Partial<FinetuneOptions>): Promise<Plan> 
   const features = await task.kind.encode(model.tokenizer, train, limits);
   const devFeatures = await task.kind.encode(model.tokenizer, dev, limits);
 
-  const { defaults } = task;
-  const tokens =
-    options.batchTokens === undefined
-      ? undefined
-      : integer('batchTokens', options.batchTokens, { min: 1 }, 1);
-  const examples = integer('batchSize', options.batchSize, { min: 1 }, defaults.batchSize);
-  const batchSize = tokens === undefined ? { examples } : { tokens };
   const lengths = features.map((feature) => feature.tokens);
+  const batchSize = batchSizeOf(options, task.defaults);
   const perEpoch = epochBatches(lengths, batchSize, seed, 0).length;
-  const epochs = options.steps === undefined ? (options.epochs ?? defaults.epochs) : undefined;
-  const totalSteps =
-    epochs === undefined || (options.epochs === undefined && defaults.steps !== undefined)
-      ? integer('steps', options.steps, { min: 1 }, defaults.steps ?? perEpoch)
-      : Math.max(1, Math.round(number('epochs', epochs, { min: 0 }) * perEpoch));
-  const large = Number(model.config.hidden_size) >= LARGE_HIDDEN_SIZE;
-  const usualRate = large ? Math.min(LARGE_LEARNING_RATE, defaults.learningRate) : defaults.learningRate;
-  const layerDecay = number('layerDecay', options.layerDecay, { min: 0, max: 1 }, 1);
-  const headOnlySteps = integer('headOnlySteps', options.headOnlySteps, { min: 0 }, 0);
-  const {
-    classWeights,
-    optimizer,
-    power,
-    weightDecay,
-    beta1,
-    beta2,
-    epsilon,
-    maxGradNorm,
-    dtype,
-    recompute,
-  } = options;
-  const trainer: TrainerOptions = {
-    optimizer: oneOf('optimizer', optimizer, ['adamw', 'lamb'] as const, 'adamw'),
-    learningRate: number('learningRate', options.learningRate, { min: 0 }, usualRate),
-    warmupSteps: integer(
-      'warmupSteps',
-      options.warmupSteps,
-      { min: 0 },
-      Math.round(defaults.warmup * totalSteps),
-    ),
-    totalSteps,
-    classifierDropout: number('classifierDropout', options.classifierDropout, { min: 0, max: 0.99 }, 0.1),
-    rates: rateRules(model, layerDecay, headOnlySteps),
-    classWeights: classWeights === 'balanced' ? balancedWeights(task, train) : classWeights,
-    ...{ power, weightDecay, beta1, beta2, epsilon, maxGradNorm, dtype, recompute, seed, threads, isa },
-  };
+  const totalSteps = stepsOf(options, task.defaults, perEpoch);
   const evaluateEvery = integer('evaluateEvery', options.evaluateEvery, { min: 1 }, Math.ceil(perEpoch / 2));
+  const trainer = trainerOptions(options, { task, train, model, totalSteps });
   return {
-    ...{ task, train, dev, slices, model, features, devFeatures, lengths, batchSize, seed, totalSteps },
-    ...{ evaluateEvery, trainer },
+    task,
+    train,
+    dev,
+    model,
+    features,
+    devFeatures,
+    lengths,
+    batchSize,
+    seed,
+    totalSteps,
+    evaluateEvery,
+    trainer,
   };
 }
 
@@ -230,18 +262,15 @@ export async function dryRun(options: FinetuneOptions, count = 3): Promise<DryRu
     token_type_ids: Array.from(types),
     example: train[example],
   }));
-  const { labels, name } = task;
-  const result = {
-    ...{
-      task: name,
-      labels,
-      train: numbers(train, features),
-      dev: numbers(dev, devFeatures),
-      totalSteps,
-      first,
-    },
-    ...{ warmupSteps: trainer.warmupSteps!, learningRate: trainer.learningRate },
-  };
   await model.dispose();
-  return result;
+  return {
+    task: task.name,
+    labels: task.labels,
+    train: numbers(train, features),
+    dev: numbers(dev, devFeatures),
+    totalSteps,
+    warmupSteps: trainer.warmupSteps!,
+    learningRate: trainer.learningRate,
+    first,
+  };
 }

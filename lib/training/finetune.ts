@@ -173,7 +173,11 @@ class Run {
       tokens_per_second,
     });
     this.options.onProgress?.({
-      ...{ step: at.step, totalSteps: plan.totalSteps, loss, learning_rate, tokens_per_second },
+      step: at.step,
+      totalSteps: plan.totalSteps,
+      loss,
+      learning_rate,
+      tokens_per_second,
       seconds_left: (at.seconds / at.step) * (plan.totalSteps - at.step),
       scores: this.latest,
       best: at.best?.score ?? null,
