@@ -87,6 +87,8 @@ const ARCHITECTURES: Record<Head, string> = {
   'sequence-classification': 'AlbertForSequenceClassification',
   'token-classification': 'AlbertForTokenClassification',
   'question-answering': 'AlbertForQuestionAnswering',
+  // Hugging Face has no class for it.
+  'question-answering-beam': 'AlbertForQuestionAnsweringBeam',
   'multiple-choice': 'AlbertForMultipleChoice',
 };
 

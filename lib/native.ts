@@ -27,6 +27,7 @@ export interface NativeLabelledBatch extends NativeBatch {
   sopLabels: Int32Array | null;
   startPositions: Int32Array | null;
   endPositions: Int32Array | null;
+  isImpossible: Int32Array | null;
 }
 
 export interface NativeLosses {

@@ -106,6 +106,7 @@ export const HEADS = [
   'sequence-classification',
   'token-classification',
   'question-answering',
+  'question-answering-beam',
   'multiple-choice',
 ] as const;
 /** What stands on top of the encoder. */

@@ -26,6 +26,17 @@ export interface ForwardOutputs {
   /** question-answering: [B, T]. */
   start_logits?: Tensor;
   end_logits?: Tensor;
+  /**
+   * question-answering-beam: the 5 best starts, [B, 5] each, best first. Places are token positions, as floats; a sequence with
+   * fewer tokens that may be answers has entries of -1e30 at position 0.
+   */
+  start_top_log_probs?: Tensor;
+  start_top_index?: Tensor;
+  /** The 5 best ends of each start, [B, 25] each: entry 5 i + j is the j-th end of the i-th start. */
+  end_top_log_probs?: Tensor;
+  end_top_index?: Tensor;
+  /** [B]; grows with the likelihood that there is no answer. */
+  cls_logits?: Tensor;
 }
 
 const LOGITS: Record<Head, (keyof ForwardOutputs)[]> = {
@@ -35,6 +46,13 @@ const LOGITS: Record<Head, (keyof ForwardOutputs)[]> = {
   'sequence-classification': ['logits'],
   'token-classification': ['logits'],
   'question-answering': ['start_logits', 'end_logits'],
+  'question-answering-beam': [
+    'start_top_log_probs',
+    'start_top_index',
+    'end_top_log_probs',
+    'end_top_index',
+    'cls_logits',
+  ],
   'multiple-choice': ['logits'],
 };
 const POOLED: Head[] = ['base', 'pretraining', 'sequence-classification', 'multiple-choice'];

@@ -238,7 +238,7 @@ class Backend {
                                        int64_t dy_stride, const float* x, int64_t x_stride, int64_t in,
                                        Precision precision, int64_t rows) = 0;
 
-  // y = activation(x), rows of row_stride(width).
+  // y = activation(x), rows of row_stride(width); y may be x.
   virtual void activation_forward(float* y, const float* x, Activation activation, int64_t width,
                                   int64_t rows) = 0;
   // dx = dy activation'(x), and y = activation(x) again, for the weights behind it. dx may be dy, y may be x.

@@ -3,6 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { preset } from '../lib';
+import { HEADS } from '../lib/options';
 import { root, temporaryFolder } from './support/data';
 import { labels, tinyModel } from './support/tiny';
 
@@ -104,6 +105,15 @@ test('info of the machine, of a preset and of a folder', async () => {
   for (const [size, total] of Object.entries(totals)) {
     const [described] = records(albert(['info', `${size}-v2`, '--head', 'base', '--json']).lines);
     expect(described.parts).toContainEqual({ part: 'total', parameters: total });
+  }
+  for (const head of HEADS) {
+    const [described] = records(albert(['info', 'base-v2', '--head', head, '--json']).lines);
+    const parts = described.parts as { part: string; parameters: number }[];
+    const total = parts.pop()!;
+    expect([head, parts.reduce((sum, { parameters }) => sum + parameters, 0)]).toEqual([
+      head,
+      total.parameters,
+    ]);
   }
   const folder = await tinyModel('base');
   expect(albert(['info', folder]).stdout).toMatch(

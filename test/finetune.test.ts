@@ -160,6 +160,60 @@ describe('every kind of task learns what its data shows', () => {
   });
 });
 
+test('the head of the ALBERT release learns answers and that there is none', async () => {
+  const data = temporaryFolder();
+  const paragraphs = Array.from({ length: 48 }, (_, i) => {
+    const city = pick(CITIES, i);
+    const known = i % 3 > 0;
+    const context = `${pick(PEOPLE, i >> 2)} was ${known ? `in ${city}` : 'not there'} with the others`;
+    const answers = known ? [{ text: city, answer_start: context.indexOf(city) }] : [];
+    const question = { id: `q${i}`, question: 'where was it?', answers, is_impossible: !known };
+    return { context, qas: [question] };
+  });
+  for (const split of ['train', 'dev'])
+    write(data, `${split}-v2.0.json`, [JSON.stringify({ data: [{ paragraphs }] })]);
+  const given = await options({ task: 'squad-2.0-beam', data, steps: 300, evaluateEvery: 50 });
+  const result = await finetune(given);
+  expect(result.scores.HasAns_f1).toBeGreaterThan(90);
+  expect(result.scores.NoAns_f1).toBeGreaterThan(90);
+
+  const output = path.join(given.output, 'dev');
+  const again = await evaluate({ task: 'squad-2.0-beam', data, model: given.output, output });
+  expect(again.scores).toEqual(result.scores);
+  const read = (name: string) =>
+    JSON.parse(readFileSync(path.join(output, name), 'utf8')) as Record<string, unknown>;
+  const [texts, odds] = [read('predictions.json'), read('null_odds.json')];
+  expect([texts.q0, texts.q1]).toEqual(['', pick(CITIES, 1)]);
+  expect(Number(odds.q0)).toBeGreaterThan(Number(odds.q1));
+  const [best] = read('nbest_predictions.json').q1 as { start_logit: number; end_logit: number }[];
+  expect(best.start_logit).toBeLessThanOrEqual(0);
+  expect(best.end_logit).toBeLessThanOrEqual(0);
+
+  const model = await Albert.load(given.output);
+  expect([model.head, model.warnings]).toEqual(['question-answering-beam', []]);
+  const outputs = await model.forward({
+    input_ids: [
+      [2, 14, 3, 15, 16, 17, 3],
+      [2, 14, 3, 15, 3],
+    ],
+    token_type_ids: [
+      [0, 0, 0, 1, 1, 1, 1],
+      [0, 0, 0, 1, 1],
+    ],
+  });
+  expect(outputs.start_top_index!.dims).toEqual([2, 5]);
+  expect(outputs.end_top_log_probs!.dims).toEqual([2, 25]);
+  expect(outputs.cls_logits!.dims).toEqual([2]);
+  // Of the second, [CLS] and one token may be answers.
+  expect(Array.from(outputs.start_top_log_probs!.row(1).subarray(2))).toEqual(
+    Array.from(new Float32Array(3).fill(-1e30)),
+  );
+  expect(new Set(outputs.start_top_index!.row(1))).toEqual(new Set([0, 3]));
+  await model.dispose();
+  const untrained = given.model;
+  await failure('CHECKPOINT', () => evaluate({ task: 'squad-2.0-beam', data, model: untrained }));
+});
+
 test('a fine-tuned folder serves a pipeline', async () => {
   const given = await options();
   await finetune(given);

@@ -316,6 +316,13 @@ test('parameters come as copies, under the names that are listed', async () => {
 });
 
 test('what cannot be exported is refused', async () => {
+  const beam = await tinyModel('question-answering-beam');
+  const nowhere = path.join(temporaryFolder(), 'out');
+  const refused = await failure('INVALID_ARGUMENT', () => exportOnnx(beam, nowhere));
+  expect(refused.message).toMatch(
+    /expected a head that ONNX export knows but received 'question-answering-beam'/,
+  );
+  expect(existsSync(nowhere)).toBe(false);
   const output = temporaryFolder();
   await failure('INVALID_ARGUMENT', () =>
     exportOnnx(goldenModel('base'), output, { dtype: 'fp16' as never }),

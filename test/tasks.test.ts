@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { findTask, type TaskDescription, TASK_NAMES } from '../lib/tasks';
 import { answering, maxContext, windowSpans } from '../lib/tasks/answering';
+import { answeringByBeam } from '../lib/tasks/answering-beam';
 import { tagging, tagSpans } from '../lib/tasks/tagging';
 import type {
   AnsweringExample,
@@ -12,7 +13,7 @@ import type {
   Task,
   TextExample,
 } from '../lib/tasks/task';
-import { Tokenizer } from '../lib';
+import { type Albert, Tensor, Tokenizer } from '../lib';
 import { outsideData, temporaryFolder, vocabulary } from './support/data';
 import { failure } from './support/errors';
 
@@ -243,6 +244,69 @@ describe('SQuAD', () => {
     expect(answers.at(-1)).toBe('london');
     expect(answers[0]).toBeNull();
     for (const { sequences } of windows) expect(sequences[0].ids.length).toBeLessThanOrEqual(48);
+    const labelled = answeringByBeam.batch(windows, examples);
+    expect(labelled).toMatchObject({ start_positions, end_positions });
+    expect(labelled.is_impossible).toEqual(answers.map((answer) => Number(answer === null)));
+  });
+
+  test('a beam gives spans of the context alone, and the lowest class of all windows', async () => {
+    const context = 'a b c d e';
+    const offsets = Int32Array.from([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    // Two windows of three tokens behind [CLS] q [SEP]; the first shows c worse than the second.
+    const window = (from: number, best: number[]) => ({
+      example: 0,
+      sequences: [{ ids: new Int32Array(7), types: new Int32Array(7) }],
+      tokens: 7,
+      first: 3,
+      from,
+      best: Uint8Array.from(best),
+      offsets,
+    });
+    const windows = [window(0, [1, 1, 0]), window(2, [1, 1, 1])];
+    const none = -1e30;
+    const beam = {
+      starts: [
+        [3, 0, 5, 4, 0],
+        [5, 3, 0, 0, 0],
+      ],
+      startLogs: [
+        [-1, -2, -3, -4, none],
+        [-1.5, -2.5, -3.5, none, none],
+      ],
+      // Of the first start of each window; those of the others follow in order.
+      ends: [
+        [5, 3, 0, 4, 0, ...[3, 4, 5, 0, 0], ...[5, 4, 3, 0, 0], ...[4, 5, 3, 0, 0], ...[0, 0, 0, 0, 0]],
+        [5, 4, 3, 0, 0, ...[5, 4, 3, 0, 0], ...[3, 4, 5, 0, 0], ...[0, 0, 0, 0, 0], ...[0, 0, 0, 0, 0]],
+      ],
+      endLogs: Array.from({ length: 2 }, () => Array.from({ length: 25 }, (_, i) => -0.25 * (1 + (i % 5)))),
+    };
+    const model = {
+      forward: () => ({
+        start_top_index: new Tensor([2, 5], Float32Array.from(beam.starts.flat())),
+        start_top_log_probs: new Tensor([2, 5], Float32Array.from(beam.startLogs.flat())),
+        end_top_index: new Tensor([2, 25], Float32Array.from(beam.ends.flat())),
+        end_top_log_probs: new Tensor([2, 25], Float32Array.from(beam.endLogs.flat())),
+        cls_logits: new Tensor([2], Float32Array.from([0.5, -3])),
+      }),
+    } as unknown as Albert;
+    const example = { id: 'q', question: 'q', context, answers: null };
+    const [{ answers, nullOdds }] = await answeringByBeam.predict(model, windows, [example], {
+      maxAnswerLength: 2,
+    });
+    expect(nullOdds).toBe(-3);
+    expect(answers.map(({ text, start_logit, end_logit }) => [text, start_logit, end_logit])).toEqual([
+      ['a', -1, -0.5],
+      ['e', -1.5, -0.25],
+      ['a b', -1, -1],
+      ['c d', -2.5, -0.5],
+      ['c', -2.5, -0.75],
+      ['b', -4, -0.25],
+      ['b c', -4, -0.5],
+    ]);
+    const [empty] = await answeringByBeam.predict(model, windows, [{ ...example, id: 'p' }], {
+      maxAnswerLength: 0,
+    });
+    expect([empty.answers[0].text, empty.nullOdds]).toEqual(['', -3]);
   });
 });
 

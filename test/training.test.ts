@@ -199,6 +199,58 @@ describe('Trainer', () => {
     await failure('DISPOSED', () => trainer.step(good));
   });
 
+  test('trains a beam over answers on positions and on whether there is one', async () => {
+    const model = await Albert.create(
+      { ...DROPPED, initializer_range: 0.1 },
+      { head: 'question-answering-beam' },
+    );
+    const batch = {
+      input_ids: [
+        [2, 7, 3, 8, 9, 10, 3],
+        [2, 7, 3, 11, 3],
+      ],
+      token_type_ids: [
+        [0, 0, 0, 1, 1, 1, 1],
+        [0, 0, 0, 1, 1],
+      ],
+      start_positions: [3, 0],
+      end_positions: [4, 0],
+      is_impossible: [0, 1],
+    };
+    const exact = await model.backward(batch);
+    expect(Object.keys(exact.losses)).toEqual(['answer_loss', 'impossible_loss']);
+    expect(exact.losses.answer_loss + exact.losses.impossible_loss).toBeCloseTo(exact.loss, 12);
+    const names = model.parameters().map(({ name }) => name);
+    expect(names.slice(names.indexOf('start_logits.dense.weight'))).toEqual([
+      'start_logits.dense.weight',
+      'start_logits.dense.bias',
+      'end_logits.dense_0.weight',
+      'end_logits.dense_0.bias',
+      'end_logits.LayerNorm.weight',
+      'end_logits.LayerNorm.bias',
+      'end_logits.dense_1.weight',
+      'end_logits.dense_1.bias',
+      'answer_class.dense_0.weight',
+      'answer_class.dense_0.bias',
+      'answer_class.dense_1.weight',
+    ]);
+    const trainer = new Trainer(model, {
+      optimizer: 'adamw',
+      learningRate: 0.001,
+      totalSteps: 40,
+      classifierDropout: 0.1,
+    });
+    await failure('INVALID_ARGUMENT', () => trainer.step({ ...batch, is_impossible: [0, 2] }));
+    await failure('INVALID_ARGUMENT', () => trainer.step({ ...batch, is_impossible: undefined }));
+    for (let step = 0; step < 40; step++) await trainer.step(batch);
+    expect((await trainer.evaluate(batch)).loss).toBeLessThan(0.05);
+    const { start_top_index, end_top_index, cls_logits } = await model.forward(batch);
+    expect([start_top_index!.row(0)[0], end_top_index!.row(0)[0]]).toEqual([3, 4]);
+    expect(Array.from(cls_logits!.data, Math.sign)).toEqual([-1, 1]);
+    await trainer.dispose();
+    await model.dispose();
+  });
+
   test('a damaged state falls back to the one before it, or says what is wrong', async () => {
     const folder = temporaryFolder();
     const { trainer, batches } = await goldenTrainer('pretraining-lamb');

@@ -20,6 +20,9 @@ const PARTS: [part: string, beginning: string][] = [
   ['sentence-order head', 'sop_classifier.'],
   ['classifier', 'classifier.'],
   ['answer head', 'qa_outputs.'],
+  ['start of answers', 'start_logits.'],
+  ['end of answers', 'end_logits.'],
+  ['answer class', 'answer_class.'],
 ];
 
 function size({ shape }: NativeParameter): number {

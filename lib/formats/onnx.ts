@@ -102,6 +102,12 @@ export async function exportOnnx(
         `expected the head of the given model, '${model.head}', but received '${given.head}'; pass its folder instead`,
       );
     }
+    if (model.head === 'question-answering-beam') {
+      throw new AlbertError(
+        'INVALID_ARGUMENT',
+        "expected a head that ONNX export knows but received 'question-answering-beam', whose beam no other runtime reads",
+      );
+    }
     const config = model.savedConfig();
     const parameters = await parametersOf(model, config.tie_word_embeddings === false);
     const files: ExportedOnnx['files'] = [];

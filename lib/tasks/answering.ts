@@ -1,11 +1,13 @@
 /** Questions about a context: windows over long contexts, answers from start and end scores, as the reference has them. */
+import type { Albert } from '../albert';
+import type { ForwardOutputs } from '../outputs';
 import { topIndices } from '../pipelines/math';
 import { runEncodings } from '../pipelines/run';
 import type { Tokenizer } from '../tokenizer';
 import { squad } from './squad-metric';
 import type { AnsweringExample, Feature, Kind, Scores } from './task';
 
-interface Window extends Feature {
+export interface Window extends Feature {
   /** Position of the window's first context token in its sequence, and which token of the context that is. */
   first: number;
   from: number;
@@ -15,6 +17,7 @@ interface Window extends Feature {
   offsets: Int32Array;
 }
 
+/** With scores of its start and end: logits, or log-probabilities of a beam. */
 export interface Answer {
   text: string;
   /** Softmax over the answers kept. */
@@ -26,7 +29,7 @@ export interface Answer {
 export interface AnswerPrediction {
   /** Best first; one that is empty when no span qualifies. */
   answers: Answer[];
-  /** Score of no answer minus that of the best span: grows with the likelihood that there is none. */
+  /** Grows with the likelihood that there is no answer: its score minus that of the best span, or the logit of its class. */
   nullOdds: number;
 }
 
@@ -125,35 +128,68 @@ function targets(window: Window, { answers }: AnsweringExample): [number, number
   return begin >= 0 && end < window.best.length ? [begin + window.first, end + window.first] : [0, 0];
 }
 
-interface Candidate {
+export interface Candidate {
   start: number;
   end: number;
   startLogit: number;
   endLogit: number;
 }
 
-/** What the windows of a question hold: their spans, the lowest score of no answer, and the context's offsets. */
-interface Found {
+/** What one window of a question shows, or all of them: spans, and the lowest score of no answer. */
+export interface Found {
   spans: Candidate[];
   none: number;
-  offsets: Int32Array;
 }
 
-/** Spans of one window: the best starts and ends paired, where the start is best seen here and the span is short enough. */
+/** Whether positions of a window are an answer: in its context, the start best seen here, and at most `longest` tokens. */
+export function isSpan({ first, best }: Window, start: number, end: number, longest: number): boolean {
+  const inside = start >= first && end >= start && end < first + best.length && end - start < longest;
+  return inside && best[start - first] === 1;
+}
+
+/** Spans of one window: the best starts and ends paired. */
 function candidates(window: Window, start: Float32Array, end: Float32Array, longest: number, count: number) {
-  const { first, best } = window;
-  const length = best.length;
+  const token = window.from - window.first;
   const found: Candidate[] = [];
   const ends = topIndices(end, count);
   for (const s of topIndices(start, count)) {
     for (const e of ends) {
-      const inside = s >= first && e >= s && e < first + length && e - s < longest;
-      if (!inside || !best[s - first]) continue;
-      const token = window.from - first;
+      if (!isSpan(window, s, e, longest)) continue;
       found.push({ start: s + token, end: e + token, startLogit: start[s], endLogit: end[e] });
     }
   }
   return found;
+}
+
+/** The best answers to each question from all its windows; `read` finds the spans of one. */
+export async function findAnswers(
+  model: Albert,
+  windows: Window[],
+  examples: AnsweringExample[],
+  { outputs, signal, bestCount }: { outputs: string[]; signal?: AbortSignal; bestCount: number },
+  read: (outputs: ForwardOutputs, row: number, window: Window) => Found,
+): Promise<{ answers: Answer[]; none: number }[]> {
+  const found = examples.map((): Found & Pick<Window, 'offsets'> => ({
+    spans: [],
+    none: Infinity,
+    offsets: new Int32Array(),
+  }));
+  await runEncodings(
+    model,
+    windows.map(({ sequences }) => sequences[0]),
+    { outputs, signal },
+    (computed, { row, index }) => {
+      const { spans, none } = read(computed, row, windows[index]);
+      const own = found[windows[index].example];
+      own.spans.push(...spans);
+      own.none = Math.min(own.none, none);
+      own.offsets = windows[index].offsets;
+    },
+  );
+  return found.map(({ spans, none, offsets }, example) => ({
+    answers: rank(examples[example], offsets, spans, bestCount),
+    none,
+  }));
 }
 
 /** The distinct texts of the best spans of all windows of a question. */
@@ -213,26 +249,22 @@ export function answering(mayHaveNone: boolean): Kind<AnsweringExample, Window, 
       };
     },
     async predict(model, windows, examples, { signal, maxAnswerLength = 30, bestCount = 20 }) {
-      const found = examples.map((): Found => ({ spans: [], none: Infinity, offsets: new Int32Array() }));
-      await runEncodings(
+      const found = await findAnswers(
         model,
-        windows.map(({ sequences }) => sequences[0]),
-        { outputs: ['start_logits', 'end_logits'], signal },
-        (outputs, { row, index }) => {
-          const window = windows[index];
-          const length = window.tokens;
-          const start = outputs.start_logits!.row(row).subarray(0, length);
-          const end = outputs.end_logits!.row(row).subarray(0, length);
-          const own = found[window.example];
-          own.spans.push(...candidates(window, start, end, maxAnswerLength, bestCount));
-          own.none = Math.min(own.none, start[0] + end[0]);
-          own.offsets = window.offsets;
+        windows,
+        examples,
+        { outputs: ['start_logits', 'end_logits'], signal, bestCount },
+        (outputs, row, window) => {
+          const start = outputs.start_logits!.row(row).subarray(0, window.tokens);
+          const end = outputs.end_logits!.row(row).subarray(0, window.tokens);
+          const spans = candidates(window, start, end, maxAnswerLength, bestCount);
+          return { spans, none: start[0] + end[0] };
         },
       );
-      return found.map(({ spans, none, offsets }, example) => {
-        const answers = rank(examples[example], offsets, spans, bestCount);
-        return { answers, nullOdds: none - (answers[0].start_logit + answers[0].end_logit) };
-      });
+      return found.map(({ answers, none }) => ({
+        answers,
+        nullOdds: none - (answers[0].start_logit + answers[0].end_logit),
+      }));
     },
     score: (_task, examples, predictions) => scores(examples, predictions, mayHaveNone),
     show: (_task, { question }, { answers, nullOdds }) => ({

@@ -118,6 +118,16 @@ export function report(task: Task, examples: Example[], predictions: unknown[]):
   return result;
 }
 
+/** Beginnings of the names of parameters that a fine-tuned model must bring. */
+const HEAD_PARAMETERS = [
+  'classifier.',
+  'qa_outputs.',
+  'pooler.',
+  'start_logits.',
+  'end_logits.',
+  'answer_class.',
+];
+
 const json = (value: unknown) => `${JSON.stringify(value, null, 4)}\n`;
 
 function filesOf(
@@ -138,7 +148,7 @@ function filesOf(
     const rows = examples.map((example, i) => line(example, predictions[i]));
     files[file] = `index\tprediction\n${rows.join('\n')}\n`;
   }
-  if (task.kind.head !== 'question-answering') return files;
+  if (!task.kind.head.startsWith('question-answering')) return files;
   const byId = (value: (prediction: AnswerPrediction) => unknown) =>
     json(Object.fromEntries(examples.map(({ id }, i) => [id, value(predictions[i] as AnswerPrediction)])));
   const { threshold } = whole.scores;
@@ -206,7 +216,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
     ...(task.labels.length > 0 ? {} : { config: task.kind.config(task) }),
   });
   try {
-    requireTrained(model, ['classifier.', 'qa_outputs.', 'pooler.'], `task '${task.name}'`);
+    requireTrained(model, HEAD_PARAMETERS, `task '${task.name}'`);
     const limits = encodingLimits(given, task, model.maxLength);
     const features = await task.kind.encode(model.tokenizer, examples, limits);
     const predictions = await predictAll(task, model, features, examples, {

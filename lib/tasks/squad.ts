@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { AlbertError } from '../errors';
 import { show } from '../options';
 import { answering } from './answering';
+import { answeringByBeam } from './answering-beam';
 import { parseObject, readText } from './table';
 import { type AnsweringExample, dataError, type Split, type Task } from './task';
 
@@ -92,11 +93,15 @@ export async function readSquad(
   return examples;
 }
 
-function squadTask(version: '1.1' | '2.0', defaults: Task['defaults']): Task {
+function squadTask(
+  version: '1.1' | '2.0',
+  defaults: Task['defaults'],
+  { name, kind }: Pick<Task, 'name' | 'kind'>,
+): Task {
   const mayHaveNone = version === '2.0';
   return {
-    name: `squad-${version}`,
-    kind: answering(mayHaveNone),
+    name,
+    kind,
     labels: [],
     metrics: ['f1', 'exact'],
     defaults,
@@ -115,22 +120,12 @@ function squadTask(version: '1.1' | '2.0', defaults: Task['defaults']): Task {
   };
 }
 
-/** With the hyper-parameters of the ALBERT paper's appendix. */
+/** The hyper-parameters of the ALBERT paper's appendix. */
+const FIRST = { learningRate: 5e-5, batchSize: 48, steps: 3649, warmup: 0.1, dropout: 0, maxLength: 384 };
+const SECOND = { learningRate: 3e-5, batchSize: 48, steps: 8144, warmup: 0.1, dropout: 0, maxLength: 512 };
+
 export const SQUAD_TASKS: Task[] = [
-  squadTask('1.1', {
-    learningRate: 5e-5,
-    batchSize: 48,
-    steps: 3649,
-    warmup: 0.1,
-    dropout: 0,
-    maxLength: 384,
-  }),
-  squadTask('2.0', {
-    learningRate: 3e-5,
-    batchSize: 48,
-    steps: 8144,
-    warmup: 0.1,
-    dropout: 0,
-    maxLength: 512,
-  }),
+  squadTask('1.1', FIRST, { name: 'squad-1.1', kind: answering(false) }),
+  squadTask('2.0', SECOND, { name: 'squad-2.0', kind: answering(true) }),
+  squadTask('2.0', SECOND, { name: 'squad-2.0-beam', kind: answeringByBeam }),
 ];

@@ -16,12 +16,17 @@ export interface LabelledInputs extends ForwardInputs {
   labels?: Numbers | readonly Numbers[];
   /** Pre-training: 0 in order, 1 swapped, one a sequence. */
   sop_labels?: Numbers;
-  /** Question answering: token positions, one a sequence; one outside of its sequence takes no part. */
+  /**
+   * Question answering: token positions, one a sequence; one outside of its sequence takes no part, with a beam neither one
+   * outside of the context and position 0.
+   */
   start_positions?: Numbers;
   end_positions?: Numbers;
+  /** Question answering with a beam: 1 where there is no answer, so that both positions are 0, else 0. */
+  is_impossible?: Numbers;
 }
 
-/** A loss and its parts by name: mlm_loss and sop_loss of pre-training. */
+/** A loss and its parts by name: mlm_loss and sop_loss of pre-training, answer_loss and impossible_loss of a beam. */
 export interface Losses {
   loss: number;
   losses: Record<string, number>;
@@ -103,6 +108,7 @@ export function packLabelled(inputs: LabelledInputs, head: Head, config: AlbertC
     sopLabels: null,
     startPositions: null,
     endPositions: null,
+    isImpossible: null,
   };
   switch (head) {
     case 'pretraining':
@@ -120,8 +126,11 @@ export function packLabelled(inputs: LabelledInputs, head: Head, config: AlbertC
       labelled.labels = integers('labels', inputs.labels, sequences / batch.choices, 'example');
       break;
     case 'question-answering':
+    case 'question-answering-beam':
       labelled.startPositions = integers('start_positions', inputs.start_positions, sequences, 'sequence');
       labelled.endPositions = integers('end_positions', inputs.end_positions, sequences, 'sequence');
+      if (head === 'question-answering-beam')
+        labelled.isImpossible = integers('is_impossible', inputs.is_impossible, sequences, 'sequence');
       break;
     case 'base':
       throw new AlbertError(

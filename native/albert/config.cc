@@ -23,13 +23,15 @@ struct NamedHead {
   const char* architecture;
 };
 
-constexpr std::array<NamedHead, 7> kHeads = {{
+// Hugging Face has no class of ALBERT with a beam over answers: that name is ours, in the style of XLNet's.
+constexpr std::array<NamedHead, 8> kHeads = {{
     {Head::kBase, "base", "AlbertModel"},
     {Head::kPretraining, "pretraining", "AlbertForPreTraining"},
     {Head::kMaskedLm, "masked-lm", "AlbertForMaskedLM"},
     {Head::kSequenceClassification, "sequence-classification", "AlbertForSequenceClassification"},
     {Head::kTokenClassification, "token-classification", "AlbertForTokenClassification"},
     {Head::kQuestionAnswering, "question-answering", "AlbertForQuestionAnswering"},
+    {Head::kQuestionAnsweringBeam, "question-answering-beam", "AlbertForQuestionAnsweringBeam"},
     {Head::kMultipleChoice, "multiple-choice", "AlbertForMultipleChoice"},
 }};
 
@@ -280,6 +282,8 @@ bool is_pooled(Head head) {
   return head == Head::kBase || head == Head::kPretraining || head == Head::kSequenceClassification ||
          head == Head::kMultipleChoice;
 }
+
+bool needs_first_row(Head head) { return is_pooled(head) || head == Head::kQuestionAnsweringBeam; }
 
 bool is_language(Head head) { return head == Head::kPretraining || head == Head::kMaskedLm; }
 

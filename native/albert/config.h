@@ -17,6 +17,7 @@ enum class Head {
   kSequenceClassification,
   kTokenClassification,
   kQuestionAnswering,
+  kQuestionAnsweringBeam,
   kMultipleChoice,
 };
 
@@ -86,8 +87,9 @@ struct Config {
   static Config parse(std::string_view json, const std::string& name);
 };
 
-bool is_pooled(Head head);    // its result comes from the pooled first row of a sequence
-bool is_language(Head head);  // it scores every row against the vocabulary
+bool is_pooled(Head head);        // its result comes from the pooled first row of a sequence
+bool needs_first_row(Head head);  // it reads position 0 of a sequence, masked or not
+bool is_language(Head head);      // it scores every row against the vocabulary
 
 const char* to_string(Head head);              // 'masked-lm' and so on, as the public API spells them
 Head head_from_string(std::string_view name);  // throws Error{kInvalidArgument} that lists the names

@@ -18,6 +18,9 @@ HeadWeights::HeadWeights(const Config& config, Head head, const Weights& weights
     case Head::kQuestionAnswering:
       classifier = pack("qa_outputs", hidden);
       break;
+    case Head::kQuestionAnsweringBeam:
+      answer_beam = std::make_unique<AnswerBeamWeights>(config, weights, backend);
+      break;
     case Head::kSequenceClassification:
     case Head::kTokenClassification:
     case Head::kMultipleChoice:
@@ -38,7 +41,7 @@ HeadWeights::HeadWeights(const Config& config, Head head, const Weights& weights
 }
 
 size_t HeadWeights::bytes() const {
-  size_t total = 0;
+  size_t total = answer_beam ? answer_beam->bytes() : 0;
   for (const auto* part : {&pooler, &classifier, &transform, &decoder})
     if (*part) total += (*part)->bytes;
   return total;

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "answer_beam.h"
 #include "config.h"
 #include "ops.h"
 #include "weights.h"
@@ -21,6 +22,7 @@ struct HeadWeights {
   std::unique_ptr<PackedLinear> transform;  // H -> E, masked language
   LayerNormWeights transform_norm;          // over E
   std::unique_ptr<PackedLinear> decoder;    // E -> V, the word table and the output bias
+  std::unique_ptr<AnswerBeamWeights> answer_beam;
 };
 
 // y = tanh(x W^T + b), x the first row of each sequence.

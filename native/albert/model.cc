@@ -36,12 +36,13 @@ void require(bool condition, const Args&... message) {
 BatchItem item_of(const ForwardRequest& request, Head head) {
   const WantedOutputs& wanted = request.wanted;
   const bool token_logits = head == Head::kTokenClassification || head == Head::kQuestionAnswering ||
+                            head == Head::kQuestionAnsweringBeam ||
                             (is_language(head) && request.logits_rows.empty());
   BatchItem item;
   item.sequences = &request.batch;
   item.pairs = &request.logits_rows;
   item.pooled = wanted.first_hidden_state || wanted.pooled() ||
-                (wanted.logits && is_pooled(head) && !is_language(head));
+                (wanted.logits && needs_first_row(head) && !is_language(head));
   item.every_row = wanted.last_hidden_state || wanted.mean_hidden_state || wanted.hidden_states ||
                    wanted.attentions || (wanted.logits && token_logits);
   return item;
@@ -70,6 +71,8 @@ Model::Model(Config config, const ModelOptions& options)
   BackendLimits limits;
   limits.precision = precision_;
   limits.max_width = std::max({config_.embedding_size, config_.hidden_size, config_.intermediate_size});
+  if (head_ == Head::kQuestionAnsweringBeam)
+    limits.max_width = std::max(limits.max_width, 2 * int64_t{config_.hidden_size});
   limits.max_length = config_.max_position_embeddings;
   limits.head_size = config_.head_size();
   backend_->reserve(limits);
@@ -92,8 +95,7 @@ std::shared_ptr<Model> Model::load(const std::string& config_json, const std::st
                                    const std::string& weights_path, const ModelOptions& options,
                                    const FreshParameters& fresh) {
   std::shared_ptr<Model> model(new Model(Config::parse(config_json, config_name), options));
-  model->replace_weights(Weights::load(model->config_, model->head_, weights_path, &model->warnings_,
-                                       fresh));
+  model->replace_weights(Weights::load(model->config_, model->head_, weights_path, &model->warnings_, fresh));
   return model;
 }
 

@@ -31,7 +31,7 @@ struct WantedOutputs {
   bool first_hidden_state = false;  // [B, H] the row of position 0
   bool mean_hidden_state = false;   // [B, H] the mean over the real tokens
   bool pooler_output = false;
-  bool logits = false;      // of the head: logits, prediction_logits, or start_logits and end_logits
+  bool logits = false;  // of the head: logits, prediction_logits, start_logits and end_logits, or the beam
   bool sop_logits = false;  // pre-training head
   bool hidden_states = false;
   bool attentions = false;

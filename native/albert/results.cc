@@ -152,6 +152,37 @@ void Results::question_logits(ForwardResult& result, const Range& range) {
   }
 }
 
+void Results::answer_beam(ForwardResult& result, const Range& range) {
+  const int64_t hidden = config_.hidden_size, stride = row_stride(2 * hidden);
+  const int64_t ends = kTopStarts * kTopEnds;
+  OutputTensor start_log_probs = make_output("start_top_log_probs", {range.count, kTopStarts}),
+               start_index = make_output("start_top_index", {range.count, kTopStarts}),
+               end_log_probs = make_output("end_top_log_probs", {range.count, ends}),
+               end_index = make_output("end_top_index", {range.count, ends}),
+               classes = make_output("cls_logits", {range.count});
+  std::vector<float> class_rows(static_cast<size_t>(range.count * stride), 0.0f);
+  for (int64_t i = 0; i < range.count; ++i) {
+    const int64_t s = range.first + i;
+    std::vector<int32_t> rows = answer_rows(batch_, s), positions;
+    for (int32_t& row : rows) {
+      positions.push_back(batch_.positions[batch_.row_begin[s] + row]);
+      row += static_cast<int32_t>(result_begin(s));
+    }
+    const AnswerBeam beam{start_log_probs.data.get() + i * kTopStarts,
+                          start_index.data.get() + i * kTopStarts, end_log_probs.data.get() + i * ends,
+                          end_index.data.get() + i * ends};
+    float* const class_row = class_rows.data() + i * stride;
+    answer_beam_forward(backend_, beam, class_row, hidden_, rows, positions, *weights_.answer_beam,
+                        workspace_);
+    const int64_t first = batch_.result_row(s, 0);
+    if (first >= 0) std::copy_n(hidden_ + first * row_stride(hidden), hidden, class_row + hidden);
+  }
+  answer_class_forward(backend_, classes.data.get(), class_rows.data(), *weights_.answer_beam, workspace_,
+                       range.count);
+  for (OutputTensor* output : {&start_log_probs, &start_index, &end_log_probs, &end_index, &classes})
+    result.push_back(std::move(*output));
+}
+
 OutputTensor Results::language_logits(const char* name, const Range& range, const ForwardRequest& request) {
   if (!request.logits_rows.empty()) return selected_language_logits(name, range, request.logits_rows);
   const int64_t vocabulary = config_.vocab_size, stride = row_stride(config_.embedding_size);
@@ -250,6 +281,9 @@ ForwardResult Results::of(int64_t item, const ForwardRequest& request) {
         break;
       case Head::kQuestionAnswering:
         question_logits(result, range);
+        break;
+      case Head::kQuestionAnsweringBeam:
+        answer_beam(result, range);
         break;
     }
   }

@@ -37,6 +37,7 @@ class Results {
   OutputTensor pooled_rows(const Range& range);
   OutputTensor pooled_logits(const char* name, const Range& range, int32_t choices);
   void question_logits(ForwardResult& result, const Range& range);
+  void answer_beam(ForwardResult& result, const Range& range);
   OutputTensor token_logits(const Range& range);
   OutputTensor language_logits(const char* name, const Range& range, const ForwardRequest& request);
   OutputTensor selected_language_logits(const char* name, const Range& range,

@@ -63,6 +63,14 @@ class Table {
       case Head::kQuestionAnswering:
         linear("qa_outputs.", 2, c_.hidden_size);
         break;
+      case Head::kQuestionAnsweringBeam:  // as the variables of the ALBERT release are called
+        linear("start_logits.dense.", 1, c_.hidden_size);
+        linear("end_logits.dense_0.", c_.hidden_size, 2 * int64_t{c_.hidden_size});
+        norm("end_logits.LayerNorm.", c_.hidden_size);
+        linear("end_logits.dense_1.", 1, c_.hidden_size);
+        linear("answer_class.dense_0.", c_.hidden_size, 2 * int64_t{c_.hidden_size});
+        add("answer_class.dense_1.weight", {1, c_.hidden_size});
+        break;
       case Head::kMultipleChoice:
         linear("classifier.", 1, c_.hidden_size);
         break;
@@ -192,9 +200,10 @@ class StoredWeights : public Weights {
       names += str(names.empty() ? "" : ", ", parameters_[i].name);
     }
     if (!missing.empty())
-      warnings->push_back(str(checkpoint_.path(), " has no ", names, fresh.mismatched ? " of these shapes" : "",
-                              ": drawn afresh, so the outputs of the ",
-                              to_string(head_), " head mean nothing until it is trained"));
+      warnings->push_back(str(checkpoint_.path(), " has no ", names,
+                              fresh.mismatched ? " of these shapes" : "",
+                              ": drawn afresh, so the outputs of the ", to_string(head_),
+                              " head mean nothing until it is trained"));
     decoder_ = data(kWordTable);
     if (is_language(head_)) load_decoder(warnings);
   }

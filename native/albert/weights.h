@@ -53,8 +53,7 @@ class Weights {
   // are drawn afresh and named in `warnings` (may be null); a missing encoder parameter, a wrong shape or a
   // broken file throws Error{kCheckpoint}, and so do copies of a shared parameter that differ.
   static std::unique_ptr<Weights> load(const Config& config, Head head, const std::string& path,
-                                       std::vector<std::string>* warnings,
-                                       const FreshParameters& fresh = {});
+                                       std::vector<std::string>* warnings, const FreshParameters& fresh = {});
 
   // Fresh weights: truncated normal of initializer_range for matrices and tables, 1 and 0 for LayerNorm, 0
   // for biases.

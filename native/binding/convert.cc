@@ -143,6 +143,7 @@ LabelledBatch to_labelled_batch(const Napi::Value& value) {
   batch.sop_labels = ints("sopLabels");
   batch.start_positions = ints("startPositions");
   batch.end_positions = ints("endPositions");
+  batch.is_impossible = ints("isImpossible");
   const Napi::Value targets = object.Get("targets");
   if (!targets.IsNull()) {
     if (!targets.IsTypedArray() || targets.As<Napi::TypedArray>().TypedArrayType() != napi_float32_array)

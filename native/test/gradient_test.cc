@@ -109,7 +109,7 @@ LabelledBatch labels_for(Head head) {
   for (int32_t length : batch.sequences.lengths) {
     for (int32_t i = 0; i < length; ++i) {
       batch.sequences.ids.push_back(draw(50));
-      batch.sequences.types.push_back(draw(2));
+      batch.sequences.types.push_back(head == Head::kQuestionAnsweringBeam ? i > 0 : draw(2));
       batch.sequences.mask.push_back(i == 2 || (length == 9 && i == 0) ? 0 : 1);
       if (by_token)
         batch.labels.push_back(draw(3) == 0 ? kIgnoredLabel
@@ -120,6 +120,11 @@ LabelledBatch labels_for(Head head) {
     if (head == Head::kQuestionAnswering) {
       batch.start_positions.push_back(1);
       batch.end_positions.push_back(length == 5 ? 99 : length - 1);  // one answer lies outside
+    }
+    if (head == Head::kQuestionAnsweringBeam) {
+      batch.start_positions.push_back(length == 3 ? 0 : 1);
+      batch.end_positions.push_back(length == 5 ? 99 : length == 3 ? 0 : length - 2);
+      batch.is_impossible.push_back(length == 9 ? kIgnoredLabel : length == 3);
     }
   }
   if (head == Head::kMultipleChoice) batch.labels = {1, 0};
@@ -158,8 +163,9 @@ TEST(class_weights_choose_among_labels) {
 // Along the gradient the loss must change by the gradient's norm.
 TEST(gradients_of_odd_models_point_uphill) {
   for (const char* fields : kVariants)
-    for (Head head : {Head::kPretraining, Head::kMaskedLm, Head::kSequenceClassification,
-                      Head::kTokenClassification, Head::kQuestionAnswering, Head::kMultipleChoice}) {
+    for (Head head :
+         {Head::kPretraining, Head::kMaskedLm, Head::kSequenceClassification, Head::kTokenClassification,
+          Head::kQuestionAnswering, Head::kQuestionAnsweringBeam, Head::kMultipleChoice}) {
       const Config config = variant(fields);
       TrainingOptions options;
       if (classifies(head)) options.class_weights = {0.5f, 2, 0.25f};

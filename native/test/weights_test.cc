@@ -25,6 +25,7 @@ constexpr Head kAllHeads[] = {Head::kBase,
                               Head::kSequenceClassification,
                               Head::kTokenClassification,
                               Head::kQuestionAnswering,
+                              Head::kQuestionAnsweringBeam,
                               Head::kMultipleChoice};
 
 Config config_of(int32_t hidden, int32_t layers, int32_t heads, int32_t vocabulary = 30000) {
@@ -125,6 +126,10 @@ TEST(weights_have_the_published_counts) {
     EXPECT(total(config, Head::kMaskedLm) == s.masked - pooler, total(config, Head::kMaskedLm));
     EXPECT(total(config, Head::kTokenClassification) == s.base - pooler + 2 * s.hidden + 2, s.hidden);
     EXPECT(total(config, Head::kQuestionAnswering) == s.base - pooler + 2 * s.hidden + 2, s.hidden);
+    // Two layers 2H -> H, a norm over H, and three 1-wide layers, the last without a bias.
+    EXPECT(total(config, Head::kQuestionAnsweringBeam) ==
+               s.base - pooler + 4 * int64_t{s.hidden} * s.hidden + 7 * s.hidden + 2,
+           s.hidden);
     EXPECT(total(config, Head::kMultipleChoice) == s.base + s.hidden + 1, s.hidden);
     config.vocab_size = 21128;
     EXPECT(total(config, Head::kBase) == s.base_zh, total(config, Head::kBase));

@@ -30,7 +30,7 @@ void LabelledBatch::validate(const Config& config, Head head) const {
   int64_t tokens = 0;
   for (size_t s = 0; s < sequences.lengths.size(); ++s) {
     const auto mask = sequences.mask.begin() + tokens;
-    check(!is_pooled(head) || sequences.mask.empty() ||
+    check(!needs_first_row(head) || sequences.mask.empty() ||
               std::any_of(mask, mask + sequences.lengths[s], [](uint8_t real) { return real != 0; }),
           ErrorCode::kInvalidArgument, "expected at least one real token in every sequence but sequence ", s,
           " is masked completely");
@@ -71,6 +71,12 @@ void LabelledBatch::validate(const Config& config, Head head) const {
     case Head::kQuestionAnswering:
       check_count("start_positions", start_positions.size(), count, "sequence");
       check_count("end_positions", end_positions.size(), count, "sequence");
+      return;
+    case Head::kQuestionAnsweringBeam:
+      check_count("start_positions", start_positions.size(), count, "sequence");
+      check_count("end_positions", end_positions.size(), count, "sequence");
+      check_count("is_impossible", is_impossible.size(), count, "sequence");
+      check_range("is_impossible", is_impossible, 2);
       return;
   }
 }

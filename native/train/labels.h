@@ -21,8 +21,10 @@ struct LabelledBatch {
   std::vector<int32_t> labels;
   std::vector<float> targets;       // regression and multi-label: [B, num_labels]
   std::vector<int32_t> sop_labels;  // pre-training: [B], or empty for masked words alone
-  // Question answering: [B]; a position outside of its sequence takes no part.
+  // Question answering: [B]; a position outside of its sequence takes no part, with a beam neither one that
+  // may not be an answer.
   std::vector<int32_t> start_positions, end_positions;
+  std::vector<int32_t> is_impossible;  // with a beam: [B] 1 where there is no answer, at position 0 then
 
   // Throws Error{kInvalidArgument} when labels are missing for this head, too many, or out of range, and what
   // the sequences alone would throw.
@@ -31,7 +33,9 @@ struct LabelledBatch {
 
 // One part of a loss: a mean over `count` labels, of which `hits` were predicted.
 struct LossPart {
-  std::string name;  // 'mlm_loss', 'sop_loss', or 'loss' where there is one part
+  // 'mlm_loss', 'sop_loss'; 'answer_loss' and half of the mean as 'impossible_loss'; or 'loss' where there is
+  // one part
+  std::string name;
   double mean = 0;
   int64_t count = 0, hits = 0;
 };

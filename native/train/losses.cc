@@ -17,11 +17,6 @@ size_t matrix_floats(size_t rows, int64_t stride) {
   return Workspace::rounded(rows * static_cast<size_t>(stride));
 }
 
-// log(1 + exp(-|z|)) + max(z, 0) - z t, without overflow.
-double binary_cross_entropy(double z, double target) {
-  return std::log1p(std::exp(-std::fabs(z))) + std::max(z, 0.0) - z * target;
-}
-
 }  // namespace
 
 TrainingHeads::TrainingHeads(const Config& config, Head head, std::vector<float> class_weights,
@@ -53,6 +48,9 @@ TrainingHeads::TrainingHeads(const Config& config, Head head, std::vector<float>
       linear(classifier_, "qa_outputs", 2);
       classifier_->without_bias_gradient(0);
       break;
+    case Head::kQuestionAnsweringBeam:
+      answer_beam_.emplace(config, weights, gradients, backend);
+      break;
     case Head::kSequenceClassification:
     case Head::kTokenClassification:
       linear(classifier_, "classifier", config.num_labels);
@@ -70,6 +68,7 @@ TrainingHeads::TrainingHeads(const Config& config, Head head, std::vector<float>
 void TrainingHeads::repack() {
   for (std::optional<TrainingLinear>* layer : {&pooler_, &classifier_, &transform_, &decoder_})
     if (*layer) (*layer)->repack();
+  if (answer_beam_) answer_beam_->repack();
 }
 
 Losses TrainingHeads::forward_backward(float* dx, const float* x, const PackedBatch& batch,
@@ -81,6 +80,9 @@ Losses TrainingHeads::forward_backward(float* dx, const float* x, const PackedBa
   if (head_ == Head::kTokenClassification)
     losses.parts.push_back(token_loss(dx, x, labelled_rows(batch, labels)));
   if (head_ == Head::kQuestionAnswering) losses.parts.push_back(answer_loss(dx, x, batch, labels));
+  if (answer_beam_)
+    losses.parts = answer_beam_->forward_backward(dx, x, batch, labels,
+                                                  dropout.at(classifier_dropout, kClassifierPlace));
   if (classifier_ && pooler_ && !(head_ == Head::kPretraining && labels.sop_labels.empty()))
     losses.parts.push_back(pooled_loss(dx, x, batch, labels, dropout, classifier_dropout));
   for (const LossPart& part : losses.parts) losses.total += part.mean;

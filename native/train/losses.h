@@ -7,6 +7,7 @@
 #include "albert/batch.h"
 #include "albert/config.h"
 #include "albert/workspace.h"
+#include "answer_beam.h"
 #include "encoder.h"
 #include "labels.h"
 #include "linear.h"
@@ -51,6 +52,7 @@ class TrainingHeads {
   std::optional<TrainingLinear> pooler_, classifier_, transform_, decoder_;
   LayerNormWeights transform_norm_;
   LayerNormGradient transform_norm_gradient_;
+  std::optional<TrainingAnswerBeam> answer_beam_;
 };
 
 }  // namespace albert

@@ -65,7 +65,7 @@ Losses TrainingModel::run(const LabelledBatch& batch, const DropoutPlaces& dropo
   BatchItem item;
   item.sequences = &batch.sequences;
   item.pairs = &no_pairs;
-  item.pooled = is_pooled(head_);
+  item.pooled = needs_first_row(head_);
   item.every_row = true;
   const PackedBatch packed({item});
   const float* const hidden = encoder_->forward(packed, dropout);
