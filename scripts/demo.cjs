@@ -1,61 +1,39 @@
-// `npm run demo`: fills masks in real sentences with a small model that it makes itself, as none is shipped yet.
+// `npm run demo`: fills masks and orders sentences with the small model that the package ships.
 'use strict';
-const fs = require('fs');
-const os = require('os');
-const path = require('path');
-const { Albert, pipeline, cpuInfo } = require('..');
+const { pipeline, cpuInfo } = require('..');
 
-const vocabulary = path.join(__dirname, '..', 'test', 'golden', 'vocabulary', 'spiece.model');
 const sentences = [
-  'Call me [MASK].',
-  'The whale swam under the [MASK] and was gone.',
-  'It was a [MASK] and stormy night.',
+  'The president spoke to the people of the United [MASK].',
+  'He was the king of [MASK].',
+  'It was an [MASK] man who opened the door.',
 ];
-
-async function makeModel(folder) {
-  const config = {
-    vocab_size: 1800,
-    embedding_size: 64,
-    hidden_size: 256,
-    num_hidden_layers: 6,
-    num_attention_heads: 4,
-    intermediate_size: 1024,
-    hidden_act: 'gelu_new',
-  };
-  const model = await Albert.create(config, { head: 'masked-lm', seed: 1 });
-  await model.save(folder);
-  await model.dispose();
-  fs.copyFileSync(vocabulary, path.join(folder, 'spiece.model'));
-}
+const pair = ['Install the package.', 'Then open the file and change the first line.'];
 
 async function main() {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'albert-demo-'));
-  try {
-    await makeModel(folder);
-    const unmask = await pipeline('fill-mask', folder);
-    console.log(
-      `fill-mask on ${cpuInfo().isa}, ${unmask.model.threads} threads, model made just now in ${folder}\n`,
-    );
-    const begin = process.hrtime.bigint();
-    const answers = await unmask(sentences, { top_k: 3 });
-    const milliseconds = Number(process.hrtime.bigint() - begin) / 1e6;
-    sentences.forEach((sentence, i) => {
-      console.log(sentence);
-      for (const { score, token_str } of answers[i]) {
-        console.log(`    ${(100 * score).toFixed(2).padStart(6)} %  ${token_str}`);
-      }
-    });
-    console.log(`\n${sentences.length} sentences in ${milliseconds.toFixed(1)} ms.`);
-    console.log(
-      'This model is untrained: its weights are random and so are its answers. For sensible ones, pass the',
-    );
-    console.log(
-      "folder of an ALBERT checkpoint: npx albert fill-mask --model ./albert-base-v2 'Call me [MASK].'",
-    );
-    await unmask.dispose();
-  } finally {
-    fs.rmSync(folder, { recursive: true, force: true });
+  const unmask = await pipeline('fill-mask');
+  console.log(
+    `fill-mask on ${cpuInfo().isa}, ${unmask.model.threads} threads, model ${unmask.model.folder}\n`,
+  );
+  const begin = process.hrtime.bigint();
+  const answers = await unmask(sentences, { top_k: 3 });
+  const milliseconds = Number(process.hrtime.bigint() - begin) / 1e6;
+  sentences.forEach((sentence, i) => {
+    console.log(sentence);
+    for (const { score, token_str } of answers[i])
+      console.log(`    ${(100 * score).toFixed(1).padStart(5)} %  ${token_str}`);
+  });
+  console.log(`\n${sentences.length} sentences in ${milliseconds.toFixed(1)} ms.\n`);
+  await unmask.dispose();
+
+  const order = await pipeline('sentence-order');
+  for (const [first, second] of [pair, [pair[1], pair[0]]]) {
+    const { ordered } = await order(first, second);
+    console.log(`${first} ${second}\n    in order: ${(100 * ordered).toFixed(0)} %`);
   }
+  await order.dispose();
+  console.log(
+    '\nThe model is small: models/albert-mini-en/README.md says what it can do and what it cannot.',
+  );
 }
 
 main().catch((error) => {

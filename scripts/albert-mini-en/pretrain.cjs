@@ -9,16 +9,17 @@ const { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } = req
 const path = require('node:path');
 const { pretrain } = require('../..');
 
-const SINGLE_WORDS = { ngram: 1 };
+const WORDS = { ngram: 1, maskedLmProbability: 0.2, maxPredictions: 28 };
+const NGRAMS = { ngram: 3, maskedLmProbability: 0.15, maxPredictions: 20 };
 
 // Each stretch of a run ends before step `until`; the rate's decay counts from `totalSteps`.
 const SHALLOW = {
   folder: 'shallow',
   options: {
-    ...SINGLE_WORDS,
-    maxLength: 64,
+    ngram: 1,
     maskedLmProbability: 0.3,
     maxPredictions: 21,
+    maxLength: 64,
     warmupSteps: 400,
     seed: 1,
   },
@@ -26,12 +27,13 @@ const SHALLOW = {
 };
 const DEEP = {
   folder: 'deep',
-  options: { maxLength: 128, maskedLmProbability: 0.2, maxPredictions: 28, warmupSteps: 100, seed: 2 },
+  options: { maxLength: 128, warmupSteps: 100, seed: 2 },
   stretches: [
-    { until: 274, ...SINGLE_WORDS, learningRate: 0.004, totalSteps: 4500 },
-    { until: 1682, ...SINGLE_WORDS, learningRate: 0.003, totalSteps: 4800 },
-    { until: 1775, ...SINGLE_WORDS, learningRate: 0.003, totalSteps: 4600 },
-    { until: 4600, ...SINGLE_WORDS, learningRate: 0.0064, totalSteps: 4600 },
+    { until: 274, ...WORDS, learningRate: 0.004, totalSteps: 4500 },
+    { until: 1682, ...WORDS, learningRate: 0.003, totalSteps: 4800 },
+    { until: 1775, ...WORDS, learningRate: 0.003, totalSteps: 4600 },
+    { until: 3451, ...WORDS, learningRate: 0.0064, totalSteps: 4600 },
+    { until: 4300, ...NGRAMS, learningRate: 0.0064, totalSteps: 4300 },
   ],
 };
 
