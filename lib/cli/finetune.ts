@@ -70,6 +70,7 @@ export function addFinetune(program: Command): void {
     .option('--batch-size <count>', "examples of a step; default: the task's", positive)
     .option('--batch-tokens <count>', 'tokens of a step at most, in place of examples', positive)
     .option('--max-length <tokens>', "tokens of a sequence at most; default: the task's", positive)
+    .option('--doc-stride <tokens>', 'question answering: between the starts of windows', positive)
     .option('--learning-rate <rate>', "the highest rate; default: the task's", real)
     .option('--warmup-steps <count>', "steps over which the rate rises; default: the task's share", whole)
     .addOption(
