@@ -1,6 +1,5 @@
 /** Reads rows of data files, each with the line it stands on: tab-separated as GLUE has it, CSV, JSON lines, CoNLL. */
 import { readFile } from 'node:fs/promises';
-import { parse } from 'csv-parse/sync';
 import { AlbertError } from '../errors';
 import { readLines } from '../training/corpus';
 import { dataError } from './task';
@@ -48,6 +47,7 @@ async function readTsv(file: string): Promise<Row[]> {
 }
 
 async function readCsv(file: string): Promise<Row[]> {
+  const { parse } = await import('csv-parse/sync'); // only who reads CSV pays for it
   try {
     const records = parse(await readText(file), {
       bom: true,
