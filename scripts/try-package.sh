@@ -29,6 +29,8 @@ echo "import { Albert, pipeline } from 'albert-native'; console.log(typeof Alber
 node program.mjs | tee output
 grep -q 'function function' output
 npx --no-install albert info tiny | head -n 3
+npx --no-install albert fill-mask 'The people of the United [MASK].' | tee output
+grep -q 'states' output
 
 # Without any binary the error says what to type.
 rm -rf "$installed/prebuilds"

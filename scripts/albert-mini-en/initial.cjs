@@ -88,8 +88,8 @@ function structuredValues(config, mapping) {
 function rewriteTensors(file, change) {
   const bytes = readFileSync(file);
   const start = 8 + Number(bytes.readBigUInt64LE(0));
-  const { __metadata__, ...tensors } = JSON.parse(bytes.toString('utf8', 8, start));
-  for (const [name, { data_offsets }] of Object.entries(tensors)) {
+  for (const [name, { data_offsets }] of Object.entries(JSON.parse(bytes.toString('utf8', 8, start)))) {
+    if (name === '__metadata__') continue;
     const [from, to] = data_offsets.map((offset) => start + offset);
     const values = new Float32Array(Uint8Array.from(bytes.subarray(from, to)).buffer);
     change(name, values);
