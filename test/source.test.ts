@@ -47,7 +47,9 @@ test('a name in the local Hugging Face cache, by its main branch or without one'
 
 test('without a source, the model that the package ships answers', async () => {
   const unmask = await pipeline('fill-mask');
-  const [best] = (await unmask('The president spoke to the people of the United [MASK].')) as FillMaskResult[];
+  const [best] = (await unmask(
+    'The president spoke to the people of the United [MASK].',
+  )) as FillMaskResult[];
   expect(best.token_str).toBe('states');
   expect(best.score).toBeGreaterThan(0.5);
   await unmask.dispose();
