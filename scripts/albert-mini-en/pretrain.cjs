@@ -7,7 +7,7 @@
 'use strict';
 const { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } = require('node:fs');
 const path = require('node:path');
-const { pretrain } = require('../..');
+const { pretrain, Trainer } = require('../..');
 
 const WORDS = { ngram: 1, maskedLmProbability: 0.2, maxPredictions: 28 };
 const NGRAMS = { ngram: 3, maskedLmProbability: 0.15, maxPredictions: 20 };
@@ -37,9 +37,19 @@ const DEEP = {
   ],
 };
 
+/** Steps that a run's last checkpoint has behind it. */
+async function stepsDone(folder) {
+  if (!existsSync(path.join(folder, 'training.safetensors'))) return 0;
+  const { trainer, extra } = await Trainer.resume(folder);
+  await trainer.dispose();
+  await trainer.model.dispose();
+  return extra.step;
+}
+
 async function train(work, { folder, options, stretches }, model) {
   const place = (name) => path.join(work, name);
   for (const { until, ...changes } of stretches) {
+    if ((await stepsDone(place(folder))) >= until) continue;
     const stop = new AbortController();
     const interrupted = () => stop.abort();
     process.once('SIGINT', interrupted);
