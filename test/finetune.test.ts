@@ -337,6 +337,13 @@ test('reports hold slices and confusion', async () => {
   expect((12 * long.accuracy + 6 * short.accuracy) / 18).toBeCloseTo(scores.accuracy, 12);
 });
 
+test('a run that is aborted before its first step leaves a state to resume', async () => {
+  const given = await options({ steps: 2 });
+  const { steps, step } = await finetune({ ...given, signal: AbortSignal.abort() });
+  expect([steps, step]).toEqual([0, 0]);
+  expect((await finetune({ ...given, resume: true })).steps).toBe(2);
+});
+
 test('a dry run shows numbers and encoded examples, and trains nothing', async () => {
   const given = await options();
   const checked = await dryRun(given, 2);

@@ -387,6 +387,8 @@ describe("a user's own data", () => {
       header: false,
       columns: { text: 0, label: 1 },
     };
+    const sliced = await failure('DATA', () => read({ ...several, columns: {} }, folder, 'train', ['genre']));
+    expect(sliced.message).toMatch(/m\.jsonl:1: expected a field 'genre' to slice by/);
     expect(await read({ ...several, columns: {} }, folder, 'train')).toMatchObject([
       { label: [1, 1] },
       { label: [0, 0] },
@@ -413,6 +415,7 @@ describe("a user's own data", () => {
       { id: '0', words: ['Ann', 'sings'], tags: [1, 2] },
       { id: '1', words: ['Rome'], tags: [0] },
     ]);
+    await failure('INVALID_ARGUMENT', () => read(task, folder, 'train', ['genre']));
     expect(await read<TaggingExample>(task, folder, 'dev')).toMatchObject([{ tags: [1, 2] }]);
     const named = ['B-PER', 'I-PER', 'O', 'I-LOC', 'B-LOC', 'B-LOC'];
     expect(tagSpans(named)).toEqual(['0:2:PER', '3:4:LOC', '4:5:LOC', '5:6:LOC']);

@@ -89,6 +89,21 @@ function formatOf(description: TaskDescription, file: string): Format {
   return format;
 }
 
+function slicesOfObject(
+  value: Record<string, unknown>,
+  slices: readonly string[],
+  file: string,
+  line: number,
+): Record<string, string> {
+  return Object.fromEntries(
+    slices.map((name) => {
+      const field = value[name];
+      if (field === undefined) throw dataError(file, line, `expected a field '${name}' to slice by`);
+      return [name, typeof field === 'string' ? field : JSON.stringify(field)];
+    }),
+  );
+}
+
 async function readRecords(
   description: TaskDescription,
   file: string,
@@ -101,8 +116,7 @@ async function readRecords(
       fail: (message) => dataError(file, line, message),
       field: (name) => value[columns[name] ?? name],
       has: (name) => value[columns[name] ?? name] !== undefined,
-      slices:
-        slices.length > 0 ? Object.fromEntries(slices.map((name) => [name, String(value[name])])) : undefined,
+      slices: slices.length > 0 ? slicesOfObject(value, slices, file, line) : undefined,
     }));
   }
   const table = await readTable(file, format as 'tsv' | 'csv', description.header ?? true);
@@ -272,6 +286,8 @@ async function readExamples(
 ): Promise<Example[]> {
   const format = formatOf(description, file);
   const labelled = split !== 'test';
+  if (slices.length > 0 && (description.type === 'tagging' || format === 'squad'))
+    throw invalid(`no slices, as ${file} has no columns for them,`, 'slices', slices);
   if (description.type === 'tagging') {
     return (await readTagged(description, file, format, labelled)).map(({ words, tags, fail }, i) => ({
       id: String(i),

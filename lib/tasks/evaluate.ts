@@ -102,7 +102,8 @@ export function report(task: Task, examples: Example[], predictions: unknown[]):
       const groups = new Map<string, number[]>();
       examples.forEach(({ slices }, i) => {
         const value = slices![column];
-        groups.set(value, [...(groups.get(value) ?? []), i]);
+        if (!groups.has(value)) groups.set(value, []);
+        groups.get(value)!.push(i);
       });
       const byValue = [...groups].sort().map(([value, members]) => {
         const scores = task.kind.score(

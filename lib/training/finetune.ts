@@ -238,6 +238,7 @@ class Run {
     const best = at.best?.report ?? { scores: {}, examples: plan.dev.length };
     const result = { output, task: plan.task.name, step: at.best?.step ?? 0, steps: at.step, ...best };
     await writeFile(path.join(output, RESULT_FILE), `${JSON.stringify(result, null, 2)}\n`);
+    if (at.step === 0) return result; // nothing to draw
     const curves = await readLog(path.join(output, LOG_FILE));
     await writeFile(path.join(output, 'curves.svg'), plotRuns([{ name: plan.task.name, curves }]));
     return result;
