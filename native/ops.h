@@ -3,10 +3,10 @@
 // Dimensions: N rows (real tokens of a packed batch, no padding), B sequences, T tokens of one sequence, E
 // embedding, H hidden, A heads, D head size, F inner, V vocabulary, R selected rows, K and M the input and
 // output width of a linear. Matrices are row-major fp32. Activations that several rows of a tile read
-// together have the padded row stride row_stride(width); other strides are the width. All pointers are memory
-// of the backend (`allocate`, `place`) except where a comment says host. Each output row depends on its own
-// sequence alone and is computed by one fixed chain of operations, so results do not depend on batch
-// neighbours, thread count or split.
+// together have the padded row stride row_stride(width); other strides are the width. Pointers are memory of the
+// backend (`allocate`, `place`) except where a comment says host; a matrix may be host memory too, which a
+// device then copies around the operation. Each output row depends on its own sequence alone and is computed by
+// one fixed chain of operations, so results do not depend on batch neighbours, thread count or split.
 //
 // Training adds a backward to each forward. What forward saves is what backward takes; a null "saved" means
 // inference. Gradients are named d*: those of activations overwrite, those of weights accumulate, each as one
@@ -140,6 +140,9 @@ struct MomentRule {
   float gradient_scale;  // s: clipping, and the mean over micro-batches
 };
 
+// Where memory lies: on the device that computes, or where the host reads and writes it.
+enum class Place { kDevice, kHost };
+
 // The sizes a backend must be ready for; its scratch memory is allocated once from them.
 struct BackendLimits {
   Precision precision = Precision::kFp32;  // of the encoder's products
@@ -165,8 +168,14 @@ class Backend {
   virtual int threads() const = 0;
 
   // ---- memory
-  virtual float* allocate(size_t floats) = 0;  // 64-byte aligned, uninitialised; throws Error{kOutOfMemory}
+  // 64-byte aligned, uninitialised; throws Error{kOutOfMemory}
+  virtual float* allocate(size_t floats, Place place = Place::kDevice) = 0;
   virtual void release(float* memory) = 0;
+  // Whether kDevice is memory of the host too, as on a CPU.
+  virtual bool computes_on_host() const = 0;
+  virtual void upload(float* memory, const float* host, size_t floats) = 0;
+  virtual void download(float* host, const float* memory, size_t floats) = 0;
+  virtual void clear(float* memory, size_t floats) = 0;  // zeros
   // Backend memory with the contents of host data that outlives the backend: the data itself on a CPU.
   virtual const float* place(const float* host, size_t floats) = 0;
   virtual std::unique_ptr<PackedLinear> pack(const std::vector<LinearSource>& sources, int64_t in,
@@ -259,17 +268,22 @@ class Backend {
                                int64_t rows) = 0;
 
   // losses[r] = -log softmax(logits[r])[labels[r]], hits[r] whether that logit is the largest, and logits
-  // become their gradient, times `scale`.
+  // become their gradient, times scales[r].
   virtual void cross_entropy_forward_backward(float* losses,          // host [R]
                                               uint8_t* hits,          // host [R]
                                               float* logits,          // [R, width]
                                               const int32_t* labels,  // host [R]
-                                              float scale, int64_t width, int64_t rows) = 0;
+                                              const float* scales,    // host [R]
+                                              int64_t width, int64_t rows) = 0;
 
   // y[r] = x[rows[r]]; rows null: the first `count` rows.
   virtual void gather_rows(float* y, int64_t y_stride, const float* x, int64_t x_stride,
                            const int32_t* rows,  // host
                            int64_t width, int64_t count) = 0;
+  // x[rows[r]] += y[r], what gather_rows does to gradients; the rows differ.
+  virtual void scatter_add_rows(float* x, int64_t x_stride, const float* y, int64_t y_stride,
+                                const int32_t* rows,  // host
+                                int64_t width, int64_t count) = 0;
 
   // ---- optimisation, on tensors of `count` values
   // Turns gradients into updates in place; returns the squared norms of the weights and of the updates.

@@ -56,11 +56,12 @@ struct Model::Packed {
       : encoder(config, weights, precision, backend),
         heads(config, head, weights, backend),
         activations(backend),
-        head_activations(backend) {}
+        head_activations(backend),
+        host_activations(backend, Place::kHost) {}
 
   EncoderWeights encoder;
   HeadWeights heads;
-  Workspace activations, head_activations;
+  Workspace activations, head_activations, host_activations;
 };
 
 Model::Model(Config config, const ModelOptions& options)
@@ -109,7 +110,7 @@ std::shared_ptr<Model> Model::create(const std::string& config_json, uint64_t se
 size_t Model::memory_bytes() const {
   std::lock_guard<std::mutex> lock(weights_mutex_);
   return packed_->encoder.bytes() + packed_->heads.bytes() + packed_->activations.bytes() +
-         packed_->head_activations.bytes();
+         packed_->head_activations.bytes() + packed_->host_activations.bytes();
 }
 
 void validate(const SequenceBatch& batch, const Config& config, Head head) {
@@ -219,7 +220,8 @@ std::vector<ForwardResult> Model::forward(const std::vector<const ForwardRequest
                       [&] { return std::all_of(requests.begin(), requests.end(), is_cancelled); });
   std::vector<ForwardResult> results(requests.size());
   if (!hidden) return results;
-  Results builder(*backend_, config_, head_, packed_->heads, batch, hidden, taps, packed_->head_activations);
+  Results builder(*backend_, config_, head_, packed_->heads, batch, hidden, taps, packed_->head_activations,
+                  packed_->host_activations);
   for (size_t i = 0; i < requests.size(); ++i)
     if (!is_cancelled(requests[i])) results[i] = builder.of(static_cast<int64_t>(i), *requests[i]);
   return results;

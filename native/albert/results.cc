@@ -20,7 +20,8 @@ OutputTensor make_output(std::string name, std::vector<int64_t> dims) {
 }  // namespace
 
 Results::Results(Backend& backend, const Config& config, Head head, const HeadWeights& weights,
-                 const PackedBatch& batch, const float* hidden, const EncoderTaps& taps, Workspace& workspace)
+                 const PackedBatch& batch, const float* hidden, const EncoderTaps& taps, Workspace& workspace,
+                 Workspace& host_workspace)
     : backend_(backend),
       config_(config),
       head_(head),
@@ -28,7 +29,15 @@ Results::Results(Backend& backend, const Config& config, Head head, const HeadWe
       batch_(batch),
       hidden_(hidden),
       taps_(taps),
-      workspace_(workspace) {}
+      workspace_(workspace),
+      host_workspace_(host_workspace) {}
+
+const float* Results::host_hidden() {
+  if (!hidden_view_)
+    hidden_view_.emplace(backend_, hidden_,
+                         static_cast<size_t>(batch_.result_rows() * row_stride(config_.hidden_size)));
+  return hidden_view_->data();
+}
 
 // Computed when the first caller needs it, for all sequences of the batch at once: one reading of the
 // pooler's weights serves every caller.
@@ -51,8 +60,9 @@ const float* Results::pooled() {
   float* results = workspace_.take(floats);
   backend_.gather_rows(first_rows, stride, hidden_, stride, rows.data(), config_.hidden_size, count);
   pooler_forward(backend_, results, first_rows, weights_, count);
+  const HostView view(backend_, results, floats);
   for (int64_t r = 0; r < count; ++r)
-    std::copy_n(results + r * stride, config_.hidden_size, pooled_.begin() + owners[r] * stride);
+    std::copy_n(view.data() + r * stride, config_.hidden_size, pooled_.begin() + owners[r] * stride);
   return pooled_.data();
 }
 
@@ -85,7 +95,7 @@ OutputTensor Results::token_rows(const char* name, const Range& range, const flo
   return output;
 }
 
-OutputTensor Results::first_rows(const Range& range) const {
+OutputTensor Results::first_rows(const Range& range) {
   const int64_t hidden = config_.hidden_size;
   OutputTensor output = make_output("first_hidden_state", {range.count, hidden});
   for (int64_t i = 0; i < range.count; ++i) {
@@ -94,18 +104,18 @@ OutputTensor Results::first_rows(const Range& range) const {
     if (row < 0)
       std::fill_n(to, hidden, 0.0f);
     else
-      std::copy_n(hidden_ + row * row_stride(hidden), hidden, to);
+      std::copy_n(host_hidden() + row * row_stride(hidden), hidden, to);
   }
   return output;
 }
 
-OutputTensor Results::mean_rows(const Range& range) const {
+OutputTensor Results::mean_rows(const Range& range) {
   const int64_t hidden = config_.hidden_size, stride = row_stride(hidden);
   OutputTensor output = make_output("mean_hidden_state", {range.count, hidden});
   std::vector<double> sum(static_cast<size_t>(hidden));
   for (int64_t i = 0; i < range.count; ++i) {
     const int64_t rows = batch_.keys[range.first + i];
-    const float* row = hidden_ + result_begin(range.first + i) * stride;
+    const float* row = host_hidden() + result_begin(range.first + i) * stride;
     std::fill(sum.begin(), sum.end(), 0.0);
     for (int64_t r = 0; r < rows; ++r, row += stride)
       for (int64_t h = 0; h < hidden; ++h) sum[h] += row[h];
@@ -139,7 +149,8 @@ OutputTensor Results::token_logits(const Range& range) {
   workspace_.reset(static_cast<size_t>(rows * labels));
   float* logits = workspace_.take(static_cast<size_t>(rows * labels));
   classifier_forward(backend_, logits, hidden_ + begin * row_stride(config_.hidden_size), weights_, rows);
-  return token_rows("logits", range, logits - begin * labels, labels, labels);
+  const HostView view(backend_, logits, static_cast<size_t>(rows * labels));
+  return token_rows("logits", range, view.data() - begin * labels, labels, labels);
 }
 
 void Results::question_logits(ForwardResult& result, const Range& range) {
@@ -173,12 +184,12 @@ void Results::answer_beam(ForwardResult& result, const Range& range) {
                           end_index.data.get() + i * ends};
     float* const class_row = class_rows.data() + i * stride;
     answer_beam_forward(backend_, beam, class_row, hidden_, rows, positions, *weights_.answer_beam,
-                        workspace_);
+                        host_workspace_);
     const int64_t first = batch_.result_row(s, 0);
-    if (first >= 0) std::copy_n(hidden_ + first * row_stride(hidden), hidden, class_row + hidden);
+    if (first >= 0) std::copy_n(host_hidden() + first * row_stride(hidden), hidden, class_row + hidden);
   }
-  answer_class_forward(backend_, classes.data.get(), class_rows.data(), *weights_.answer_beam, workspace_,
-                       range.count);
+  answer_class_forward(backend_, classes.data.get(), class_rows.data(), *weights_.answer_beam,
+                       host_workspace_, range.count);
   for (OutputTensor* output : {&start_log_probs, &start_index, &end_log_probs, &end_index, &classes})
     result.push_back(std::move(*output));
 }
@@ -255,7 +266,7 @@ ForwardResult Results::of(int64_t item, const ForwardRequest& request) {
   const int64_t hidden = config_.hidden_size;
   ForwardResult result;
   if (request.wanted.last_hidden_state)
-    result.push_back(token_rows("last_hidden_state", range, hidden_, row_stride(hidden), hidden));
+    result.push_back(token_rows("last_hidden_state", range, host_hidden(), row_stride(hidden), hidden));
   if (request.wanted.first_hidden_state) result.push_back(first_rows(range));
   if (request.wanted.mean_hidden_state) result.push_back(mean_rows(range));
   if (request.wanted.pooler_output) result.push_back(pooled_rows(range));

@@ -2,11 +2,13 @@
 // them.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "batch.h"
 #include "encoder.h"
 #include "heads.h"
+#include "host_view.h"
 #include "model.h"
 
 namespace albert {
@@ -15,7 +17,8 @@ class Results {
  public:
   // `hidden` is encoder_forward's result for `batch`; all of them must outlive this object.
   Results(Backend& backend, const Config& config, Head head, const HeadWeights& weights,
-          const PackedBatch& batch, const float* hidden, const EncoderTaps& taps, Workspace& workspace);
+          const PackedBatch& batch, const float* hidden, const EncoderTaps& taps, Workspace& workspace,
+          Workspace& host_workspace);
 
   // The outputs of one item of the batch.
   ForwardResult of(int64_t item, const ForwardRequest& request);
@@ -25,15 +28,16 @@ class Results {
   struct Range {
     int64_t first, count, length;
   };
-  const float* pooled();  // [B, row_stride(H)], zeros where a sequence has no row
+  const float* pooled();       // host [B, row_stride(H)], zeros where a sequence has no row
+  const float* host_hidden();  // hidden_, where the host reads it
   int64_t result_begin(int64_t sequence) const;
   // Copies rows [width] of the item's sequences to [B, T, width]; rows that no token has become zero.
   void scatter(OutputTensor& output, const Range& range, const float* rows, int64_t stride,
                int64_t width) const;
   OutputTensor token_rows(const char* name, const Range& range, const float* rows, int64_t stride,
                           int64_t width) const;
-  OutputTensor first_rows(const Range& range) const;
-  OutputTensor mean_rows(const Range& range) const;
+  OutputTensor first_rows(const Range& range);
+  OutputTensor mean_rows(const Range& range);
   OutputTensor pooled_rows(const Range& range);
   OutputTensor pooled_logits(const char* name, const Range& range, int32_t choices);
   void question_logits(ForwardResult& result, const Range& range);
@@ -50,8 +54,9 @@ class Results {
   const HeadWeights& weights_;
   const PackedBatch& batch_;
   const float* hidden_;
+  std::optional<HostView> hidden_view_;
   const EncoderTaps& taps_;
-  Workspace& workspace_;
+  Workspace &workspace_, &host_workspace_;
   std::vector<float> pooled_;  // empty until it is needed
 };
 

@@ -10,7 +10,7 @@ namespace albert {
 
 class Workspace {
  public:
-  explicit Workspace(Backend& backend) : backend_(backend) {}
+  explicit Workspace(Backend& backend, Place place = Place::kDevice) : backend_(backend), place_(place) {}
   ~Workspace() { backend_.release(memory_); }
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
@@ -22,7 +22,7 @@ class Workspace {
     backend_.release(memory_);
     memory_ = nullptr;
     capacity_ = 0;
-    memory_ = backend_.allocate(floats);
+    memory_ = backend_.allocate(floats, place_);
     capacity_ = floats;
   }
 
@@ -38,6 +38,7 @@ class Workspace {
 
  private:
   Backend& backend_;
+  Place place_;
   float* memory_ = nullptr;
   size_t capacity_ = 0;
   size_t used_ = 0;

@@ -162,7 +162,7 @@ Napi::Value TrainerWrap::publish(const Napi::CallbackInfo& info) {
         [shared = shared_, model] {
           std::lock_guard<std::mutex> lock(shared->mutex);
           TrainingModel& trained = shared->live().model();
-          model->replace_weights(Weights::copy(model->config(), model->head(), trained.weights().all()));
+          model->replace_weights(Weights::copy(model->config(), model->head(), trained.weights().values().parameters));
           return true;
         },
         undefined);
@@ -206,7 +206,8 @@ Napi::Value TrainerWrap::backward(const Napi::CallbackInfo& info) {
           TrainingModel training(model->config(), model->head(), *model->weights(), options);
           auto result = std::make_shared<Result>();
           result->losses = training.forward_backward(*batch, DropoutPlaces::none());
-          for (const Parameter& parameter : training.gradients().all()) {
+          const ParameterValues gradients = training.gradients().values();
+          for (const Parameter& parameter : gradients.parameters) {
             const size_t count = static_cast<size_t>(parameter.count());
             std::unique_ptr<float[]> values(new float[count]);
             std::copy_n(parameter.data, count, values.get());

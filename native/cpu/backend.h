@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -54,8 +55,16 @@ class CpuBackend final : public Backend {
   const char* isa() const override { return kernels_.name; }
   int threads() const override { return pool_ ? pool_->size() : 1; }
 
-  float* allocate(size_t floats) override { return allocate_floats(floats); }
+  float* allocate(size_t floats, Place) override { return allocate_floats(floats); }
   void release(float* memory) override { release_floats(memory); }
+  bool computes_on_host() const override { return true; }
+  void upload(float* memory, const float* host, size_t floats) override {
+    std::memcpy(memory, host, floats * sizeof(float));
+  }
+  void download(float* host, const float* memory, size_t floats) override {
+    std::memcpy(host, memory, floats * sizeof(float));
+  }
+  void clear(float* memory, size_t floats) override { std::fill_n(memory, floats, 0.0f); }
   const float* place(const float* host, size_t) override { return host; }
   std::unique_ptr<PackedLinear> pack(const std::vector<LinearSource>& sources, int64_t in,
                                      const LinearFormat& format) override;
@@ -85,6 +94,8 @@ class CpuBackend final : public Backend {
                          const LayerNormWeights& norm, int64_t width, int64_t rows) override;
   void gather_rows(float* y, int64_t y_stride, const float* x, int64_t x_stride, const int32_t* rows,
                    int64_t width, int64_t count) override;
+  void scatter_add_rows(float* x, int64_t x_stride, const float* y, int64_t y_stride, const int32_t* rows,
+                        int64_t width, int64_t count) override;
 
   void embedding_backward(const EmbeddingGradient& gradient, const float* dsum, const int32_t* ids,
                           const int32_t* types, const int32_t* positions, int64_t width,
@@ -107,7 +118,7 @@ class CpuBackend final : public Backend {
   void dropout_forward(float* y, const float* x, const Dropout& dropout, int64_t width,
                        int64_t rows) override;
   void cross_entropy_forward_backward(float* losses, uint8_t* hits, float* logits, const int32_t* labels,
-                                      float scale, int64_t width, int64_t rows) override;
+                                      const float* scales, int64_t width, int64_t rows) override;
   Norms moments_update(float* gradient, float* first, float* second, const float* weight,
                        const MomentRule& rule, int64_t count) override;
   void descend(float* weight, const float* update, float rate, int64_t count) override;

@@ -143,4 +143,10 @@ void CpuBackend::gather_rows(float* y, int64_t y_stride, const float* x, int64_t
                 static_cast<size_t>(width) * sizeof(float));
 }
 
+void CpuBackend::scatter_add_rows(float* x, int64_t x_stride, const float* y, int64_t y_stride,
+                                  const int32_t* rows, int64_t width, int64_t count) {
+  for (int64_t r = 0; r < count; ++r)
+    for (int64_t i = 0; i < width; ++i) x[rows[r] * x_stride + i] += y[r * y_stride + i];
+}
+
 }  // namespace albert::cpu

@@ -192,10 +192,11 @@ void CpuBackend::dropout_forward(float* y, const float* x, const Dropout& dropou
 }
 
 void CpuBackend::cross_entropy_forward_backward(float* losses, uint8_t* hits, float* logits,
-                                                const int32_t* labels, float scale, int64_t width,
+                                                const int32_t* labels, const float* scales, int64_t width,
                                                 int64_t rows) {
   for_items(rows, [&](CpuBackend&, int64_t row) {
-    kernels_.cross_entropy(losses + row, hits + row, logits + row * width, labels + row, scale, width, 1);
+    kernels_.cross_entropy(losses + row, hits + row, logits + row * width, labels + row, scales[row], width,
+                           1);
   });
 }
 

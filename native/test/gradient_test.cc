@@ -174,7 +174,8 @@ TEST(gradients_of_odd_models_point_uphill) {
       const double loss = model.forward_backward(batch, DropoutPlaces::none()).total;
       EXPECT(loss == model.evaluate(batch).total, "the loss of an evaluation");
       double squares = 0;
-      for (const Parameter& gradient : model.gradients().all())
+      const ParameterValues gradients = model.gradients().values();
+      for (const Parameter& gradient : gradients.parameters)
         for (int64_t i = 0; i < gradient.count(); ++i) squares += double{gradient.data[i]} * gradient.data[i];
       const double norm = std::sqrt(squares);
       // A step that changes the loss by 0.002 either way: these models bend within ten times that.
@@ -215,7 +216,8 @@ TEST(gradients_of_shared_halves_are_sums_over_copies) {
     const LabelledBatch batch = labels_for(Head::kPretraining);
     shared.forward_backward(batch, DropoutPlaces::none());
     copies.forward_backward(batch, DropoutPlaces::none());
-    for (const Parameter& gradient : shared.gradients().all()) {
+    const ParameterValues gradients = shared.gradients().values();
+    for (const Parameter& gradient : gradients.parameters) {
       // Copies of a shared parameter are those that its name finds in every group but its own.
       const std::string name(without_prefix(gradient.name));
       const size_t group = name.find("groups.0.");

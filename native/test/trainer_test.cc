@@ -82,7 +82,8 @@ std::vector<LabelledBatch> batches_of(const Trajectory& golden, int64_t step) {
 
 std::vector<float> values_of(Trainer& trainer) {
   std::vector<float> all;
-  for (const Parameter& parameter : trainer.model().weights().all())
+  const ParameterValues weights = trainer.model().weights().values();
+  for (const Parameter& parameter : weights.parameters)
     all.insert(all.end(), parameter.data, parameter.data + parameter.count());
   return all;
 }

@@ -261,8 +261,9 @@ TEST(slopes_of_cross_entropy) {
       const auto run = [&](Floats at, Floats* gradient, std::vector<uint8_t>* hits) {
         Floats losses(rows, kPoison);
         std::vector<uint8_t> hit(rows);
-        backend.cross_entropy_forward_backward(losses.data(), hit.data(), at.data(), labels.data(), 0.5f,
-                                               width, rows);
+        const Floats scales(rows, 0.5f);
+        backend.cross_entropy_forward_backward(losses.data(), hit.data(), at.data(), labels.data(),
+                                               scales.data(), width, rows);
         if (gradient) *gradient = at;
         if (hits) *hits = hit;
         return losses;

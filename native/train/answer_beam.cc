@@ -18,9 +18,9 @@ TrainingAnswerBeam::TrainingAnswerBeam(const Config& config, ParameterSet& weigh
       stride_(row_stride(hidden_)),
       pair_stride_(row_stride(2 * hidden_)),
       backend_(backend),
-      workspace_(backend),
-      end_workspace_(backend),
-      class_workspace_(backend),
+      workspace_(backend, Place::kHost),
+      end_workspace_(backend, Place::kHost),
+      class_workspace_(backend, Place::kHost),
       start_("start_logits.dense.weight", "start_logits.dense.bias", hidden_, 1, weights, gradients, backend),
       end_hidden_("end_logits.dense_0.weight", "end_logits.dense_0.bias", 2 * hidden_, hidden_, weights,
                   gradients, backend),
@@ -60,12 +60,12 @@ void TrainingAnswerBeam::find_rows(const PackedBatch& batch, const LabelledBatch
 }
 
 void TrainingAnswerBeam::cross_entropy(LossPart& part, float* logits, const std::vector<Target>& targets) {
-  const double share = 0.5 / static_cast<double>(std::max<size_t>(1, targets.size()));
+  const float share = 0.5f / static_cast<float>(std::max<size_t>(1, targets.size()));
   for (const Target& target : targets) {
     float loss;
     uint8_t hit;
-    backend_.cross_entropy_forward_backward(&loss, &hit, logits + target.begin, &target.answer,
-                                            static_cast<float>(share), target.length, 1);
+    backend_.cross_entropy_forward_backward(&loss, &hit, logits + target.begin, &target.answer, &share,
+                                            target.length, 1);
     part.mean += share * loss;
     part.hits += hit;
     ++part.count;
@@ -101,8 +101,7 @@ std::vector<LossPart> TrainingAnswerBeam::forward_backward(float* dx, const floa
   if (dx) {
     start_.backward_weights(starts, 1, tokens, stride_, count);
     start_.backward_input(dtokens, stride_, starts, 1, true, count);
-    for (int64_t row = 0; row < count; ++row)
-      for (int64_t i = 0; i < hidden_; ++i) dx[rows_[row] * stride_ + i] += dtokens[row * stride_ + i];
+    backend_.scatter_add_rows(dx, stride_, dtokens, stride_, rows_.data(), hidden_, count);
   }
   return {answer, impossible};
 }
@@ -185,6 +184,7 @@ LossPart TrainingAnswerBeam::class_loss(float* dx, float* dtokens, float* dstart
   float* const dstates = class_workspace_.take(matrix);
   float* const logits = class_workspace_.take(spans_.size());
   std::vector<double> sum(static_cast<size_t>(hidden_));
+  std::vector<int32_t> first_rows;
   for (int64_t s = 0; s < count; ++s) {
     const Span& span = spans_[s];
     std::fill(sum.begin(), sum.end(), 0.0);
@@ -192,8 +192,9 @@ LossPart TrainingAnswerBeam::class_loss(float* dx, float* dtokens, float* dstart
       for (int64_t i = 0; i < hidden_; ++i) sum[i] += probabilities[row] * tokens[row * stride_ + i];
     float* const to = pairs + s * pair_stride_;
     for (int64_t i = 0; i < hidden_; ++i) to[i] = static_cast<float>(sum[i]);
-    std::copy_n(x + batch.result_row(s, 0) * stride_, hidden_, to + hidden_);
+    first_rows.push_back(static_cast<int32_t>(batch.result_row(s, 0)));
   }
+  backend_.gather_rows(pairs + hidden_, pair_stride_, x, stride_, first_rows.data(), hidden_, count);
   class_hidden_.forward(before, stride_, pairs, pair_stride_, count);
   backend_.activation_forward(states, before, Activation::kTanh, hidden_, count);
   if (dropout.probability > 0) backend_.dropout_forward(states, states, dropout, hidden_, count);
@@ -220,11 +221,10 @@ LossPart TrainingAnswerBeam::class_loss(float* dx, float* dtokens, float* dstart
   backend_.activation_backward(dstates, states, dstates, before, Activation::kTanh, hidden_, count);
   class_hidden_.backward_weights(dstates, stride_, pairs, pair_stride_, count);
   class_hidden_.backward_input(pairs, pair_stride_, dstates, stride_, false, count);
+  backend_.scatter_add_rows(dx, stride_, pairs + hidden_, pair_stride_, first_rows.data(), hidden_, count);
   for (int64_t s = 0; s < count; ++s) {
     const Span& span = spans_[s];
     const float* const dsum = pairs + s * pair_stride_;
-    float* const dfirst = dx + batch.result_row(s, 0) * stride_;
-    for (int64_t i = 0; i < hidden_; ++i) dfirst[i] += dsum[hidden_ + i];
     // Of an expectation: every row by its probability, every score by how far its row lies from the mean.
     std::vector<double> along(static_cast<size_t>(span.length), 0.0);
     double mean = 0;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "albert/host_view.h"
 #include "support/error.h"
 
 namespace albert {
@@ -74,7 +75,7 @@ void TrainingHeads::repack() {
 Losses TrainingHeads::forward_backward(float* dx, const float* x, const PackedBatch& batch,
                                        const LabelledBatch& labels, const DropoutPlaces& dropout,
                                        float classifier_dropout) {
-  if (dx) std::fill_n(dx, batch.rows() * row_stride(config_.hidden_size), 0.0f);
+  if (dx) backend_.clear(dx, static_cast<size_t>(batch.rows() * row_stride(config_.hidden_size)));
   Losses losses;
   if (is_language(head_)) losses.parts.push_back(language_loss(dx, x, labelled_rows(batch, labels)));
   if (head_ == Head::kTokenClassification)
@@ -115,9 +116,8 @@ void TrainingHeads::gather(float* y, const float* x, const std::vector<int32_t>&
 
 void TrainingHeads::scatter_add(float* x, const float* y, const std::vector<int32_t>& rows) const {
   const int64_t stride = row_stride(config_.hidden_size);
-  for (size_t r = 0; r < rows.size(); ++r)
-    for (int64_t i = 0; i < config_.hidden_size; ++i)
-      x[rows[r] * stride + i] += y[static_cast<int64_t>(r) * stride + i];
+  backend_.scatter_add_rows(x, stride, y, stride, rows.data(), config_.hidden_size,
+                            static_cast<int64_t>(rows.size()));
 }
 
 // ---- losses
@@ -128,23 +128,20 @@ LossPart TrainingHeads::cross_entropy(const char* name, float* logits, const std
   part.name = name;
   part.count = static_cast<int64_t>(labels.size());
   if (labels.empty()) return part;
-  std::vector<float> losses(labels.size());
-  std::vector<uint8_t> hits(labels.size());
-  backend_.cross_entropy_forward_backward(losses.data(), hits.data(), logits, labels.data(),
-                                          1 / static_cast<float>(part.count), width, part.count);
-  for (uint8_t hit : hits) part.hits += hit;
-  if (class_weights_.empty()) {
-    for (float loss : losses) part.mean += loss;
-    part.mean /= static_cast<double>(part.count);
-    return part;
-  }
+  const auto weight_of = [&](int32_t label) {
+    return class_weights_.empty() ? 1.0f : class_weights_[static_cast<size_t>(label)];
+  };
   double total = 0;
-  for (int32_t label : labels) total += class_weights_[static_cast<size_t>(label)];
+  for (int32_t label : labels) total += weight_of(label);
+  std::vector<float> losses(labels.size()), shares;
+  std::vector<uint8_t> hits(labels.size());
+  for (int32_t label : labels)
+    shares.push_back(total > 0 ? static_cast<float>(weight_of(label) / total) : 0.0f);
+  backend_.cross_entropy_forward_backward(losses.data(), hits.data(), logits, labels.data(), shares.data(),
+                                          width, part.count);
   for (size_t r = 0; r < labels.size(); ++r) {
-    const double share = total > 0 ? class_weights_[static_cast<size_t>(labels[r])] / total : 0;
-    part.mean += share * losses[r];
-    const float factor = static_cast<float>(share * static_cast<double>(part.count));
-    for (int64_t i = 0; i < width; ++i) logits[static_cast<int64_t>(r) * width + i] *= factor;
+    part.mean += total > 0 ? weight_of(labels[r]) / total * losses[r] : 0;
+    part.hits += hits[r];
   }
   return part;
 }
@@ -204,6 +201,7 @@ LossPart TrainingHeads::answer_loss(float* dx, const float* x, const PackedBatch
   workspace_.reset(matrix_floats(static_cast<size_t>(rows), 2));
   float* const logits = workspace_.take(static_cast<size_t>(2 * rows));
   classifier_->forward(logits, 2, x, stride, rows);
+  const HostView view(backend_, logits, static_cast<size_t>(2 * rows));
 
   LossPart part;
   part.name = "loss";
@@ -219,14 +217,13 @@ LossPart TrainingHeads::answer_loss(float* dx, const float* x, const PackedBatch
     }
   }
   for (int side = 0; side < 2; ++side) {
-    const double share = 0.5 / static_cast<double>(std::max<size_t>(1, answers[side].size()));
+    const float share = 0.5f / static_cast<float>(std::max<size_t>(1, answers[side].size()));
     for (const auto& [s, answer] : answers[side]) {
       const int64_t begin = batch.row_begin[s], length = batch.keys[s];
-      for (int64_t r = 0; r < length; ++r) column[r] = logits[2 * (begin + r) + side];
+      for (int64_t r = 0; r < length; ++r) column[r] = view.data()[2 * (begin + r) + side];
       float loss;
       uint8_t hit;
-      backend_.cross_entropy_forward_backward(&loss, &hit, column.data(), &answer, static_cast<float>(share),
-                                              length, 1);
+      backend_.cross_entropy_forward_backward(&loss, &hit, column.data(), &answer, &share, length, 1);
       for (int64_t r = 0; r < length; ++r) gradient[2 * (begin + r) + side] = column[r];
       part.mean += share * loss;
       part.hits += hit;
@@ -234,7 +231,7 @@ LossPart TrainingHeads::answer_loss(float* dx, const float* x, const PackedBatch
     }
   }
   if (!dx) return part;
-  std::copy(gradient.begin(), gradient.end(), logits);
+  backend_.upload(logits, gradient.data(), gradient.size());
   classifier_->backward_weights(logits, 2, x, stride, rows);
   classifier_->backward_input(dx, stride, logits, 2, false, rows);
   return part;
@@ -263,8 +260,11 @@ LossPart TrainingHeads::pooled_loss(float* dx, const float* x, const PackedBatch
   backend_.activation_forward(pooled, before, Activation::kTanh, hidden, count);
   if (at.probability > 0) backend_.dropout_forward(pooled, pooled, at, hidden, count);
   classifier_->forward(logits, width, pooled, stride, count);
-  const LossPart part = classifier_loss(logits, labels, count);
+  std::vector<float> values(static_cast<size_t>(count * width));
+  backend_.download(values.data(), logits, values.size());
+  const LossPart part = classifier_loss(values.data(), labels, count);
   if (!dx) return part;
+  backend_.upload(logits, values.data(), values.size());
 
   classifier_->backward_weights(logits, width, pooled, stride, count);
   classifier_->backward_input(dpooled, stride, logits, width, false, count);
@@ -276,7 +276,7 @@ LossPart TrainingHeads::pooled_loss(float* dx, const float* x, const PackedBatch
   return part;
 }
 
-// Logits [count, labels] become their gradient.
+// Logits, host [count, labels], become their gradient.
 LossPart TrainingHeads::classifier_loss(float* logits, const LabelledBatch& labels, int64_t count) {
   const bool pretraining = head_ == Head::kPretraining;
   const std::vector<int32_t>& classes = pretraining ? labels.sop_labels : labels.labels;

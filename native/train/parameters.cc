@@ -16,15 +16,21 @@ ParameterSet::ParameterSet(const std::vector<Parameter>& parameters, Backend& ba
     index_.emplace(without_prefix(parameters[i].name), i);
   }
   memory_ = backend.allocate(begin_.back());
-  for (size_t i = 0; i < parameters.size(); ++i) parameters_[i].data = slice(i);
+  for (Parameter& parameter : parameters_) parameter.data = nullptr;
   clear();
 }
 
-void ParameterSet::clear() { std::fill_n(memory_, begin_.back(), 0.0f); }
+void ParameterSet::clear() { backend_.clear(memory_, begin_.back()); }
 
 void ParameterSet::copy_from(const std::vector<Parameter>& parameters) {
   for (size_t i = 0; i < parameters.size(); ++i)
-    std::copy_n(parameters[i].data, parameters[i].count(), slice(i));
+    backend_.upload(slice(i), parameters[i].data, static_cast<size_t>(parameters[i].count()));
+}
+
+ParameterValues ParameterSet::values() const {
+  ParameterValues values{HostView(backend_, memory_, begin_.back()), parameters_};
+  for (size_t i = 0; i < parameters_.size(); ++i) values.parameters[i].data = values.memory.data() + begin_[i];
+  return values;
 }
 
 float* ParameterSet::of(std::string_view name) {

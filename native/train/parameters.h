@@ -7,10 +7,17 @@
 #include <unordered_map>
 #include <vector>
 
+#include "albert/host_view.h"
 #include "albert/weights.h"
 #include "ops.h"
 
 namespace albert {
+
+// A set as the host reads it.
+struct ParameterValues {
+  HostView memory;
+  std::vector<Parameter> parameters;  // with their values
+};
 
 class ParameterSet {
  public:
@@ -23,8 +30,10 @@ class ParameterSet {
   void clear();
   void copy_from(const std::vector<Parameter>& parameters);  // of the same model
 
-  // Names, shapes, and the slices as data.
+  // Names and shapes, without values.
   const std::vector<Parameter>& all() const { return parameters_; }
+  // Until the set changes or ends.
+  ParameterValues values() const;
   float* slice(size_t i) { return memory_ + begin_[i]; }
   // By name without the 'albert.' prefix; throws std::logic_error for a name the model does not have.
   float* of(std::string_view name);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <deque>
 
 #include "support/error.h"
 #include "support/file_map.h"
@@ -84,8 +85,9 @@ StepResult Trainer::step(const std::vector<LabelledBatch>& batches) {
 
 void Trainer::save(const std::string& path, const std::string& note) {
   std::vector<StoredTensor> tensors;
+  std::deque<ParameterValues> sets;
   const auto add = [&](const char* prefix, ParameterSet& set) {
-    for (const Parameter& parameter : set.all())
+    for (const Parameter& parameter : sets.emplace_back(set.values()).parameters)
       tensors.push_back(stored(prefix + parameter.name, DType::kF32, parameter.shape, parameter.data,
                                static_cast<size_t>(parameter.count()) * sizeof(float)));
   };
@@ -115,7 +117,12 @@ void Trainer::restore(const std::string& path) {
   plan("weight.", model_.weights());
   plan("first.", optimizer_.first());
   plan("second.", optimizer_.second());
-  for (const auto& [to, tensor] : copies) std::memcpy(to, tensor->data, tensor->bytes);
+  std::vector<float> aligned;
+  for (const auto& [to, tensor] : copies) {
+    aligned.resize(tensor->bytes / sizeof(float));
+    std::memcpy(aligned.data(), tensor->data, tensor->bytes);
+    model_.backend().upload(to, aligned.data(), aligned.size());
+  }
   steps_ = counters[0];
   passes_ = counters[1];
   model_.weights_changed();

@@ -36,6 +36,11 @@ const DEEP = {
     { until: 4300, ...NGRAMS, learningRate: 0.0064, totalSteps: 4300 },
   ],
 };
+const LONGER = {
+  folder: 'longer',
+  options: { maxLength: 128, batchSize: 128, warmupSteps: 200, seed: 3 },
+  stretches: [{ until: 2400, ...WORDS, learningRate: 0.004, totalSteps: 4800 }],
+};
 
 /** Steps that a run's last checkpoint has behind it. */
 async function stepsDone(folder) {
@@ -91,6 +96,7 @@ async function main([work]) {
   const deepened = path.join(work, 'deepened');
   deepen(path.join(work, SHALLOW.folder), path.join(__dirname, 'config.json'), deepened);
   await train(work, DEEP, deepened);
+  await train(work, LONGER, path.join(work, DEEP.folder));
 }
 
 main(process.argv.slice(2)).catch((error) => {
