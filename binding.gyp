@@ -1,7 +1,7 @@
 {
   "targets": [{
     "target_name": "albert",
-    "sources": ["<!@(node native/sources.cjs core binding)"],
+    "sources": ["<!@(node native/sources.cjs core without_cuda binding)"],
     "include_dirs": ["native", "<!(node -p \"require('node-addon-api').include_dir\")"],
     "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_DEPRECATED", "ALBERT_VERSION=\"<!(node -p \"require('./package.json').version\")\""],
     "cflags_cc": ["-std=c++17", "-O3", "-fexceptions", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra"],

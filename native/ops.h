@@ -320,4 +320,16 @@ CpuPeak measure_cpu_peak(int threads, const std::string& isa);
 // isa: empty for the best, or one of cpu_info().available. threads: 0 for cpu_info().threads.
 std::unique_ptr<Backend> make_cpu_backend(const std::string& isa, int threads);
 
+struct CudaDevice {
+  std::string name;
+  int major = 0, minor = 0;    // compute capability
+  int multiprocessors = 0;
+  size_t memory_bytes = 0;
+};
+// The GPUs of this machine, in the order of CUDA_VISIBLE_DEVICES. Throws Error{kDevice} that says why there is
+// none: no driver, no device, or a build without CUDA.
+std::vector<CudaDevice> cuda_devices();
+// Throws Error{kDevice} likewise, and for a GPU older than compute capability 8.0.
+std::unique_ptr<Backend> make_cuda_backend(int device);
+
 }  // namespace albert

@@ -1,14 +1,17 @@
 // Prints the sources of the named groups by scanning folders, so that no build file keeps a list.
-// Usage: node sources.cjs core|binding|test|fuzz|cuda ...   (paths relative to the repository root, one a line)
+// Usage: node sources.cjs core|binding|test|... ...   (paths relative to the repository root, one a line)
 'use strict';
 const fs = require('fs');
 const path = require('path');
 
 const groups = {
-  core: { folders: ['support', 'albert', 'train', 'cpu'], extension: '.cc' },
-  binding: { folders: ['binding'], extension: '.cc' },
-  test: { folders: ['test'], extension: '.cc' },
-  fuzz: { folders: ['test/fuzz'], extension: '.cc' },
+  core: { folders: ['support', 'albert', 'train', 'cpu'], extension: /\.cc$/ },
+  cuda: { folders: ['cuda'], extension: /\.(cc|cu)$/ },
+  without_cuda: { folders: ['without_cuda'], extension: /\.cc$/ },
+  binding: { folders: ['binding'], extension: /\.cc$/ },
+  test: { folders: ['test'], extension: /\.cc$/ },
+  emulation: { folders: ['test/emulation'], extension: /\.cc$/ },
+  fuzz: { folders: ['test/fuzz'], extension: /\.cc$/ },
 };
 
 for (const name of process.argv.slice(2)) {
@@ -23,6 +26,6 @@ for (const name of process.argv.slice(2)) {
     const directory = path.join(__dirname, folder);
     if (!fs.existsSync(directory)) continue;
     for (const file of fs.readdirSync(directory).sort())
-      if (file.endsWith(group.extension)) process.stdout.write(`native/${folder}/${file}\n`);
+      if (group.extension.test(file)) process.stdout.write(`native/${folder}/${file}\n`);
   }
 }

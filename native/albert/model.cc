@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "device.h"
 #include "encoder.h"
 #include "heads.h"
 #include "results.h"
@@ -19,12 +20,6 @@ Precision precision_of(const std::string& dtype) {
   check(dtype == "int8", ErrorCode::kInvalidArgument,
         "expected dtype to be 'fp32', 'bf16' or 'int8' but received '", dtype, "'");
   return Precision::kInt8;
-}
-
-std::unique_ptr<Backend> make_backend(const ModelOptions& options) {
-  check(options.device == "auto" || options.device == "cpu", ErrorCode::kDevice,
-        "expected device to be 'auto' or 'cpu', which this build has, but received '", options.device, "'");
-  return make_cpu_backend(options.isa, options.threads);
 }
 
 template <typename... Args>
@@ -68,7 +63,7 @@ Model::Model(Config config, const ModelOptions& options)
     : config_(std::move(config)),
       head_(options.head.value_or(config_.head)),
       precision_(precision_of(options.dtype)),
-      backend_(make_backend(options)) {
+      backend_(make_backend(options.device, precision_, options.isa, options.threads)) {
   BackendLimits limits;
   limits.precision = precision_;
   limits.max_width = std::max({config_.embedding_size, config_.hidden_size, config_.intermediate_size});

@@ -9,6 +9,7 @@
 #include <map>
 
 #include "albert/model.h"
+#include "backends.h"
 #include "support/rng.h"
 #include "test.h"
 #include "train/answer_beam.h"
@@ -181,9 +182,11 @@ const OutputTensor& output(const ForwardResult& result, const std::string& name)
 }
 
 // The encoder's products in any precision: the head is fp32 in all, on the states that come out with it.
-void expect_forward(const std::string& isa, const char* dtype) {
+void expect_forward(const Processor& processor, const char* dtype) {
   ModelOptions options;
-  options.isa = isa;
+  const std::string& isa = processor.name();
+  options.device = processor.device;
+  options.isa = processor.isa;
   options.dtype = dtype;
   const std::shared_ptr<Model> model = Model::create(kConfig, 4, options);
   EXPECT(model->head() == Head::kQuestionAnsweringBeam, "");
@@ -227,9 +230,10 @@ void expect_forward(const std::string& isa, const char* dtype) {
 
 }  // namespace
 
-TEST(answer_beam_forward_on_every_isa) {
-  for (const std::string& isa : cpu_info().available)
-    for (const char* dtype : {"fp32", "bf16", "int8"}) expect_forward(isa, dtype);
+TEST(answer_beam_forward_on_every_processor) {
+  for (const Processor& processor : processors())
+    for (const char* dtype : {"fp32", "bf16", "int8"})
+      if (processor.device == "cpu" || std::string(dtype) != "int8") expect_forward(processor, dtype);
 }
 
 TEST(answer_beam_is_the_same_in_company) {
@@ -320,14 +324,16 @@ Labelled labelled(float dropout) {
 }  // namespace
 
 // The gradient of every parameter of the head and of every hidden state, by differences in double.
-TEST(answer_beam_gradients_on_every_isa) {
+TEST(answer_beam_gradients_on_every_processor) {
   const Config shape = config();
   const int64_t hidden = shape.hidden_size, stride = row_stride(hidden);
   const auto initial = Weights::create(shape, Head::kQuestionAnsweringBeam, 6);
-  for (const std::string& isa : cpu_info().available)
+  for (const Processor& processor : processors())
     for (float dropout : {0.0f, 0.3f}) {
       const Labelled labels = labelled(dropout);
-      const std::unique_ptr<Backend> backend = make_cpu_backend(isa, 2);
+      const std::string& isa = processor.name();
+      const std::unique_ptr<Backend> backend =
+          make_backend(processor.device, Precision::kFp32, processor.isa, 2);
       BackendLimits limits;
       limits.max_width = 3 * hidden;
       limits.max_length = shape.max_position_embeddings;
@@ -338,10 +344,12 @@ TEST(answer_beam_gradients_on_every_isa) {
       weights.copy_from(initial->all());
       // Biases too shall matter.
       for (const char* name :
-           {"end_logits.dense_0.bias", "answer_class.dense_0.bias", "end_logits.LayerNorm.bias"})
+           {"end_logits.dense_0.bias", "answer_class.dense_0.bias", "end_logits.LayerNorm.bias"}) {
+        std::vector<float> bias;
         for (int64_t i = 0; i < hidden; ++i)
-          weights.of(name)[i] =
-              static_cast<float>(open_unit(philox(8, 0, static_cast<uint64_t>(i)).word[0]) - 0.5);
+          bias.push_back(static_cast<float>(open_unit(philox(8, 0, static_cast<uint64_t>(i)).word[0]) - 0.5));
+        backend->upload(weights.of(name), bias.data(), bias.size());
+      }
       TrainingAnswerBeam head(shape, weights, gradients, *backend);
 
       const std::vector<int32_t> no_pairs;

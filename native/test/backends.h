@@ -8,8 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "albert/device.h"
 #include "ops.h"
 #include "support/error.h"
+#include "test.h"
 
 namespace albert::test {
 
@@ -32,13 +34,44 @@ inline const char* to_string(Precision precision) {
   return precision == Precision::kFp32 ? "fp32" : precision == Precision::kBf16 ? "bf16" : "int8";
 }
 
-// Runs a test body on every instruction set and precision with one thread and with three.
+// What computes: an instruction set of this machine, or a GPU.
+struct Processor {
+  std::string device, isa;  // as make_backend() takes them
+  bool has(Precision precision) const { return device == "cpu" || precision != Precision::kInt8; }
+  const std::string& name() const { return device == "cpu" ? isa : device; }
+};
+
+// Those that --backend asks for: all by default. The first GPU, or its emulation, where this build has one.
+inline std::vector<Processor> processors() {
+  std::vector<Processor> all;
+  if (tests_backend("cpu"))
+    for (const std::string& isa : cpu_info().available) all.push_back({"cpu", isa});
+  if (!tests_backend("cuda")) return all;
+  try {
+    if (!cuda_devices().empty()) all.push_back({"cuda", ""});
+  } catch (const Error&) {
+  }
+  if (all.empty()) throw Skip{"no GPU"};
+  return all;
+}
+
+// 'cpu' and 'cuda', those of them that --backend asks for and this build has.
+inline std::vector<std::string> devices() {
+  std::vector<std::string> all;
+  for (const Processor& processor : processors())
+    if (all.empty() || all.back() != processor.device) all.push_back(processor.device);
+  return all;
+}
+
+// Runs a test body on every processor and precision, on CPUs with one thread and with three.
 template <typename Body>
 void on_every_backend(const std::vector<Precision>& precisions, const Body& body) {
-  for (const std::string& isa : cpu_info().available)
+  for (const Processor& processor : processors())
     for (Precision precision : precisions)
       for (int threads : {1, 3}) {
-        const std::unique_ptr<Backend> backend = make_cpu_backend(isa, threads);
+        if (!processor.has(precision) || (processor.device != "cpu" && threads > 1)) continue;
+        const std::unique_ptr<Backend> backend =
+            make_backend(processor.device, precision, processor.isa, threads);
         BackendLimits limits;
         limits.precision = precision;
         limits.max_width = 320;
@@ -46,7 +79,7 @@ void on_every_backend(const std::vector<Precision>& precisions, const Body& body
         limits.head_size = 70;
         limits.training = precision != Precision::kInt8;
         backend->reserve(limits);
-        body(*backend, precision, str(to_string(precision), " ", isa, " with ", threads, " threads"));
+        body(*backend, precision, str(to_string(precision), " ", processor.name(), " with ", threads, " threads"));
       }
 }
 

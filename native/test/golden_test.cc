@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "backends.h"
 #include "golden.h"
 #include "support/error.h"
 #include "test.h"
@@ -13,10 +14,12 @@ namespace {
 // models tiny and random, so that a rounded factor weighs more than in a model of full width.
 double tolerance(const std::string& dtype) { return dtype == "fp32" ? 2e-5 : dtype == "bf16" ? 2e-2 : 8e-2; }
 
-std::vector<std::pair<std::string, std::string>> every_isa_and_dtype() {
-  std::vector<std::pair<std::string, std::string>> all;
-  for (const std::string& isa : cpu_info().available)
-    for (const char* dtype : {"fp32", "bf16", "int8"}) all.emplace_back(isa, dtype);
+std::vector<std::pair<Processor, std::string>> every_processor_and_dtype() {
+  std::vector<std::pair<Processor, std::string>> all;
+  for (const Processor& processor : processors())
+    for (const char* dtype : {"fp32", "bf16", "int8"})
+      if (processor.has(dtype == std::string("int8") ? Precision::kInt8 : Precision::kFp32))
+        all.emplace_back(processor, dtype);
   return all;
 }
 
@@ -30,12 +33,13 @@ WantedOutputs everything(Head head, bool pooled) {
   return wanted;
 }
 
-std::shared_ptr<Model> load(const GoldenCase& golden, const std::string& isa, int threads,
+std::shared_ptr<Model> load(const GoldenCase& golden, const Processor& processor, int threads,
                             const std::string& dtype = "fp32") {
   ModelOptions options;
   options.dtype = dtype;
   options.head = golden.head;
-  options.isa = isa;
+  options.device = processor.device;
+  options.isa = processor.isa;
   options.threads = threads;
   return Model::load(golden.config, "config.json", golden.folder + "/model.safetensors", options);
 }
@@ -70,16 +74,16 @@ bool same_bits(const OutputTensor& whole, const OutputTensor& part, size_t examp
 
 }  // namespace
 
-TEST(golden_outputs_on_every_isa) {
+TEST(golden_outputs_on_every_processor) {
   for (const GoldenCase& golden : golden_cases()) {
-    for (const auto& [isa, dtype] : every_isa_and_dtype()) {
+    for (const auto& [processor, dtype] : every_processor_and_dtype()) {
       const ForwardRequest request = request_of(golden);
-      const ForwardResult result = std::move(load(golden, isa, 1, dtype)->forward({&request})[0]);
+      const ForwardResult result = std::move(load(golden, processor, 1, dtype)->forward({&request})[0]);
       size_t compared = 0;
       for (const OutputTensor& output : result) {
         if (!golden.tensors.count("output." + output.name)) continue;
         const double error = golden_error(golden, output);
-        EXPECT(error <= tolerance(dtype), golden.name, " ", output.name, " in ", dtype, " on ", isa,
+        EXPECT(error <= tolerance(dtype), golden.name, " ", output.name, " in ", dtype, " on ", processor.name(),
                ": relative error ", error);
         ++compared;
       }
@@ -91,13 +95,13 @@ TEST(golden_outputs_on_every_isa) {
 
 TEST(rows_are_bit_identical_alone_in_batch_and_on_any_thread_count) {
   for (const GoldenCase& golden : golden_cases()) {
-    for (const auto& [isa, dtype] : every_isa_and_dtype()) {
+    for (const auto& [processor, dtype] : every_processor_and_dtype()) {
       const ForwardRequest request = request_of(golden);
-      const auto single = load(golden, isa, 1, dtype), triple = load(golden, isa, 3, dtype);
+      const auto single = load(golden, processor, 1, dtype), triple = load(golden, processor, 3, dtype);
       const ForwardResult whole = std::move(single->forward({&request})[0]);
       const ForwardResult threaded = std::move(triple->forward({&request})[0]);
       for (size_t i = 0; i < whole.size(); ++i)
-        EXPECT(same_bits(whole[i], threaded[i], 0), golden.name, " ", whole[i].name, " ", dtype, " ", isa,
+        EXPECT(same_bits(whole[i], threaded[i], 0), golden.name, " ", whole[i].name, " ", dtype, " ", processor.name(),
                " with 3 threads");
       const size_t examples =
           request.batch.lengths.size() / (request.batch.choices ? request.batch.choices : 1);
@@ -109,10 +113,10 @@ TEST(rows_are_bit_identical_alone_in_batch_and_on_any_thread_count) {
       for (size_t example = 0; example < examples; ++example) {
         const ForwardResult part = std::move(single->forward({&requests[example]})[0]);
         for (size_t i = 0; i < whole.size(); ++i) {
-          EXPECT(same_bits(whole[i], part[i], example), golden.name, " ", whole[i].name, " ", dtype, " ", isa,
+          EXPECT(same_bits(whole[i], part[i], example), golden.name, " ", whole[i].name, " ", dtype, " ", processor.name(),
                  " alone");
           EXPECT(same_bits(together[example][i], part[i], 0), golden.name, " ", whole[i].name, " ", dtype,
-                 " ", isa, " merged");
+                 " ", processor.name(), " merged");
         }
       }
     }
@@ -123,7 +127,7 @@ TEST(rows_are_bit_identical_alone_in_batch_and_on_any_thread_count) {
 TEST(first_and_mean_hidden_state_agree_with_the_rows) {
   for (const GoldenCase& golden : golden_cases()) {
     const ForwardRequest request = request_of(golden);
-    const ForwardResult result = std::move(load(golden, "", 1)->forward({&request})[0]);
+    const ForwardResult result = std::move(load(golden, {"cpu", ""}, 1)->forward({&request})[0]);
     const auto output = [&](const char* name) -> const OutputTensor& {
       for (const OutputTensor& tensor : result)
         if (tensor.name == name) return tensor;
@@ -150,7 +154,7 @@ TEST(first_and_mean_hidden_state_agree_with_the_rows) {
 TEST(selected_outputs_have_the_bits_of_full_ones) {
   for (const GoldenCase& golden : golden_cases()) {
     if (golden.head == Head::kBase) continue;
-    const auto model = load(golden, "", 2);
+    const auto model = load(golden, {"cpu", ""}, 2);
     const ForwardRequest full = request_of(golden);
     ForwardRequest some = request_of(golden);
     some.wanted = {};

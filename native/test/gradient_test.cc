@@ -3,6 +3,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "backends.h"
 #include "golden.h"
 #include "support/rng.h"
 #include "test.h"
@@ -41,12 +42,12 @@ double largest_gradient(const GoldenCase& golden) {
 
 }  // namespace
 
-TEST(golden_gradients_on_every_isa) {
+TEST(golden_gradients_on_every_processor) {
   for (const GoldenCase& golden : golden_cases()) {
     if (!has_gradients(golden)) continue;
     const LabelledBatch batch =
         labelled_batch(golden.tensors, Config::parse(golden.config, "config.json"), golden.head);
-    for (const std::string& isa : cpu_info().available)
+    for (const Processor& processor : processors())
       for (const char* dtype : {"fp32", "bf16"}) {
         // Choices of one example share most of their features, and the gradients of a softmax over them sum
         // to zero: what is left after they cancel holds the rounding of all three products (0.033 measured;
@@ -54,21 +55,22 @@ TEST(golden_gradients_on_every_isa) {
         const bool cancels = golden.head == Head::kMultipleChoice;
         const double tolerance = std::strcmp(dtype, "fp32") == 0 ? 1e-4 : cancels ? 4e-2 : 2e-2;
         TrainingOptions options;
-        options.isa = isa;
+        options.device = processor.device;
+        options.isa = processor.isa;
         options.dtype = dtype;
         TrainingModel model = training_model(golden, options);
         batch.validate(model.config(), golden.head);
         const Losses losses = model.forward_backward(batch, DropoutPlaces::none());
         const double truth = golden.tensors.at("loss.loss").values[0];
         EXPECT(std::fabs(losses.total - truth) <= tolerance * std::fabs(truth), golden.name, " loss ",
-               losses.total, " in ", dtype, " on ", isa, ", truth ", truth);
+               losses.total, " in ", dtype, " on ", processor.name(), ", truth ", truth);
         size_t compared = 0;
         for (const auto& [name, tensor] : golden.tensors) {
           if (name.rfind("grad.", 0) != 0) continue;
           const double error =
               gradient_error(tensor, model.gradients().of(without_prefix(std::string_view(name).substr(5))),
                              largest_gradient(golden));
-          EXPECT(error <= tolerance, golden.name, " ", name, " in ", dtype, " on ", isa, ": relative error ",
+          EXPECT(error <= tolerance, golden.name, " ", name, " in ", dtype, " on ", processor.name(), ": relative error ",
                  error);
           ++compared;
         }
@@ -163,11 +165,13 @@ TEST(class_weights_choose_among_labels) {
 // Along the gradient the loss must change by the gradient's norm.
 TEST(gradients_of_odd_models_point_uphill) {
   for (const char* fields : kVariants)
+    for (const std::string& device : devices())
     for (Head head :
          {Head::kPretraining, Head::kMaskedLm, Head::kSequenceClassification, Head::kTokenClassification,
           Head::kQuestionAnswering, Head::kQuestionAnsweringBeam, Head::kMultipleChoice}) {
       const Config config = variant(fields);
       TrainingOptions options;
+      options.device = device;
       if (classifies(head)) options.class_weights = {0.5f, 2, 0.25f};
       TrainingModel model(config, head, *Weights::create(config, head, 3), options);
       const LabelledBatch batch = labels_for(head);
@@ -183,17 +187,19 @@ TEST(gradients_of_odd_models_point_uphill) {
       double losses[2];
       for (int side = 0; side < 2; ++side) {
         const double along = (side ? -2 : 1) * step / norm;
-        for (size_t p = 0; p < model.weights().all().size(); ++p) {
-          float* const weights = model.weights().slice(p);
-          const float* const gradient = model.gradients().slice(p);
-          for (int64_t i = 0; i < model.weights().all()[p].count(); ++i)
-            weights[i] = static_cast<float>(weights[i] + along * gradient[i]);
+        const ParameterValues weights = model.weights().values();
+        for (size_t p = 0; p < weights.parameters.size(); ++p) {
+          const Parameter& weight = weights.parameters[p];
+          std::vector<float> moved(weight.data, weight.data + weight.count());
+          for (size_t i = 0; i < moved.size(); ++i)
+            moved[i] = static_cast<float>(moved[i] + along * gradients.parameters[p].data[i]);
+          model.backend().upload(model.weights().slice(p), moved.data(), moved.size());
         }
         model.weights_changed();
         losses[side] = model.evaluate(batch).total;
       }
       const double slope = (losses[0] - losses[1]) / (2 * step);
-      EXPECT(std::fabs(slope / norm - 1) < 1e-2, to_string(head), " of {", fields, "}: slope ", slope,
+      EXPECT(std::fabs(slope / norm - 1) < 1e-2, to_string(head), " of {", fields, "} on ", device, ": slope ", slope,
              ", gradient's norm ", norm);
     }
 }

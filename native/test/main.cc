@@ -1,5 +1,5 @@
-// Runs every registered test of the native core: albert_test [--filter text] [--golden folder] [--shared
-// folder].
+// Runs every registered test of the native core: albert_test [--filter text] [--backend cpu|cuda] [--golden
+// folder] [--shared folder].
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -12,10 +12,11 @@
 namespace albert::test {
 namespace {
 std::string golden = "test/golden";
-std::string shared;
+std::string shared, backend;
 }  // namespace
 std::string golden_folder() { return golden; }
 std::string shared_folder() { return shared; }
+bool tests_backend(const std::string& name) { return backend.empty() || backend == name; }
 }  // namespace albert::test
 
 int main(int argc, char** argv) {
@@ -33,6 +34,8 @@ int main(int argc, char** argv) {
       golden = argv[i + 1];
     else if (!std::strcmp(argv[i], "--shared"))
       shared = argv[i + 1];
+    else if (!std::strcmp(argv[i], "--backend"))
+      backend = argv[i + 1];
     else
       return std::fprintf(stderr, "unknown option %s\n", argv[i]), 2;
   }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "albert/device.h"
 #include "support/error.h"
 
 namespace albert {
@@ -28,7 +29,7 @@ TrainingModel::TrainingModel(const Config& config, Head head, const Weights& wei
         ErrorCode::kInvalidArgument, "expected a class weight for each of ",
         classifies ? config.num_labels : 0, " labels but received ", options.class_weights.size());
   const Precision precision = precision_of(options.dtype);
-  backend_ = make_cpu_backend(options.isa, options.threads);
+  backend_ = make_backend(options.device, precision, options.isa, options.threads);
   BackendLimits limits;
   limits.precision = precision;
   limits.max_width = std::max({config.embedding_size, 3 * config.hidden_size, config.intermediate_size});

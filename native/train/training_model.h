@@ -20,6 +20,7 @@ struct TrainingOptions {
   float classifier_dropout = 0;  // of pooled rows before a classifier, or of the answer class; fine-tuning
   // Of a classifier's labels: the loss is their weighted mean. Empty for equal ones.
   std::vector<float> class_weights;
+  std::string device = "cpu";  // as make_backend() takes it
   std::string isa;
   int threads = 0;
 };

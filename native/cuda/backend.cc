@@ -1,0 +1,101 @@
+// Memory, scheduling and the devices of this machine.
+#include "cuda/backend.h"
+
+#include <cuda_runtime.h>
+
+#include "cuda/runtime.h"
+#include "support/error.h"
+
+namespace albert {
+namespace cuda {
+namespace {
+
+std::string architecture(int device) {
+  cudaDeviceProp properties;
+  check_cuda(cudaGetDeviceProperties(&properties, device), "asking for the device");
+  check(properties.major >= 8, ErrorCode::kDevice, "expected a GPU of compute capability 8.0 or newer but '",
+        properties.name, "' has ", properties.major, ".", properties.minor, "; use device: 'cpu'");
+  return str("sm_", properties.major, properties.minor);
+}
+
+}  // namespace
+
+CudaBackend::CudaBackend(int device) : isa_(architecture(device)), memory_(device) {}
+CudaBackend::~CudaBackend() = default;
+
+float* CudaBackend::allocate(size_t floats, Place place) {
+  check(floats < SIZE_MAX / sizeof(float) / 2, ErrorCode::kOutOfMemory, "expected a batch that fits any memory");
+  return static_cast<float*>(memory_.allocate(floats * sizeof(float), place));
+}
+void CudaBackend::release(float* memory) { memory_.release(memory); }
+
+void CudaBackend::upload(float* memory, const float* host, size_t floats) {
+  Operation operation(memory_);
+  check_cuda(cudaMemcpyAsync(memory, host, floats * sizeof(float), cudaMemcpyHostToDevice, operation.stream()),
+             "copying to the device");
+}
+
+void CudaBackend::download(float* host, const float* memory, size_t floats) {
+  Operation operation(memory_);
+  operation.download(host, memory, static_cast<int64_t>(floats));
+}
+
+void CudaBackend::clear(float* memory, size_t floats) {
+  Operation operation(memory_);
+  check_cuda(cudaMemsetAsync(memory, 0, floats * sizeof(float), operation.stream()), "clearing memory");
+}
+
+// Lives as long as the backend.
+const float* CudaBackend::place(const float* host, size_t floats) {
+  float* const copy = allocate(floats, Place::kDevice);
+  upload(copy, host, floats);
+  return copy;
+}
+
+int64_t CudaBackend::head_stride(int64_t head_size, Precision precision) const {
+  // Rows start on 16 bytes.
+  const int64_t values = 16 / static_cast<int64_t>(precision == Precision::kFp32 ? sizeof(float) : sizeof(uint16_t));
+  return (head_size + values - 1) / values * values;
+}
+
+void CudaBackend::reserve(const BackendLimits& limits) {
+  check(limits.precision != Precision::kInt8, ErrorCode::kInvalidArgument,
+        "expected dtype 'fp32' or 'bf16' on a GPU but received 'int8'; use bf16, or device: 'cpu'");
+}
+
+// The blocks of a launch share the work, whatever the sequences are.
+ShardPlan CudaBackend::plan(const Segments& segments) const {
+  ShardPlan plan;
+  plan.begin = {0, static_cast<int32_t>(segments.count)};
+  plan.max_rows = segments.rows();
+  return plan;
+}
+
+void CudaBackend::run(const ShardPlan& plan, const ShardBody& body) {
+  for (size_t shard = 0; shard + 1 < plan.begin.size(); ++shard) body(*this, 0, static_cast<int64_t>(shard));
+}
+
+}  // namespace cuda
+
+std::unique_ptr<Backend> make_cuda_backend(int device) {
+  return std::make_unique<cuda::CudaBackend>(device);
+}
+
+std::vector<CudaDevice> cuda_devices() {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess) {
+    cudaGetLastError();
+    throw Error(ErrorCode::kDevice, str("no GPU can be used: ", cudaGetErrorString(error)));
+  }
+  std::vector<CudaDevice> devices;
+  for (int device = 0; device < count; ++device) {
+    cudaDeviceProp properties;
+    cuda::check_cuda(cudaGetDeviceProperties(&properties, device), "asking for the device");
+    devices.push_back({properties.name, properties.major, properties.minor, properties.multiProcessorCount,
+                       properties.totalGlobalMem});
+  }
+  return devices;
+}
+
+}  // namespace albert

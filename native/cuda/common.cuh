@@ -1,0 +1,154 @@
+// What kernels share: launching, sums over a warp or a block, 16-bit values, activations and dropout.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cmath>
+#include <cstdint>
+
+#include "cuda/instructions.cuh"
+#include "cuda/runtime.h"
+#include "ops.h"
+#include "support/rng.h"
+
+namespace albert::cuda {
+
+constexpr int kWarp = 32;
+constexpr unsigned kAllLanes = 0xffffffffu;
+
+template <typename T>
+__host__ __device__ constexpr T divide_up(T value, T divisor) {
+  return (value + divisor - 1) / divisor;
+}
+template <typename T>
+__host__ __device__ constexpr T round_up(T value, T multiple) {
+  return divide_up(value, multiple) * multiple;
+}
+
+// Blocks of `threads` that give each of `items` a thread.
+inline dim3 blocks_of(int64_t items, int threads) {
+  return dim3(static_cast<unsigned>(divide_up<int64_t>(items, threads)));
+}
+
+template <typename... Parameters, typename... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, int threads, size_t shared_bytes, cudaStream_t stream,
+            Arguments... arguments) {
+  if (grid.x == 0 || grid.y == 0) return;
+  constexpr size_t kUnasked = 48 << 10;  // a kernel must ask for more
+  if (shared_bytes > kUnasked)
+    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(shared_bytes)),
+               "asking for shared memory");
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  check_cuda(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), "starting a kernel");
+}
+
+// ---- sums, in an order that nothing changes
+
+__device__ inline float warp_sum(float x) {
+  for (int bits = kWarp / 2; bits > 0; bits /= 2) x += __shfl_xor_sync(kAllLanes, x, bits);
+  return x;
+}
+__device__ inline double warp_sum(double x) {
+  for (int bits = kWarp / 2; bits > 0; bits /= 2) x += __shfl_xor_sync(kAllLanes, x, bits);
+  return x;
+}
+__device__ inline float warp_max(float x) {
+  for (int bits = kWarp / 2; bits > 0; bits /= 2) {
+    const float other = __shfl_xor_sync(kAllLanes, x, bits);
+    x = other > x ? other : x;
+  }
+  return x;
+}
+
+constexpr int kReduceThreads = 256;
+
+// Of a block of kReduceThreads; every thread gets the result. `neutral` changes nothing when it is combined.
+template <typename T, typename Combine>
+__device__ T block_reduce(T x, T neutral, const Combine& of_warp) {
+  constexpr unsigned kWarps = kReduceThreads / kWarp;
+  __shared__ T of_warps[kWarps];
+  const unsigned lane = threadIdx.x % kWarp;
+  x = of_warp(x);
+  if (lane == 0) of_warps[threadIdx.x / kWarp] = x;
+  __syncthreads();
+  x = of_warp(lane < kWarps ? of_warps[lane] : neutral);
+  __syncthreads();
+  return x;
+}
+template <typename T>
+__device__ T block_sum(T x) {
+  return block_reduce(x, T(0), [](T value) { return warp_sum(value); });
+}
+__device__ inline float block_max(float x) {
+  return block_reduce(x, x, [](float value) { return warp_max(value); });
+}
+
+// ---- values
+
+// Reads fp32 or bf16.
+__device__ inline float value_of(float x) { return x; }
+__device__ inline float value_of(uint16_t x) { return __uint_as_float(static_cast<uint32_t>(x) << 16); }
+__device__ inline void store_value(float* to, float x) { *to = x; }
+__device__ inline void store_value(uint16_t* to, float x) { *to = static_cast<uint16_t>(pack_bf16(x, 0)); }
+
+// The constants of Hendrycks and Gimpel 2016 (arXiv 1606.08415), section 2.
+constexpr float kSqrt2OverPi = 0.7978845608028654f, kCubic = 0.044715f, kSqrtHalf = 0.7071067811865476f,
+                kInverseSqrt2Pi = 0.3989422804014327f;
+
+__device__ inline float activate(Activation activation, float x) {
+  switch (activation) {
+    case Activation::kIdentity:
+      return x;
+    case Activation::kGelu:
+      return 0.5f * x * (1 + erff(x * kSqrtHalf));
+    case Activation::kGeluNew:
+      return 0.5f * x * (1 + tanhf(kSqrt2OverPi * (x + kCubic * x * x * x)));
+    case Activation::kRelu:
+      return x > 0 ? x : 0;
+    case Activation::kSilu:
+      return x / (1 + expf(-x));
+    case Activation::kTanh:
+      return tanhf(x);
+  }
+  return x;
+}
+
+// The derivative of activate().
+__device__ inline float activation_slope(Activation activation, float x) {
+  switch (activation) {
+    case Activation::kIdentity:
+      return 1;
+    case Activation::kGelu:
+      return 0.5f * (1 + erff(x * kSqrtHalf)) + x * kInverseSqrt2Pi * expf(-0.5f * x * x);
+    case Activation::kGeluNew: {
+      const float t = tanhf(kSqrt2OverPi * (x + kCubic * x * x * x));
+      return 0.5f * (1 + t) + 0.5f * x * (1 - t * t) * kSqrt2OverPi * (1 + 3 * kCubic * x * x);
+    }
+    case Activation::kRelu:
+      return x > 0 ? 1 : 0;
+    case Activation::kSilu: {
+      const float s = 1 / (1 + expf(-x));
+      return s * (1 + x * (1 - s));
+    }
+    case Activation::kTanh: {
+      const float t = tanhf(x);
+      return 1 - t * t;
+    }
+  }
+  return 1;
+}
+
+// The factor of dropout at (row, column): 0 or 1 / (1 - p), as ops.h defines it.
+__device__ inline float keep_factor(const Dropout& dropout, int64_t row, int64_t column) {
+  const uint64_t index = static_cast<uint64_t>(row) << 16 | static_cast<uint64_t>(column / 4);
+  const Philox4 random = philox(dropout.seed, dropout.stream, index);
+  const uint32_t threshold = static_cast<uint32_t>(static_cast<double>(dropout.probability) * 4294967296.0);
+  return random.word[column % 4] >= threshold ? 1 / (1 - dropout.probability) : 0;
+}
+
+}  // namespace albert::cuda

@@ -1,0 +1,155 @@
+// Allocation, scratch and copies.
+#include "cuda/memory.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "cuda/runtime.h"
+
+namespace albert::cuda {
+namespace {
+
+constexpr size_t kAlignment = 256;
+
+void free_block(void* memory, Place place) { place == Place::kHost ? std::free(memory) : (void)cudaFree(memory); }
+
+size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+}  // namespace
+
+DeviceMemory::DeviceMemory(int device) : device_(device) {
+  check_cuda(cudaSetDevice(device), "choosing the device");
+  check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+}
+
+DeviceMemory::~DeviceMemory() {
+  cudaSetDevice(device_);
+  cudaStreamSynchronize(stream_);
+  for (const auto& [memory, block] : blocks_) {
+    free_block(const_cast<char*>(memory), block.place);
+  }
+  cudaStreamDestroy(stream_);
+}
+
+void* DeviceMemory::allocate(size_t bytes, Place place) {
+  std::lock_guard<std::recursive_mutex> lock(mutex_);
+  check_cuda(cudaSetDevice(device_), "choosing the device");
+  void* memory = nullptr;
+  const size_t size = std::max(aligned(bytes), kAlignment);
+  // Copies to pageable memory have left it when the call returns, so the host may change it at once.
+  if (place == Place::kHost) memory = std::aligned_alloc(kAlignment, size);
+  if (place == Place::kHost ? !memory : cudaMalloc(&memory, size) != cudaSuccess) {
+    size_t free = 0, total = 0;
+    cudaMemGetInfo(&free, &total);
+    cudaGetLastError();
+    throw Error(ErrorCode::kOutOfMemory,
+                str("expected ", (size >> 20) + 1, " MiB of ", place == Place::kHost ? "host " : "",
+                    "memory but the GPU has ", free >> 20, " of ",
+                    total >> 20, " MiB left; use smaller batches or a smaller model"));
+  }
+  blocks_[static_cast<const char*>(memory)] = {size, place};
+  return memory;
+}
+
+void DeviceMemory::release(void* memory) {
+  if (!memory) return;
+  std::lock_guard<std::recursive_mutex> lock(mutex_);
+  const auto found = blocks_.find(static_cast<const char*>(memory));
+  if (found == blocks_.end()) return;
+  cudaSetDevice(device_);
+  cudaStreamSynchronize(stream_);
+  free_block(memory, found->second.place);
+  blocks_.erase(found);
+}
+
+bool DeviceMemory::is_device(const void* memory) const {
+  const char* const address = static_cast<const char*>(memory);
+  const auto after = blocks_.upper_bound(address);
+  if (after == blocks_.begin()) return false;
+  const auto& [begin, block] = *std::prev(after);
+  return block.place == Place::kDevice && address < begin + block.bytes;
+}
+
+void* DeviceMemory::take_scratch(size_t bytes) {
+  const size_t size = std::max(aligned(bytes), kAlignment);
+  scratch_wanted_ += size;
+  if (scratch_used_ + size <= scratch_bytes_) {
+    void* const slice = scratch_ + scratch_used_;
+    scratch_used_ += size;
+    return slice;
+  }
+  overflow_.push_back(allocate(size));
+  return overflow_.back();
+}
+
+// What did not fit makes the block larger for the next time.
+void DeviceMemory::reset_scratch() {
+  if (!overflow_.empty()) {
+    for (void* block : overflow_) release(block);
+    overflow_.clear();
+    release(scratch_);
+    scratch_ = nullptr;
+    scratch_bytes_ = 0;
+    scratch_ = static_cast<char*>(allocate(scratch_wanted_));
+    scratch_bytes_ = scratch_wanted_;
+  }
+  scratch_used_ = scratch_wanted_ = 0;
+}
+
+Operation::Operation(DeviceMemory& memory) : memory_(memory), lock_(memory.mutex_) {
+  check_cuda(cudaSetDevice(memory.device_), "choosing the device");
+  memory_.reset_scratch();
+}
+
+const float* Operation::in(const float* matrix, int64_t stride, int64_t width, int64_t rows) {
+  if (!matrix || rows == 0 || memory_.is_device(matrix)) return matrix;
+  float* const copy = scratch<float>(stride * rows);
+  const size_t pitch = static_cast<size_t>(stride) * sizeof(float);
+  check_cuda(cudaMemcpy2DAsync(copy, pitch, matrix, pitch, static_cast<size_t>(width) * sizeof(float),
+                               static_cast<size_t>(rows), cudaMemcpyHostToDevice, memory_.stream_),
+             "copying to the device");
+  return copy;
+}
+
+float* Operation::out(float* matrix, int64_t stride, int64_t width, int64_t rows) {
+  if (!matrix || rows == 0 || memory_.is_device(matrix)) return matrix;
+  float* const copy = scratch<float>(stride * rows);
+  results_.push_back({matrix, copy, stride, width, rows});
+  return copy;
+}
+
+float* Operation::in_out(float* matrix, int64_t stride, int64_t width, int64_t rows) {
+  if (!matrix || rows == 0 || memory_.is_device(matrix)) return matrix;
+  float* const copy = const_cast<float*>(in(matrix, stride, width, rows));
+  results_.push_back({matrix, copy, stride, width, rows});
+  return copy;
+}
+
+const void* Operation::upload_bytes(const void* host, size_t bytes) {
+  void* const copy = memory_.take_scratch(bytes);
+  if (bytes > 0)
+    check_cuda(cudaMemcpyAsync(copy, host, bytes, cudaMemcpyHostToDevice, memory_.stream_),
+               "copying to the device");
+  return copy;
+}
+
+void Operation::download_bytes(void* host, const void* device, size_t bytes) {
+  if (bytes == 0) return;
+  check_cuda(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, memory_.stream_),
+             "copying from the device");
+  check_cuda(cudaStreamSynchronize(memory_.stream_), "running kernels");
+}
+
+void Operation::finish() {
+  if (results_.empty()) return;
+  for (const Result& result : results_) {
+    const size_t pitch = static_cast<size_t>(result.stride) * sizeof(float);
+    check_cuda(cudaMemcpy2DAsync(result.host, pitch, result.device, pitch,
+                                 static_cast<size_t>(result.width) * sizeof(float),
+                                 static_cast<size_t>(result.rows), cudaMemcpyDeviceToHost, memory_.stream_),
+               "copying from the device");
+  }
+  check_cuda(cudaStreamSynchronize(memory_.stream_), "running kernels");
+}
+
+}  // namespace albert::cuda

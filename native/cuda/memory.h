@@ -1,0 +1,93 @@
+// Memory of the GPU and of one operation on it: what is the device's, what must be copied, and scratch.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "ops.h"
+
+namespace albert::cuda {
+
+class DeviceMemory {
+ public:
+  explicit DeviceMemory(int device);
+  ~DeviceMemory();
+  DeviceMemory(const DeviceMemory&) = delete;
+  DeviceMemory& operator=(const DeviceMemory&) = delete;
+
+  void* allocate(size_t bytes, Place place = Place::kDevice);  // throws Error{kOutOfMemory}
+  void release(void* memory);
+  bool is_device(const void* memory) const;
+  cudaStream_t stream() const { return stream_; }
+
+ private:
+  friend class Operation;
+  struct Block {
+    size_t bytes;
+    Place place;
+  };
+  void* take_scratch(size_t bytes);
+  void reset_scratch();
+
+  int device_;
+  cudaStream_t stream_ = nullptr;
+  mutable std::recursive_mutex mutex_;
+  std::map<const char*, Block> blocks_;
+
+  // Scratch of the running operation: slices of one block, and blocks for what that had no room for.
+  char* scratch_ = nullptr;
+  size_t scratch_bytes_ = 0, scratch_used_ = 0, scratch_wanted_ = 0;
+  std::vector<void*> overflow_;
+};
+
+// One operation: holds the backend while it is put on the stream, brings its arguments to the device and results
+// that belong to the host back. Every function gives the address that kernels use.
+class Operation {
+ public:
+  explicit Operation(DeviceMemory& memory);
+  // Brings host results back. Throws what the copies throw; the destructor brings nothing back.
+  void finish();
+
+  cudaStream_t stream() const { return memory_.stream_; }
+
+  // Matrices [rows, width] with `stride` between rows, on either side.
+  const float* in(const float* matrix, int64_t stride, int64_t width, int64_t rows);
+  float* out(float* matrix, int64_t stride, int64_t width, int64_t rows);
+  float* in_out(float* matrix, int64_t stride, int64_t width, int64_t rows);
+  // Vectors likewise; null stays null.
+  const float* in(const float* vector, int64_t count) { return in(vector, count, count, 1); }
+  float* in_out(float* vector, int64_t count) { return in_out(vector, count, count, 1); }
+
+  // Host values for the kernels.
+  template <typename T>
+  const T* upload(const T* host, int64_t count) {
+    return static_cast<const T*>(upload_bytes(host, static_cast<size_t>(count) * sizeof(T)));
+  }
+  template <typename T>
+  T* scratch(int64_t count) {
+    return static_cast<T*>(memory_.take_scratch(static_cast<size_t>(count) * sizeof(T)));
+  }
+  // Waits for the kernels and copies their values.
+  template <typename T>
+  void download(T* host, const T* device, int64_t count) {
+    download_bytes(host, device, static_cast<size_t>(count) * sizeof(T));
+  }
+
+ private:
+  struct Result {
+    float* host;
+    const float* device;
+    int64_t stride, width, rows;
+  };
+  const void* upload_bytes(const void* host, size_t bytes);
+  void download_bytes(void* host, const void* device, size_t bytes);
+
+  DeviceMemory& memory_;
+  std::lock_guard<std::recursive_mutex> lock_;
+  std::vector<Result> results_;
+};
+
+}  // namespace albert::cuda

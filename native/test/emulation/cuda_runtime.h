@@ -1,0 +1,121 @@
+// A stand-in for CUDA's header of this name that runs kernels on the host, so that a machine without a GPU tests
+// them: each thread of a block is a fiber, blocks run one after another, and device memory cannot be touched
+// between kernels.
+//
+// What it shows: wrong indices, missing barriers (the order of threads between two barriers is random), shared
+// memory that was not written, copies that were not waited for, host code that reads device memory. What it
+// cannot show: speed, races that need two threads in the same instant, and what the real instructions do beyond
+// their description.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __shared__ static  // blocks run one after another
+
+struct dim3 {
+  unsigned x = 1, y = 1, z = 1;
+  constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+extern dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace albert::emulation {
+
+// Runs `kernel` once for each thread of the grid. Throws std::logic_error when threads of a block wait for one
+// another at different barriers.
+void run(const dim3& grid, const dim3& block, size_t shared_bytes, const std::function<void()>& kernel);
+void* dynamic_shared_memory();
+void block_barrier();
+void warp_barrier();
+// Leaves `bytes` of this lane for its warp, waits for the others, and returns what all 32 left, `kSlot` bytes
+// each, valid until this lane exchanges the next but one.
+constexpr size_t kSlot = 64;
+const unsigned char* exchange(const void* values, size_t bytes);
+int lane();
+
+}  // namespace albert::emulation
+
+// ---- device functions
+
+inline void __syncthreads() { albert::emulation::block_barrier(); }
+inline void __syncwarp(unsigned = 0xffffffffu) { albert::emulation::warp_barrier(); }
+
+template <typename T>
+T __shfl_sync(unsigned, T value, int from) {
+  T result;
+  std::memcpy(&result, albert::emulation::exchange(&value, sizeof value) + from * albert::emulation::kSlot,
+              sizeof result);
+  return result;
+}
+template <typename T>
+T __shfl_xor_sync(unsigned mask, T value, int bits) {
+  return __shfl_sync(mask, value, albert::emulation::lane() ^ bits);
+}
+inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
+inline float __uint_as_float(unsigned bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+inline unsigned __float_as_uint(float value) {
+  unsigned bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+// ---- the part of the runtime that the backend uses
+
+enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2 };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+enum { cudaStreamNonBlocking = 1 };
+using cudaStream_t = struct EmulatedStream*;
+struct cudaDeviceProp {
+  char name[256];
+  int major, minor, multiProcessorCount;
+  size_t totalGlobalMem, sharedMemPerBlockOptin;
+};
+struct cudaLaunchConfig_t {
+  dim3 gridDim, blockDim;
+  size_t dynamicSmemBytes = 0;
+  cudaStream_t stream = nullptr;
+};
+
+cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetLastError();
+const char* cudaGetErrorString(cudaError_t error);
+cudaError_t cudaMalloc(void** memory, size_t bytes);
+cudaError_t cudaFree(void* memory);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream);
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+                              size_t height, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
+
+template <typename Kernel>
+cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
+  return cudaSuccess;
+}
+template <typename... Parameters, typename... Arguments>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
+                               Arguments&&... arguments) {
+  albert::emulation::run(config->gridDim, config->blockDim, config->dynamicSmemBytes,
+                         [&] { kernel(static_cast<Parameters>(arguments)...); });
+  return cudaSuccess;
+}

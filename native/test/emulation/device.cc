@@ -1,0 +1,314 @@
+// The emulated device: fibers, barriers, and memory that only kernels may touch.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <stdexcept>
+#include <vector>
+
+#include "device_instructions.h"
+
+dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+// Leaves this stack, whose place goes to *saved, for another: what a call must keep stands on top of either.
+extern "C" void albert_switch_stack(void** saved, void* other);
+#if defined(__x86_64__)
+asm(R"(
+.text
+.globl albert_switch_stack
+albert_switch_stack:
+  push %rbp
+  push %rbx
+  push %r12
+  push %r13
+  push %r14
+  push %r15
+  mov %rsp, (%rdi)
+  mov %rsi, %rsp
+  pop %r15
+  pop %r14
+  pop %r13
+  pop %r12
+  pop %rbx
+  pop %rbp
+  ret
+)");
+constexpr int kSavedWords = 6;
+#else
+#error "the emulation switches stacks on x86-64 alone"
+#endif
+
+namespace albert::emulation {
+namespace {
+
+constexpr size_t kStackBytes = 128 << 10;
+constexpr unsigned char kPoisonByte = 0xff;  // NaN of every type of float
+
+struct Barrier {
+  int expected = 0, arrived = 0;
+  unsigned passed = 0;
+};
+
+struct Copy {
+  void* to;
+  const void* from;
+  bool valid;
+};
+
+struct Fiber {
+  std::unique_ptr<char[]> stack{new char[kStackBytes]};
+  void* top = nullptr;  // of the stack, while another runs
+  dim3 index;
+  int number = 0;
+  bool done = false;
+  const Barrier* waits_for = nullptr;
+  unsigned passed = 0;  // of that barrier, when the wait began
+  unsigned exchanges = 0;
+  std::vector<Copy> open;
+  std::deque<std::vector<Copy>> committed;
+};
+
+struct Warp {
+  Barrier barrier;
+  alignas(16) unsigned char slots[2][32][kSlot];
+};
+
+// One grid runs at a time.
+std::mutex mutex;
+void* scheduler = nullptr;  // the top of its stack
+std::vector<std::unique_ptr<Fiber>> fibers;
+std::vector<Warp> warps;
+Barrier barrier_of_block;
+Fiber* current = nullptr;
+std::vector<unsigned char> shared_memory;
+const std::function<void()>* body = nullptr;
+std::mt19937 engine(20261125);
+
+[[noreturn]] void enter() {
+  (*body)();
+  current->done = true;
+  albert_switch_stack(&current->top, scheduler);
+  std::abort();
+}
+
+void wait(Barrier& barrier) {
+  if (++barrier.arrived == barrier.expected) {
+    barrier.arrived = 0;
+    ++barrier.passed;
+    return;
+  }
+  current->waits_for = &barrier;
+  current->passed = barrier.passed;
+  albert_switch_stack(&current->top, scheduler);
+}
+
+void run_block(int threads) {
+  const int warp_count = (threads + 31) / 32;
+  warps.resize(static_cast<size_t>(warp_count));
+  for (int w = 0; w < warp_count; ++w) warps[w].barrier = {std::min(32, threads - 32 * w), 0, 0};
+  barrier_of_block = {threads, 0, 0};
+  std::vector<int> order;
+  for (int t = 0; t < threads; ++t) {
+    if (static_cast<size_t>(t) == fibers.size()) fibers.push_back(std::make_unique<Fiber>());
+    Fiber& fiber = *fibers[t];
+    // As if `enter` had been called, and its caller's registers saved: the stack stands 8 bytes past a multiple of
+    // 16, as after a call.
+    void** const bottom =
+        reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(fiber.stack.get() + kStackBytes) / 16 * 16) - 2;
+    *bottom = reinterpret_cast<void*>(&enter);
+    fiber.top = bottom - kSavedWords;
+    fiber.number = t;
+    fiber.index = dim3(t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y);
+    fiber.done = false;
+    fiber.waits_for = nullptr;
+    fiber.exchanges = 0;
+    fiber.open.clear();
+    fiber.committed.clear();
+    order.push_back(t);
+  }
+  for (int left = threads; left > 0;) {
+    std::shuffle(order.begin(), order.end(), engine);
+    bool moved = false;
+    for (int t : order) {
+      Fiber& fiber = *fibers[t];
+      if (fiber.done || (fiber.waits_for && fiber.waits_for->passed == fiber.passed)) continue;
+      fiber.waits_for = nullptr;
+      current = &fiber;
+      threadIdx = fiber.index;
+      albert_switch_stack(&scheduler, fiber.top);
+      left -= fiber.done;
+      moved = true;
+    }
+    if (!moved) throw std::logic_error("threads of a block wait at different barriers");
+  }
+}
+
+}  // namespace
+
+// ---- memory of the device
+
+namespace {
+
+struct Mapping {
+  char* base;
+  size_t bytes;  // of the mapping, the page that nobody may touch included
+};
+std::map<void*, Mapping> device_memory;
+
+size_t page() { return static_cast<size_t>(sysconf(_SC_PAGESIZE)); }
+
+// Lets the device's memory be touched while it lives.
+class DeviceAccess {
+ public:
+  DeviceAccess() { protect(PROT_READ | PROT_WRITE); }
+  ~DeviceAccess() { protect(PROT_NONE); }
+
+ private:
+  static void protect(int access) {
+    for (const auto& [memory, mapping] : device_memory)
+      mprotect(mapping.base, mapping.bytes - page(), access);
+  }
+};
+
+}  // namespace
+
+void run(const dim3& grid, const dim3& block, size_t shared_bytes, const std::function<void()>& kernel) {
+  std::lock_guard<std::mutex> lock(mutex);
+  const DeviceAccess access;
+  gridDim = grid;
+  blockDim = block;
+  body = &kernel;
+  for (unsigned z = 0; z < grid.z; ++z)
+    for (unsigned y = 0; y < grid.y; ++y)
+      for (unsigned x = 0; x < grid.x; ++x) {
+        shared_memory.assign(shared_bytes + 128, kPoisonByte);
+        blockIdx = dim3(x, y, z);
+        run_block(static_cast<int>(block.x * block.y * block.z));
+      }
+}
+
+void* dynamic_shared_memory() {
+  void* memory = shared_memory.data();
+  size_t space = shared_memory.size();
+  return std::align(128, 1, memory, space);
+}
+
+void block_barrier() {
+  wait(barrier_of_block);
+  threadIdx = current->index;
+}
+
+void warp_barrier() {
+  wait(warps[static_cast<size_t>(current->number / 32)].barrier);
+  threadIdx = current->index;
+}
+
+const unsigned char* exchange(const void* values, size_t bytes) {
+  Warp& warp = warps[static_cast<size_t>(current->number / 32)];
+  auto& slots = warp.slots[current->exchanges++ % 2];
+  std::memcpy(slots[lane()], values, bytes);
+  warp_barrier();
+  return slots[0];
+}
+
+int lane() { return current->number % 32; }
+
+}  // namespace albert::emulation
+
+namespace albert::cuda {
+
+using emulation::current;
+
+void copy_async_16(void* shared, const void* global, bool valid) {
+  std::memset(shared, emulation::kPoisonByte, 16);
+  current->open.push_back({shared, global, valid});
+}
+
+void commit_copies() { current->committed.push_back(std::move(current->open)), current->open.clear(); }
+
+void wait_copies(int pending) {
+  while (static_cast<int>(current->committed.size()) > pending) {
+    for (const emulation::Copy& copy : current->committed.front()) {
+      if (copy.valid)
+        std::memcpy(copy.to, copy.from, 16);
+      else
+        std::memset(copy.to, 0, 16);
+    }
+    current->committed.pop_front();
+  }
+}
+
+}  // namespace albert::cuda
+
+// ---- the runtime
+
+using albert::emulation::device_memory;
+using albert::emulation::DeviceAccess;
+
+cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {"emulated", 9, 0, 4, size_t{1} << 32, 227 << 10};
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaSuccess ? "no error" : "out of memory";
+}
+
+// The end of a block is next to a page that nobody may touch.
+cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  std::lock_guard<std::mutex> lock(albert::emulation::mutex);
+  if (bytes > size_t{1} << 32) return cudaErrorMemoryAllocation;
+  const size_t page = albert::emulation::page(), aligned = (bytes + 255) / 256 * 256;
+  const size_t pages = (aligned + page - 1) / page * page;
+  char* const base = static_cast<char*>(
+      mmap(nullptr, pages + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  std::memset(base, albert::emulation::kPoisonByte, pages);
+  *memory = base + pages - aligned;
+  device_memory[*memory] = {base, pages + page};
+  mprotect(base, pages + page, PROT_NONE);
+  return cudaSuccess;
+}
+cudaError_t cudaFree(void* memory) {
+  std::lock_guard<std::mutex> lock(albert::emulation::mutex);
+  const auto found = device_memory.find(memory);
+  if (found == device_memory.end()) return cudaSuccess;
+  munmap(found->second.base, found->second.bytes);
+  device_memory.erase(found);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  std::lock_guard<std::mutex> lock(albert::emulation::mutex);
+  const DeviceAccess access;
+  std::memcpy(to, from, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+                              size_t height, cudaMemcpyKind, cudaStream_t) {
+  std::lock_guard<std::mutex> lock(albert::emulation::mutex);
+  const DeviceAccess access;
+  for (size_t row = 0; row < height; ++row)
+    std::memcpy(static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch,
+                width);
+  return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
+  std::lock_guard<std::mutex> lock(albert::emulation::mutex);
+  const DeviceAccess access;
+  std::memset(memory, value, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  return *stream = nullptr, cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  return *free = *total = size_t{1} << 32, cudaSuccess;
+}
