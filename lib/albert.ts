@@ -125,7 +125,7 @@ export class Albert {
   /** config.json as it stands in the file. */
   readonly config: AlbertConfig;
   readonly head: Head;
-  /** 'cpu' or 'cuda'. */
+  /** 'cpu', 'cuda', or 'cuda:1' and so on. */
   readonly device: string;
   readonly dtype: string;
   /** The instruction set in use. */
@@ -290,7 +290,8 @@ export class Albert {
       recompute: false,
       classifierDropout: 0,
       classWeights: [],
-      isa: this.isa,
+      device: this.device,
+      isa: this.device === 'cpu' ? this.isa : null,
       threads: this.threads,
     };
     const { losses, gradients } = await awaitNative(() => binding().backward(this.#native, batch, training));

@@ -1,4 +1,6 @@
 /** Loads the addon and types everything it exports; explains what to type when no binary fits. */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import nodeGypBuild from 'node-gyp-build';
 import { AlbertError } from './errors';
@@ -41,6 +43,7 @@ export interface NativeTrainingOptions {
   recompute: boolean;
   classifierDropout: number;
   classWeights: number[];
+  device: string;
   isa: string | null;
   threads: number;
 }
@@ -116,6 +119,7 @@ export interface NativeParameter {
 export interface NativeModel {
   /** [sync] */
   readonly head: string;
+  /** 'cpu', 'cuda', or 'cuda:1' and so on. */
   readonly device: string;
   readonly dtype: string;
   readonly isa: string;
@@ -298,6 +302,16 @@ export interface NativeBinding {
 let loaded: NativeBinding | undefined;
 
 /**
+ * The binary with the CUDA backend beside that of the CPU, where one was built: it needs neither driver nor GPU to load, and
+ * does everything the other one does. Undefined where there is none, or ALBERT_DEVICE wants none.
+ */
+function cudaBinary(root: string): string | undefined {
+  if (process.env.ALBERT_DEVICE === 'cpu') return undefined;
+  const built = path.join(root, 'build', 'cuda', 'Release', 'albert.node');
+  return existsSync(built) ? built : undefined;
+}
+
+/**
  * The addon, loaded at first use so that what needs none of it (`albert --help`) works without.
  * @throws AlbertError DEVICE when no binary fits this platform, with the command that makes one.
  */
@@ -305,7 +319,8 @@ export function binding(): NativeBinding {
   if (loaded) return loaded;
   const root = path.resolve(__dirname, '..');
   try {
-    loaded = nodeGypBuild(root) as NativeBinding;
+    const cuda = cudaBinary(root);
+    loaded = (cuda ? createRequire(__filename)(cuda) : nodeGypBuild(root)) as NativeBinding;
     return loaded;
   } catch (error) {
     const reason = (error as Error).message.trim().split('\n')[0];

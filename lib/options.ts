@@ -121,8 +121,15 @@ export const DTYPES = ['fp32', 'bf16', 'int8'] as const;
 /** Precision of the packed weights. */
 export type DType = (typeof DTYPES)[number];
 
-export const DEVICES = ['auto', 'cpu', 'cuda'] as const;
-export type DeviceChoice = (typeof DEVICES)[number];
+/** The CPU, the first NVIDIA GPU or one by its number, or the first GPU where there is one that can be used. */
+export type DeviceChoice = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
+
+/** A device by name; `fallback` where none is given. */
+export function device(subject: string, value: unknown, fallback: string): string {
+  if (value === undefined) return fallback;
+  if (typeof value === 'string' && /^(auto|cpu|cuda(:\d{1,3})?)$/.test(value)) return value;
+  throw invalid("'auto', 'cpu', 'cuda' or the like of 'cuda:1'", subject, value);
+}
 
 export const ISAS = [
   'scalar',
@@ -142,7 +149,7 @@ export interface LoadOptions {
   head?: Head;
   /** Default 'fp32'. */
   dtype?: DType;
-  /** Default 'auto'. */
+  /** Default 'auto'; the environment variable ALBERT_DEVICE overrides that default. */
   device?: DeviceChoice;
   /** Default: the cores this process may use, aware of affinity and cgroup quota. */
   threads?: number;
@@ -155,7 +162,7 @@ export function modelOptions(options: Partial<LoadOptions>) {
   return {
     head: options.head === undefined ? null : oneOf('head', options.head, HEADS, 'base'),
     dtype: oneOf('dtype', options.dtype, DTYPES, 'fp32'),
-    device: oneOf('device', options.device, DEVICES, 'auto'),
+    device: device('device', options.device, device('ALBERT_DEVICE', process.env.ALBERT_DEVICE, 'auto')),
     isa: options.isa === undefined ? null : oneOf('isa', options.isa, ISAS, 'scalar'),
     threads: integer('threads', options.threads, { min: 1, max: 1024 }, 0),
   };

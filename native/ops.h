@@ -3,10 +3,11 @@
 // Dimensions: N rows (real tokens of a packed batch, no padding), B sequences, T tokens of one sequence, E
 // embedding, H hidden, A heads, D head size, F inner, V vocabulary, R selected rows, K and M the input and
 // output width of a linear. Matrices are row-major fp32. Activations that several rows of a tile read
-// together have the padded row stride row_stride(width); other strides are the width. Pointers are memory of the
-// backend (`allocate`, `place`) except where a comment says host; a matrix may be host memory too, which a
-// device then copies around the operation. Each output row depends on its own sequence alone and is computed by
-// one fixed chain of operations, so results do not depend on batch neighbours, thread count or split.
+// together have the padded row stride row_stride(width); other strides are the width. Pointers are memory of
+// the backend (`allocate`, `place`) except where a comment says host; a matrix may be host memory too, which
+// a device then copies around the operation. Each output row depends on its own sequence alone and is
+// computed by one fixed chain of operations, so results do not depend on batch neighbours, thread count or
+// split.
 //
 // Training adds a backward to each forward. What forward saves is what backward takes; a null "saved" means
 // inference. Gradients are named d*: those of activations overwrite, those of weights accumulate, each as one
@@ -163,7 +164,7 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  virtual const char* device() const = 0;  // 'cpu' or 'cuda'
+  virtual const char* device() const = 0;  // 'cpu', 'cuda', or 'cuda:1' and so on
   virtual const char* isa() const = 0;     // 'avx512', ..., or the name of the GPU's architecture
   virtual int threads() const = 0;
 
@@ -322,12 +323,12 @@ std::unique_ptr<Backend> make_cpu_backend(const std::string& isa, int threads);
 
 struct CudaDevice {
   std::string name;
-  int major = 0, minor = 0;    // compute capability
+  int major = 0, minor = 0;  // compute capability
   int multiprocessors = 0;
   size_t memory_bytes = 0;
 };
-// The GPUs of this machine, in the order of CUDA_VISIBLE_DEVICES. Throws Error{kDevice} that says why there is
-// none: no driver, no device, or a build without CUDA.
+// The GPUs of this machine, in the order of CUDA_VISIBLE_DEVICES. Throws Error{kDevice} that says why there
+// is none: no driver, no device, or a build without CUDA.
 std::vector<CudaDevice> cuda_devices();
 // Throws Error{kDevice} likewise, and for a GPU older than compute capability 8.0.
 std::unique_ptr<Backend> make_cuda_backend(int device);

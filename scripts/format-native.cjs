@@ -11,7 +11,7 @@ function sources(folder) {
   return fs.readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const full = path.join(folder, entry.name);
     if (entry.isDirectory()) return sources(full);
-    return /\.(h|cc|inl)$/.test(entry.name) ? [full] : [];
+    return /\.(h|cc|inl|cu|cuh)$/.test(entry.name) ? [full] : [];
   });
 }
 

@@ -1,7 +1,7 @@
 /** Broken files, configurations and options: each gives its code and a message to act on, and the process lives. */
 import { chmodSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { Albert, pipeline, preset, Tokenizer } from '../lib';
+import { Albert, devices, pipeline, preset, Tokenizer } from '../lib';
 import { copyModel, goldenModel, temporaryFolder } from './support/data';
 import { failure } from './support/errors';
 import { patchTensor } from './support/safetensors';
@@ -137,7 +137,29 @@ describe('options', () => {
   });
 
   test('a device that is not there', async () => {
-    await failure('DEVICE', () => Albert.load(goldenModel('base'), { device: 'cuda' }));
+    const gpu = devices().find(({ type }) => type === 'cuda');
+    if (gpu?.available) return;
+    expect(gpu?.reason).toMatch(/./);
+    const error = await failure('DEVICE', () => Albert.load(goldenModel('base'), { device: 'cuda' }));
+    expect(error.message).toBe(gpu?.reason);
+    const model = await Albert.load(goldenModel('base'));
+    expect(model.device).toBe('cpu');
+    await model.dispose();
+  });
+
+  test('a device of another name, given or by the environment', async () => {
+    const message = /'auto', 'cpu', 'cuda'.*received 'tpu'/;
+    const load = (options = {}) =>
+      failure('INVALID_ARGUMENT', () => Albert.load(goldenModel('base'), options));
+    expect((await load({ device: 'tpu' })).message).toMatch(message);
+    const before = process.env.ALBERT_DEVICE;
+    process.env.ALBERT_DEVICE = 'tpu';
+    try {
+      expect((await load()).message).toMatch(message);
+    } finally {
+      if (before === undefined) delete process.env.ALBERT_DEVICE;
+      else process.env.ALBERT_DEVICE = before;
+    }
   });
 
   test('unknown presets and tasks list the known ones', async () => {

@@ -1,6 +1,6 @@
 /** albert evaluate: scores of a fine-tuned model, its predictions, and the files that leaderboards take. */
 import { type Command, Option } from 'commander';
-import { DEVICES, DTYPES } from '../options';
+import { DTYPES } from '../options';
 import { evaluate, type EvaluateOptions } from '../tasks/evaluate';
 import { SPLITS } from '../tasks/task';
 import { printReport } from './report';
@@ -20,7 +20,7 @@ export function addEvaluate(program: Command): void {
     .option('--doc-stride <tokens>', 'question answering: between the starts of windows', positive)
     .option('--max-answer-length <tokens>', 'question answering: of an answer at most', positive)
     .addOption(new Option('--dtype <dtype>', 'precision of the weights').choices(DTYPES))
-    .addOption(new Option('--device <device>', 'where to run').choices(DEVICES))
+    .option('--device <device>', 'where to run: auto, cpu, cuda or cuda:1')
     .option('--threads <count>', 'threads to use; default: all this process may use', positive)
     .option('--json', 'print the result as JSON')
     .addHelpText(

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { AlbertError } from '../errors';
-import { DEVICES, DTYPES, type LoadOptions } from '../options';
+import { DTYPES, type LoadOptions } from '../options';
 import { type Pipelines, type Task, pipeline } from '../pipelines';
 
 /** Options that every verb which runs a model has. */
@@ -52,7 +52,7 @@ export function verb(program: Command, usage: string, description: string, examp
     .description(description)
     .option('-m, --model <folder or name>', 'the model; default: the one that the package ships')
     .addOption(new Option('--dtype <dtype>', 'precision of the weights').choices(DTYPES))
-    .addOption(new Option('--device <device>', 'where to run').choices(DEVICES))
+    .option('--device <device>', 'where to run: auto, cpu, cuda or cuda:1')
     .option('--threads <count>', 'threads to use; default: all this process may use', positive)
     .option('-f, --file <path>', 'read text from a file')
     .option('--json', 'print JSON, one line a result')

@@ -4,7 +4,19 @@ import path from 'node:path';
 import { Albert, internals } from '../albert';
 import { AlbertError, awaitNative } from '../errors';
 import { binding, type NativeTrainer } from '../native';
-import { boolean, integer, invalid, ISAS, type Isa, number, oneOf, optionsObject, string } from '../options';
+import {
+  boolean,
+  device,
+  type DeviceChoice,
+  integer,
+  invalid,
+  ISAS,
+  type Isa,
+  number,
+  oneOf,
+  optionsObject,
+  string,
+} from '../options';
 import { type LabelledInputs, type Losses, lossesOf, packLabelled } from './labels';
 
 /** How parameters whose names begin with `prefix` are changed. */
@@ -50,6 +62,8 @@ export interface TrainerOptions {
    * Sequence and token classification: a weight for each label; the loss is the weighted mean. Default: all alike.
    */
   classWeights?: number[];
+  /** Default: the model's. */
+  device?: DeviceChoice;
   /** Default: the model's. */
   threads?: number;
   isa?: Isa;
@@ -109,14 +123,20 @@ function optimizerOptions(options: Partial<TrainerOptions>) {
 }
 
 function trainingOptions(options: Partial<TrainerOptions>, model: Albert) {
+  const on = device('device', options.device, model.device);
   return {
+    device: on,
     dtype: oneOf('dtype', options.dtype, ['fp32', 'bf16'] as const, 'fp32'),
     recompute: boolean('recompute', options.recompute, false),
     classifierDropout: number('classifierDropout', options.classifierDropout, { min: 0, max: 0.99 }, 0),
     classWeights: list('classWeights', options.classWeights).map((weight, i) =>
       number(`classWeights[${i}]`, weight, { min: 0 }),
     ),
-    isa: oneOf('isa', options.isa, ISAS, model.isa as Isa),
+    // That of a model on a GPU is no instruction set.
+    isa:
+      options.isa || (on === 'cpu' && model.device === 'cpu')
+        ? oneOf('isa', options.isa, ISAS, model.isa as Isa)
+        : null,
     threads: integer('threads', options.threads, { min: 1, max: 1024 }, model.threads),
   };
 }

@@ -37,11 +37,11 @@ std::unique_ptr<Backend> make_backend(const std::string& device, Precision preci
     return on_gpu ? make_cuda_backend(0) : make_cpu_backend(isa, threads);
   }
   const int index = cuda_index(device);
-  check(index >= 0, ErrorCode::kDevice, "expected device to be 'auto', 'cpu', 'cuda' or 'cuda:1' but received '",
-        device, "'");
+  check(index >= 0, ErrorCode::kDevice,
+        "expected device to be 'auto', 'cpu', 'cuda' or 'cuda:1' but received '", device, "'");
   const int count = static_cast<int>(cuda_devices().size());
-  check(index < count, ErrorCode::kDevice, "expected device to name one of ", count, " GPUs, from 'cuda:0' on, but ",
-        "received '", device, "'");
+  check(index < count, ErrorCode::kDevice, "expected device to name one of ", count,
+        " GPUs, from 'cuda:0' on, but ", "received '", device, "'");
   return make_cuda_backend(index);
 }
 

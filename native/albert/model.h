@@ -20,9 +20,9 @@ namespace albert {
 struct ModelOptions {
   std::optional<Head> head;    // default: what the configuration's `architectures` names
   std::string dtype = "fp32";  // fp32, bf16 or int8: the encoder's products; heads stay fp32
-  std::string device = "cpu";   // as make_backend() takes it
-  std::string isa;  // empty: the best this machine has, or ALBERT_CPU_ISA
-  int threads = 0;  // 0: the cores this process may use
+  std::string device = "cpu";  // as make_backend() takes it
+  std::string isa;             // empty: the best this machine has, or ALBERT_CPU_ISA
+  int threads = 0;             // 0: the cores this process may use
 };
 
 // Which outputs to compute; a request may want those that its model's head has.

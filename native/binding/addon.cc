@@ -30,14 +30,28 @@ Napi::Value cpu_info_to_js(const Napi::CallbackInfo& info) {
 Napi::Value devices(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     Napi::Env env = info.Env();
-    Napi::Object cpu = Napi::Object::New(env);
-    cpu.Set("type", Napi::String::New(env, "cpu"));
-    cpu.Set("index", Napi::Number::New(env, 0));
-    cpu.Set("name", Napi::String::New(env, cpu_info().isa));
-    cpu.Set("available", Napi::Boolean::New(env, true));
-    cpu.Set("reason", env.Null());
-    Napi::Array list = Napi::Array::New(env, 1);
-    list.Set(0u, cpu);
+    Napi::Array list = Napi::Array::New(env);
+    const auto add = [&](const char* type, uint32_t index, const std::string& name, const char* reason) {
+      Napi::Object device = Napi::Object::New(env);
+      device.Set("type", Napi::String::New(env, type));
+      device.Set("index", Napi::Number::New(env, index));
+      device.Set("name", Napi::String::New(env, name));
+      device.Set("available", Napi::Boolean::New(env, !reason));
+      device.Set("reason", reason ? Napi::Value(Napi::String::New(env, reason)) : env.Null());
+      list.Set(list.Length(), device);
+    };
+    add("cpu", 0, cpu_info().isa, nullptr);
+    try {
+      uint32_t index = 0;
+      for (const CudaDevice& device : cuda_devices()) {
+        const std::string name = str(device.name, ", compute capability ", device.major, ".", device.minor,
+                                     ", ", device.memory_bytes >> 30, " GiB");
+        add("cuda", index++, name, device.major >= 8 ? nullptr : "older than compute capability 8.0");
+      }
+      if (index == 0) throw Error(ErrorCode::kDevice, "there is no NVIDIA GPU");
+    } catch (const Error& error) {
+      add("cuda", 0, "NVIDIA GPU", error.what());
+    }
     return list;
   });
 }

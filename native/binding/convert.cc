@@ -158,6 +158,7 @@ TrainingOptions to_training_options(const Napi::Value& value) {
   const Napi::Object object = to_object(value, "training options");
   TrainingOptions options;
   options.dtype = to_text(object.Get("dtype"), "dtype");
+  options.device = to_text(object.Get("device"), "device");
   options.recompute = to_bool(object.Get("recompute"), "recompute");
   options.classifier_dropout =
       static_cast<float>(to_double(object.Get("classifierDropout"), "classifierDropout"));

@@ -162,7 +162,8 @@ Napi::Value TrainerWrap::publish(const Napi::CallbackInfo& info) {
         [shared = shared_, model] {
           std::lock_guard<std::mutex> lock(shared->mutex);
           TrainingModel& trained = shared->live().model();
-          model->replace_weights(Weights::copy(model->config(), model->head(), trained.weights().values().parameters));
+          model->replace_weights(
+              Weights::copy(model->config(), model->head(), trained.weights().values().parameters));
           return true;
         },
         undefined);

@@ -1,5 +1,7 @@
-// Attention over packed sequences: on the tensor cores for bf16, one query to a warp for everything else, and its
-// gradient. No matrix of scores reaches the GPU's memory.
+// Attention over packed sequences: on the tensor cores for bf16, one query to a warp for everything else, and
+// its gradient. No matrix of scores reaches the GPU's memory.
+#include <cstring>
+
 #include "cuda/backend.h"
 #include "cuda/common.cuh"
 
@@ -34,7 +36,8 @@ __device__ float dot(const A* a, const B* b, int64_t size) {
 
 // ---- a warp for each query of each head
 
-// scores[k] of a query become its probabilities, before dropout. Returns the sum's inverse and the largest score.
+// scores[k] of a query become its probabilities, before dropout. Returns the sum's inverse and the largest
+// score.
 struct Softmax {
   float largest, inverse;
 };
@@ -75,13 +78,14 @@ __global__ void __launch_bounds__(kThreads)
   __syncwarp();
   for (int64_t d = lane; d < heads.size; d += kWarp) {
     float sum = 0;
-    for (int k = 0; k < keys; ++k) sum = fmaf(scores[k], value_of(own.value[(first + k) * heads.stride + d]), sum);
+    for (int k = 0; k < keys; ++k)
+      sum = fmaf(scores[k], value_of(own.value[(first + k) * heads.stride + d]), sum);
     context[query * context_stride + head * heads.size + d] = sum;
   }
 }
 
-// ---- bf16 on the tensor cores: a block takes kQueryTile queries of a head past its keys, a tile at a time, with
-// the running maximum and sum of Milakov and Gimelshein 2018 (arXiv 1805.02867); a warp has 16 queries
+// ---- bf16 on the tensor cores: a block takes kQueryTile queries of a head past its keys, a tile at a time,
+// with the running maximum and sum of Milakov and Gimelshein 2018 (arXiv 1805.02867); a warp has 16 queries
 
 constexpr int kKeyTile = 64, kChunk = 8;
 
@@ -92,7 +96,8 @@ __device__ int swizzled(int row, int chunk) {
   return row * kDepth + (kChunks >= 8 ? chunk ^ (row % 8) : chunk ^ (row / 2 % kChunks)) * kChunk;
 }
 
-// Copies 64 rows; what lies past a row's head or past the last row is zero. `rows` null: the rows from `first` on.
+// Copies 64 rows; what lies past a row's head or past the last row is zero. `rows` null: the rows from
+// `first` on.
 template <int kDepth>
 __device__ void copy_rows(uint16_t* tile, const uint16_t* matrix, int64_t stride, int64_t size, int64_t first,
                           const int32_t* rows, int count) {
@@ -101,7 +106,8 @@ __device__ void copy_rows(uint16_t* tile, const uint16_t* matrix, int64_t stride
     const int row = i / kChunks, chunk = i % kChunks;
     uint16_t* const to = tile + swizzled<kDepth>(row, chunk);
     const bool valid = row < count;
-    const uint16_t* const from = matrix + (valid ? (rows ? rows[row] : first + row) : 0) * stride + chunk * kChunk;
+    const uint16_t* const from =
+        matrix + (valid ? (rows ? rows[row] : first + row) : 0) * stride + chunk * kChunk;
     const int64_t left = size - chunk * kChunk;
     if (left >= kChunk || !valid) {
       copy_async_16(to, valid ? from : matrix, valid);
@@ -155,7 +161,8 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
       for (int pair = 0; pair < kKeyColumns / 2; ++pair) {
         uint32_t k[4];
-        load_matrices(k, key_tile + swizzled<kDepth>(pair * 16 + lane / 16 * 8 + lane % 8, step * 2 + lane / 8 % 2));
+        load_matrices(
+            k, key_tile + swizzled<kDepth>(pair * 16 + lane / 16 * 8 + lane % 8, step * 2 + lane / 8 % 2));
         multiply_add(scores[2 * pair], q[step], k[0], k[1]);
         multiply_add(scores[2 * pair + 1], q[step], k[2], k[3]);
       }
@@ -193,13 +200,13 @@ __global__ void __launch_bounds__(kThreads)
     for (int step = 0; step < kKeyTile / 16; ++step) {
       const float(&low)[4] = scores[2 * step];
       const float(&high)[4] = scores[2 * step + 1];
-      const uint32_t p[4] = {pack_bf16(low[0], low[1]), pack_bf16(low[2], low[3]), pack_bf16(high[0], high[1]),
-                             pack_bf16(high[2], high[3])};
+      const uint32_t p[4] = {pack_bf16(low[0], low[1]), pack_bf16(low[2], low[3]),
+                             pack_bf16(high[0], high[1]), pack_bf16(high[2], high[3])};
 #pragma unroll
       for (int pair = 0; pair < kColumns / 2; ++pair) {
         uint32_t v[4];
-        load_matrices_transposed(v, value_tile + swizzled<kDepth>(step * 16 + lane / 8 % 2 * 8 + lane % 8,
-                                                                  pair * 2 + lane / 16));
+        load_matrices_transposed(
+            v, value_tile + swizzled<kDepth>(step * 16 + lane / 8 % 2 * 8 + lane % 8, pair * 2 + lane / 16));
         multiply_add(result[2 * pair], p, v[0], v[1]);
         multiply_add(result[2 * pair + 1], p, v[2], v[3]);
       }
@@ -222,9 +229,9 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// ---- the gradient. With P = softmax(Q K^T / sqrt(D)), M the dropout's factors and O = (P M) V: dV = (P M)^T dO,
-// dP = M dO V^T, dS = P (dP - rowsum(P dP)) / sqrt(D), dQ = dS K, dK = dS^T Q. A warp computes a query's row of dS,
-// then, in a second launch, a key's column: everything is added up in one order.
+// ---- the gradient. With P = softmax(Q K^T / sqrt(D)), M the dropout's factors and O = (P M) V: dV = (P M)^T
+// dO, dP = M dO V^T, dS = P (dP - rowsum(P dP)) / sqrt(D), dQ = dS K, dK = dS^T Q. A warp computes a query's
+// row of dS, then, in a second launch, a key's column: everything is added up in one order.
 
 struct QueryStatistics {
   float largest, inverse, shared;  // of softmax; rowsum(P dP)
@@ -330,11 +337,23 @@ dim3 warps_of(int64_t items, int64_t heads) {
 
 }  // namespace
 
-DeviceSegments CudaBackend::upload_segments(const Segments& segments, int64_t heads, Operation& operation) {
+// Every layer of a pass has the same segments: what was uploaded for the first one serves all.
+const DeviceSegments& CudaBackend::upload_segments(const Segments& segments, int64_t heads,
+                                                   Operation& operation) {
+  const size_t count = static_cast<size_t>(segments.count);
+  std::vector<int32_t> key(segments.row_begin, segments.row_begin + count + 1);
+  key.insert(key.end(), segments.keys, segments.keys + count);
+  key.push_back(static_cast<int32_t>(heads));
+  if (segments.queries) {
+    key.insert(key.end(), segments.query_begin, segments.query_begin + count + 1);
+    key.insert(key.end(), segments.queries + segments.query_begin[0],
+               segments.queries + segments.query_begin[count]);
+  }
+  if (key == segments_key_) return segments_;
+
   std::vector<int32_t> first_row, keys, rows, sequence_of, query_row, first_query, tile_sequence, tile_begin;
   std::vector<int64_t> probability_begin;
   DeviceSegments result;
-  result.count = static_cast<int>(segments.count);
   for (int64_t s = 0; s < segments.count; ++s) {
     const int32_t first = static_cast<int32_t>(segments.first_row(s));
     first_row.push_back(first);
@@ -360,42 +379,63 @@ DeviceSegments CudaBackend::upload_segments(const Segments& segments, int64_t he
   result.total_rows = segments.rows();
   result.total_queries = first_query.back();
   result.tiles = static_cast<int>(tile_sequence.size());
-  const auto upload = [&](const auto& list) {
-    return operation.upload(list.data(), static_cast<int64_t>(list.size()));
+
+  // One block for all, the 64-bit values first.
+  std::vector<int32_t> values(2 * probability_begin.size());
+  std::memcpy(values.data(), probability_begin.data(), values.size() * sizeof(int32_t));
+  std::vector<const int32_t**> places;
+  std::vector<size_t> begin;
+  const auto append = [&](const int32_t*& place, const std::vector<int32_t>& list) {
+    places.push_back(&place);
+    begin.push_back(values.size());
+    values.insert(values.end(), list.begin(), list.end());
   };
-  result.first_row = upload(first_row);
-  result.keys = upload(keys);
-  result.rows = upload(rows);
-  result.sequence_of = upload(sequence_of);
-  result.query_row = upload(query_row);
-  result.first_query = upload(first_query);
-  result.tile_sequence = upload(tile_sequence);
-  result.tile_begin = upload(tile_begin);
-  result.probability_begin = upload(probability_begin);
-  return result;
+  append(result.first_row, first_row);
+  append(result.keys, keys);
+  append(result.rows, rows);
+  append(result.sequence_of, sequence_of);
+  append(result.query_row, query_row);
+  append(result.first_query, first_query);
+  append(result.tile_sequence, tile_sequence);
+  append(result.tile_begin, tile_begin);
+  segments_key_.clear();  // until everything has arrived
+  if (values.size() > segments_capacity_) {
+    memory_.release(segments_memory_);
+    segments_capacity_ = 0;
+    segments_memory_ = memory_.allocate(2 * values.size() * sizeof(int32_t));
+    segments_capacity_ = 2 * values.size();
+  }
+  check_cuda(cudaMemcpyAsync(segments_memory_, values.data(), values.size() * sizeof(int32_t),
+                             cudaMemcpyHostToDevice, operation.stream()),
+             "copying to the device");
+  const int32_t* const base = static_cast<const int32_t*>(segments_memory_);
+  result.probability_begin = reinterpret_cast<const int64_t*>(base);
+  for (size_t i = 0; i < places.size(); ++i) *places[i] = base + begin[i];
+  segments_ = result;
+  segments_key_ = std::move(key);
+  return segments_;
 }
 
 void CudaBackend::attention_forward(float* context, float* probabilities, const Heads& heads,
                                     const Segments& segments, const Dropout& dropout) {
   Operation operation(memory_);
-  DeviceSegments on_gpu = upload_segments(segments, heads.heads, operation);
+  const DeviceSegments& on_gpu = upload_segments(segments, heads.heads, operation);
   const int64_t hidden = heads.heads * heads.size, stride = row_stride(hidden), rows = segments.rows();
   float* const to = operation.out(context, stride, hidden, on_gpu.total_queries);
-  float* const to_probabilities =
-      operation.out(probabilities, on_gpu.probabilities, on_gpu.probabilities, 1);
+  float* const to_probabilities = operation.out(probabilities, on_gpu.probabilities, on_gpu.probabilities, 1);
   const cudaStream_t stream = operation.stream();
   const float scale = score_scale(heads);
   const auto by_query = [&](auto value) {
     using T = decltype(value);
     launch(attention_kernel<T>, warps_of(on_gpu.total_queries, heads.heads), kThreads,
-           kWarps * static_cast<size_t>(on_gpu.most_keys) * sizeof(float), stream, to, stride, to_probabilities,
-           on_device<T>(heads, rows, operation), on_gpu, dropout, scale);
+           kWarps * static_cast<size_t>(on_gpu.most_keys) * sizeof(float), stream, to, stride,
+           to_probabilities, on_device<T>(heads, rows, operation), on_gpu, dropout, scale);
   };
   constexpr float kLog2E = 1.4426950408889634f;
   const auto by_tile = [&](auto kernel, int depth) {
     const size_t bytes = static_cast<size_t>((kQueryTile + 2 * kKeyTile) * depth) * sizeof(uint16_t);
-    launch(kernel, dim3(static_cast<unsigned>(on_gpu.tiles), static_cast<unsigned>(heads.heads)), kThreads, bytes,
-           stream, to, stride, on_device<uint16_t>(heads, rows, operation), on_gpu, scale * kLog2E);
+    launch(kernel, dim3(static_cast<unsigned>(on_gpu.tiles), static_cast<unsigned>(heads.heads)), kThreads,
+           bytes, stream, to, stride, on_device<uint16_t>(heads, rows, operation), on_gpu, scale * kLog2E);
   };
   if (heads.precision == Precision::kFp32)
     by_query(float{});
@@ -413,7 +453,7 @@ void CudaBackend::attention_forward(float* context, float* probabilities, const 
 void CudaBackend::attention_backward(float* dqkv, const float* dcontext, const Heads& heads,
                                      const Segments& segments, const Dropout& dropout) {
   Operation operation(memory_);
-  const DeviceSegments on_gpu = upload_segments(segments, heads.heads, operation);
+  const DeviceSegments& on_gpu = upload_segments(segments, heads.heads, operation);
   const int64_t hidden = heads.heads * heads.size, rows = segments.rows();
   AttentionGradients gradients{};
   gradients.stride = row_stride(3 * hidden);

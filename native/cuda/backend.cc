@@ -20,19 +20,22 @@ std::string architecture(int device) {
 
 }  // namespace
 
-CudaBackend::CudaBackend(int device) : isa_(architecture(device)), memory_(device) {}
+CudaBackend::CudaBackend(int device)
+    : name_(device == 0 ? "cuda" : str("cuda:", device)), isa_(architecture(device)), memory_(device) {}
 CudaBackend::~CudaBackend() = default;
 
 float* CudaBackend::allocate(size_t floats, Place place) {
-  check(floats < SIZE_MAX / sizeof(float) / 2, ErrorCode::kOutOfMemory, "expected a batch that fits any memory");
+  check(floats < SIZE_MAX / sizeof(float) / 2, ErrorCode::kOutOfMemory,
+        "expected a batch that fits any memory");
   return static_cast<float*>(memory_.allocate(floats * sizeof(float), place));
 }
 void CudaBackend::release(float* memory) { memory_.release(memory); }
 
 void CudaBackend::upload(float* memory, const float* host, size_t floats) {
   Operation operation(memory_);
-  check_cuda(cudaMemcpyAsync(memory, host, floats * sizeof(float), cudaMemcpyHostToDevice, operation.stream()),
-             "copying to the device");
+  check_cuda(
+      cudaMemcpyAsync(memory, host, floats * sizeof(float), cudaMemcpyHostToDevice, operation.stream()),
+      "copying to the device");
 }
 
 void CudaBackend::download(float* host, const float* memory, size_t floats) {
@@ -54,7 +57,8 @@ const float* CudaBackend::place(const float* host, size_t floats) {
 
 int64_t CudaBackend::head_stride(int64_t head_size, Precision precision) const {
   // Rows start on 16 bytes.
-  const int64_t values = 16 / static_cast<int64_t>(precision == Precision::kFp32 ? sizeof(float) : sizeof(uint16_t));
+  const int64_t values =
+      16 / static_cast<int64_t>(precision == Precision::kFp32 ? sizeof(float) : sizeof(uint16_t));
   return (head_size + values - 1) / values * values;
 }
 
@@ -77,16 +81,16 @@ void CudaBackend::run(const ShardPlan& plan, const ShardBody& body) {
 
 }  // namespace cuda
 
-std::unique_ptr<Backend> make_cuda_backend(int device) {
-  return std::make_unique<cuda::CudaBackend>(device);
-}
+std::unique_ptr<Backend> make_cuda_backend(int device) { return std::make_unique<cuda::CudaBackend>(device); }
 
 std::vector<CudaDevice> cuda_devices() {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error != cudaSuccess) {
     cudaGetLastError();
-    throw Error(ErrorCode::kDevice, str("no GPU can be used: ", cudaGetErrorString(error)));
+    throw Error(ErrorCode::kDevice,
+                str("no GPU can be used: ", cudaGetErrorString(error), " (this build needs an ",
+                    "NVIDIA driver for CUDA ", CUDART_VERSION / 1000, ".", CUDART_VERSION / 10 % 100, ")"));
   }
   std::vector<CudaDevice> devices;
   for (int device = 0; device < count; ++device) {

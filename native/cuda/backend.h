@@ -30,16 +30,15 @@ class CudaPackedLinear final : public PackedLinear {
 
 // Where attention finds the rows of its sequences, on the device.
 struct DeviceSegments {
-  int count = 0;                       // B
-  const int32_t* first_row = nullptr;  // [B]
-  const int32_t* keys = nullptr;       // [B]
-  const int32_t* rows = nullptr;       // [B] of the sequence
-  const int32_t* sequence_of = nullptr;       // [R] of a query
-  const int32_t* query_row = nullptr;         // [R] row of a query, among all rows
-  const int32_t* first_query = nullptr;       // [B + 1]
-  const int32_t* tile_sequence = nullptr;     // [tiles] sequence of a tile of kQueryTile queries
-  const int32_t* tile_begin = nullptr;        // [tiles] its first query within the sequence
-  const int64_t* probability_begin = nullptr; // [B] where its probabilities begin
+  const int32_t* first_row = nullptr;          // [B]
+  const int32_t* keys = nullptr;               // [B]
+  const int32_t* rows = nullptr;               // [B] of the sequence
+  const int32_t* sequence_of = nullptr;        // [R] of a query
+  const int32_t* query_row = nullptr;          // [R] row of a query, among all rows
+  const int32_t* first_query = nullptr;        // [B + 1]
+  const int32_t* tile_sequence = nullptr;      // [tiles] sequence of a tile of kQueryTile queries
+  const int32_t* tile_begin = nullptr;         // [tiles] its first query within the sequence
+  const int64_t* probability_begin = nullptr;  // [B] where its probabilities begin
   int64_t total_rows = 0, total_queries = 0, probabilities = 0;
   int tiles = 0, most_keys = 0, most_rows = 0;
 };
@@ -57,7 +56,7 @@ class CudaBackend final : public Backend {
   explicit CudaBackend(int device);
   ~CudaBackend() override;
 
-  const char* device() const override { return "cuda"; }
+  const char* device() const override { return name_.c_str(); }
   const char* isa() const override { return isa_.c_str(); }
   int threads() const override { return 1; }
 
@@ -124,13 +123,19 @@ class CudaBackend final : public Backend {
   double squared_norm(const float* x, int64_t count) override;
 
  private:
-  DeviceSegments upload_segments(const Segments& segments, int64_t heads, Operation& operation);
+  const DeviceSegments& upload_segments(const Segments& segments, int64_t heads, Operation& operation);
   // A block of `bf16` rows, `depth` wide, for a product whose weights are bf16.
   const void* operand(const float* x, int64_t x_stride, int64_t width, const PackedLinear& weights,
                       int64_t rows, Operation& operation);
 
-  std::string isa_;
+  std::string name_, isa_;
   DeviceMemory memory_;
+
+  // Of the last attention: what its segments were, and where they lie.
+  std::vector<int32_t> segments_key_;
+  DeviceSegments segments_;
+  void* segments_memory_ = nullptr;
+  size_t segments_capacity_ = 0;  // 32-bit values
 };
 
 }  // namespace albert::cuda

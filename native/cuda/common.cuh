@@ -100,6 +100,14 @@ __device__ inline void store_value(uint16_t* to, float x) { *to = static_cast<ui
 constexpr float kSqrt2OverPi = 0.7978845608028654f, kCubic = 0.044715f, kSqrtHalf = 0.7071067811865476f,
                 kInverseSqrt2Pi = 0.3989422804014327f;
 
+// 1 + tanh and tanh by one exponential, within 1e-7: the library's functions take registers that the tiles of
+// a product need.
+__device__ inline float sigmoid(float x) { return 1 / (1 + expf(-x)); }
+__device__ inline float tanh_of(float x) {
+  const float e = expf(-2 * fabsf(x)), t = (1 - e) / (1 + e);
+  return x < 0 ? -t : t;
+}
+
 __device__ inline float activate(Activation activation, float x) {
   switch (activation) {
     case Activation::kIdentity:
@@ -107,13 +115,13 @@ __device__ inline float activate(Activation activation, float x) {
     case Activation::kGelu:
       return 0.5f * x * (1 + erff(x * kSqrtHalf));
     case Activation::kGeluNew:
-      return 0.5f * x * (1 + tanhf(kSqrt2OverPi * (x + kCubic * x * x * x)));
+      return x * sigmoid(2 * kSqrt2OverPi * (x + kCubic * x * x * x));
     case Activation::kRelu:
       return x > 0 ? x : 0;
     case Activation::kSilu:
-      return x / (1 + expf(-x));
+      return x * sigmoid(x);
     case Activation::kTanh:
-      return tanhf(x);
+      return tanh_of(x);
   }
   return x;
 }
@@ -126,17 +134,17 @@ __device__ inline float activation_slope(Activation activation, float x) {
     case Activation::kGelu:
       return 0.5f * (1 + erff(x * kSqrtHalf)) + x * kInverseSqrt2Pi * expf(-0.5f * x * x);
     case Activation::kGeluNew: {
-      const float t = tanhf(kSqrt2OverPi * (x + kCubic * x * x * x));
+      const float t = tanh_of(kSqrt2OverPi * (x + kCubic * x * x * x));
       return 0.5f * (1 + t) + 0.5f * x * (1 - t * t) * kSqrt2OverPi * (1 + 3 * kCubic * x * x);
     }
     case Activation::kRelu:
       return x > 0 ? 1 : 0;
     case Activation::kSilu: {
-      const float s = 1 / (1 + expf(-x));
+      const float s = sigmoid(x);
       return s * (1 + x * (1 - s));
     }
     case Activation::kTanh: {
-      const float t = tanhf(x);
+      const float t = tanh_of(x);
       return 1 - t * t;
     }
   }

@@ -5,11 +5,11 @@
 namespace albert::cuda {
 namespace {
 
-// A block for each row. The gradient of the label is minus the sum of the others, and the loss log(1 + others /
-// label): both keep their digits where the label is nearly certain.
+// A block for each row. The gradient of the label is minus the sum of the others, and the loss log(1 + others
+// / label): both keep their digits where the label is nearly certain.
 __global__ void __launch_bounds__(kReduceThreads)
-    cross_entropy_kernel(float* losses, float* hits, float* logits, const int32_t* labels, const float* scales,
-                         int64_t width) {
+    cross_entropy_kernel(float* losses, float* hits, float* logits, const int32_t* labels,
+                         const float* scales, int64_t width) {
   const int64_t row = blockIdx.x, label = labels[row];
   float* const x = logits + row * width;
   float most = x[0];
@@ -38,8 +38,8 @@ void CudaBackend::cross_entropy_forward_backward(float* losses, uint8_t* hits, f
   if (rows == 0) return;
   float* const x = operation.in_out(logits, width, width, rows);
   float* const results = operation.scratch<float>(2 * rows);  // losses, then hits
-  launch(cross_entropy_kernel, dim3(static_cast<unsigned>(rows)), kReduceThreads, 0, operation.stream(), results,
-         results + rows, x, operation.upload(labels, rows), operation.upload(scales, rows), width);
+  launch(cross_entropy_kernel, dim3(static_cast<unsigned>(rows)), kReduceThreads, 0, operation.stream(),
+         results, results + rows, x, operation.upload(labels, rows), operation.upload(scales, rows), width);
   std::vector<float> values(static_cast<size_t>(2 * rows));
   operation.download(values.data(), results, 2 * rows);
   std::copy_n(values.begin(), rows, losses);

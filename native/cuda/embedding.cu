@@ -45,7 +45,8 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t group = blockIdx.x;
   for (int64_t i = threadIdx.x; i < width; i += kThreads) {
     float sum = 0;
-    for (int32_t run = group_begin[group]; run < group_begin[group + 1]; ++run) sum += partial[run * width + i];
+    for (int32_t run = group_begin[group]; run < group_begin[group + 1]; ++run)
+      sum += partial[run * width + i];
     table[index[group] * width + i] += sum;
   }
 }
@@ -70,8 +71,9 @@ void add_rows_by_index(float* table, const float* x, int64_t x_stride, const int
   float* const partial = operation.scratch<float>(runs * width);
   launch(run_sums_kernel, dim3(static_cast<unsigned>(runs)), kThreads, 0, operation.stream(), partial, x,
          x_stride, operation.upload(order.data(), rows), operation.upload(run_begin.data(), runs + 1), width);
-  launch(add_runs_kernel, dim3(static_cast<unsigned>(groups)), kThreads, 0, operation.stream(), table, partial,
-         operation.upload(index.data(), groups), operation.upload(group_begin.data(), groups + 1), width);
+  launch(add_runs_kernel, dim3(static_cast<unsigned>(groups)), kThreads, 0, operation.stream(), table,
+         partial, operation.upload(index.data(), groups), operation.upload(group_begin.data(), groups + 1),
+         width);
 }
 
 }  // namespace
@@ -100,8 +102,8 @@ void CudaBackend::gather_rows(float* y, int64_t y_stride, const float* x, int64_
   const int64_t from_rows = rows ? *std::max_element(rows, rows + count) + 1 : count;
   float* const to = operation.out(y, y_stride, width, count);
   const float* const from = operation.in(x, x_stride, width, from_rows);
-  launch(gather_kernel, dim3(static_cast<unsigned>(count)), kThreads, 0, operation.stream(), to, y_stride, from,
-         x_stride, rows ? operation.upload(rows, count) : nullptr, width);
+  launch(gather_kernel, dim3(static_cast<unsigned>(count)), kThreads, 0, operation.stream(), to, y_stride,
+         from, x_stride, rows ? operation.upload(rows, count) : nullptr, width);
   operation.finish();
 }
 
@@ -111,8 +113,8 @@ void CudaBackend::scatter_add_rows(float* x, int64_t x_stride, const float* y, i
   if (count == 0) return;
   float* const to = operation.in_out(x, x_stride, width, *std::max_element(rows, rows + count) + 1);
   const float* const from = operation.in(y, y_stride, width, count);
-  launch(scatter_add_kernel, dim3(static_cast<unsigned>(count)), kThreads, 0, operation.stream(), to, x_stride,
-         from, y_stride, operation.upload(rows, count), width);
+  launch(scatter_add_kernel, dim3(static_cast<unsigned>(count)), kThreads, 0, operation.stream(), to,
+         x_stride, from, y_stride, operation.upload(rows, count), width);
   operation.finish();
 }
 

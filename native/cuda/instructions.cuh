@@ -1,5 +1,5 @@
-// What the GPU does beyond C++: shared memory sized at launch, asynchronous copies, and products of matrices by the
-// tensor cores (PTX instructions of compute capability 8.0).
+// What the GPU does beyond C++: shared memory sized at launch, asynchronous copies, and products of matrices
+// by the tensor cores (PTX instructions of compute capability 8.0).
 #pragma once
 
 #if defined(ALBERT_CUDA_EMULATED)
@@ -43,8 +43,9 @@ __device__ void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
-// Four 8 x 8 matrices of 16-bit values; lane l points to row l % 8 of matrix l / 8, 16 bytes. A lane receives two
-// neighbouring values of each: row lane / 4, columns 2 (lane % 4) and the next; or those of the transposed matrix.
+// Four 8 x 8 matrices of 16-bit values; lane l points to row l % 8 of matrix l / 8, 16 bytes. A lane receives
+// two neighbouring values of each: row lane / 4, columns 2 (lane % 4) and the next; or those of the
+// transposed matrix.
 __device__ inline void load_matrices(uint32_t (&values)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(values[0]), "=r"(values[1]), "=r"(values[2]), "=r"(values[3])
@@ -58,8 +59,8 @@ __device__ inline void load_matrices_transposed(uint32_t (&values)[4], const voi
                : "memory");
 }
 
-// c += a b for a [16, 16] and b [16, 8] of bf16, c [16, 8] of fp32. With g = lane / 4 and t = lane % 4, c holds
-// (g, 2 t), (g, 2 t + 1), (g + 8, 2 t), (g + 8, 2 t + 1); a and b as load_matrices leaves them.
+// c += a b for a [16, 16] and b [16, 8] of bf16, c [16, 8] of fp32. With g = lane / 4 and t = lane % 4, c
+// holds (g, 2 t), (g, 2 t + 1), (g + 8, 2 t), (g + 8, 2 t + 1); a and b as load_matrices leaves them.
 __device__ inline void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
       "{%0, %1, %2, %3};"

@@ -64,8 +64,8 @@ __global__ void __launch_bounds__(kThreads)
   normalise_row(y + row * stride, before, weights.norm, width);
 }
 
-// With n = (x - mean) inverse and g = dy weight: dx = inverse (g - mean(g) - n mean(g n)). Writes n's gradients
-// dy n over `scaled`, for the sums over rows.
+// With n = (x - mean) inverse and g = dy weight: dx = inverse (g - mean(g) - n mean(g n)). Writes n's
+// gradients dy n over `scaled`, for the sums over rows.
 __global__ void __launch_bounds__(kThreads)
     layernorm_backward_kernel(float* dx, float* scaled, const float* dy, const float* x, int64_t stride,
                               LayerNormWeights norm, int64_t width, int64_t rows) {
@@ -141,15 +141,16 @@ void CudaBackend::layernorm_forward(float* y, int64_t y_stride, const float* x, 
   operation.finish();
 }
 
-void CudaBackend::residual_layernorm_forward(float* y, float* sum, const float* x, const LayerNormWeights& norm,
-                                             const Dropout& dropout, int64_t width, int64_t rows) {
+void CudaBackend::residual_layernorm_forward(float* y, float* sum, const float* x,
+                                             const LayerNormWeights& norm, const Dropout& dropout,
+                                             int64_t width, int64_t rows) {
   Operation operation(memory_);
   const int64_t stride = row_stride(width);
   float* const to = operation.out(y, stride, width, rows);
   float* const total = operation.in_out(sum, stride, width, rows);
   const float* const from = operation.in(x, stride, width, rows);
-  launch(residual_layernorm_kernel, row_blocks(rows), kThreads, 0, operation.stream(), to, total, from, stride,
-         on_device(norm, width, operation), dropout, width, rows);
+  launch(residual_layernorm_kernel, row_blocks(rows), kThreads, 0, operation.stream(), to, total, from,
+         stride, on_device(norm, width, operation), dropout, width, rows);
   operation.finish();
 }
 
@@ -164,8 +165,8 @@ void CudaBackend::layernorm_backward(float* dx, const LayerNormGradient& gradien
   float* const scaled = operation.scratch<float>(rows * stride);
   // Before dx takes its place.
   add_column_sums(operation.in_out(gradient.bias, width), dfrom, stride, width, rows, operation);
-  launch(layernorm_backward_kernel, row_blocks(rows), kThreads, 0, operation.stream(), to, scaled, dfrom, from,
-         stride, on_device(norm, width, operation), width, rows);
+  launch(layernorm_backward_kernel, row_blocks(rows), kThreads, 0, operation.stream(), to, scaled, dfrom,
+         from, stride, on_device(norm, width, operation), width, rows);
   add_column_sums(operation.in_out(gradient.weight, width), scaled, stride, width, rows, operation);
   operation.finish();
 }
@@ -187,8 +188,8 @@ void CudaBackend::embedding_forward(float* y, float* sum, const int32_t* ids, co
   float* const to = operation.out(y, stride, width, rows);
   float* const saved = operation.out(sum, stride, width, rows);
   launch(embedding_kernel, row_blocks(rows), kThreads, 0, operation.stream(), to, saved, stride,
-         operation.upload(ids, rows), operation.upload(types, rows), operation.upload(positions, rows), on_gpu,
-         rows);
+         operation.upload(ids, rows), operation.upload(types, rows), operation.upload(positions, rows),
+         on_gpu, rows);
   operation.finish();
 }
 

@@ -11,7 +11,9 @@ namespace {
 
 constexpr size_t kAlignment = 256;
 
-void free_block(void* memory, Place place) { place == Place::kHost ? std::free(memory) : (void)cudaFree(memory); }
+void free_block(void* memory, Place place) {
+  place == Place::kHost ? std::free(memory) : (void)cudaFree(memory);
+}
 
 size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
@@ -44,8 +46,8 @@ void* DeviceMemory::allocate(size_t bytes, Place place) {
     cudaGetLastError();
     throw Error(ErrorCode::kOutOfMemory,
                 str("expected ", (size >> 20) + 1, " MiB of ", place == Place::kHost ? "host " : "",
-                    "memory but the GPU has ", free >> 20, " of ",
-                    total >> 20, " MiB left; use smaller batches or a smaller model"));
+                    "memory but the GPU has ", free >> 20, " of ", total >> 20,
+                    " MiB left; use smaller batches or a smaller model"));
   }
   blocks_[static_cast<const char*>(memory)] = {size, place};
   return memory;

@@ -43,8 +43,8 @@ class DeviceMemory {
   std::vector<void*> overflow_;
 };
 
-// One operation: holds the backend while it is put on the stream, brings its arguments to the device and results
-// that belong to the host back. Every function gives the address that kernels use.
+// One operation: holds the backend while it is put on the stream, brings its arguments to the device and
+// results that belong to the host back. Every function gives the address that kernels use.
 class Operation {
  public:
   explicit Operation(DeviceMemory& memory);

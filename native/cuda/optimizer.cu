@@ -36,14 +36,15 @@ __global__ void __launch_bounds__(kReduceThreads)
   if (threadIdx.x == 0) squares[2 * blockIdx.x] = weights, squares[2 * blockIdx.x + 1] = updates;
 }
 
-__global__ void __launch_bounds__(kReduceThreads) descend_kernel(float* weight, const float* update, float rate,
-                                                                 int64_t count) {
+__global__ void __launch_bounds__(kReduceThreads)
+    descend_kernel(float* weight, const float* update, float rate, int64_t count) {
   const Chunk chunk = chunk_of(count);
-  for (int64_t i = chunk.begin + threadIdx.x; i < chunk.end; i += kReduceThreads) weight[i] -= rate * update[i];
+  for (int64_t i = chunk.begin + threadIdx.x; i < chunk.end; i += kReduceThreads)
+    weight[i] -= rate * update[i];
 }
 
-__global__ void __launch_bounds__(kReduceThreads) squared_norm_kernel(double* squares, const float* x,
-                                                                      int64_t count) {
+__global__ void __launch_bounds__(kReduceThreads)
+    squared_norm_kernel(double* squares, const float* x, int64_t count) {
   const Chunk chunk = chunk_of(count);
   double sum = 0;
   for (int64_t i = chunk.begin + threadIdx.x; i < chunk.end; i += kReduceThreads)
@@ -89,8 +90,8 @@ double CudaBackend::squared_norm(const float* x, int64_t count) {
   Operation operation(memory_);
   const int64_t chunks = divide_up(count, kChunk);
   double* const squares = operation.scratch<double>(chunks);
-  launch(squared_norm_kernel, dim3(static_cast<unsigned>(chunks)), kReduceThreads, 0, operation.stream(), squares,
-         operation.in(x, count), count);
+  launch(squared_norm_kernel, dim3(static_cast<unsigned>(chunks)), kReduceThreads, 0, operation.stream(),
+         squares, operation.in(x, count), count);
   return totals(squares, chunks, 1, operation)[0];
 }
 

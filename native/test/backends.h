@@ -79,7 +79,8 @@ void on_every_backend(const std::vector<Precision>& precisions, const Body& body
         limits.head_size = 70;
         limits.training = precision != Precision::kInt8;
         backend->reserve(limits);
-        body(*backend, precision, str(to_string(precision), " ", processor.name(), " with ", threads, " threads"));
+        body(*backend, precision,
+             str(to_string(precision), " ", processor.name(), " with ", threads, " threads"));
       }
 }
 

@@ -83,8 +83,8 @@ TEST(golden_outputs_on_every_processor) {
       for (const OutputTensor& output : result) {
         if (!golden.tensors.count("output." + output.name)) continue;
         const double error = golden_error(golden, output);
-        EXPECT(error <= tolerance(dtype), golden.name, " ", output.name, " in ", dtype, " on ", processor.name(),
-               ": relative error ", error);
+        EXPECT(error <= tolerance(dtype), golden.name, " ", output.name, " in ", dtype, " on ",
+               processor.name(), ": relative error ", error);
         ++compared;
       }
       for (const auto& [name, tensor] : golden.tensors) compared -= name.rfind("output.", 0) == 0;
@@ -101,8 +101,8 @@ TEST(rows_are_bit_identical_alone_in_batch_and_on_any_thread_count) {
       const ForwardResult whole = std::move(single->forward({&request})[0]);
       const ForwardResult threaded = std::move(triple->forward({&request})[0]);
       for (size_t i = 0; i < whole.size(); ++i)
-        EXPECT(same_bits(whole[i], threaded[i], 0), golden.name, " ", whole[i].name, " ", dtype, " ", processor.name(),
-               " with 3 threads");
+        EXPECT(same_bits(whole[i], threaded[i], 0), golden.name, " ", whole[i].name, " ", dtype, " ",
+               processor.name(), " with 3 threads");
       const size_t examples =
           request.batch.lengths.size() / (request.batch.choices ? request.batch.choices : 1);
       std::vector<ForwardRequest> requests;
@@ -113,8 +113,8 @@ TEST(rows_are_bit_identical_alone_in_batch_and_on_any_thread_count) {
       for (size_t example = 0; example < examples; ++example) {
         const ForwardResult part = std::move(single->forward({&requests[example]})[0]);
         for (size_t i = 0; i < whole.size(); ++i) {
-          EXPECT(same_bits(whole[i], part[i], example), golden.name, " ", whole[i].name, " ", dtype, " ", processor.name(),
-                 " alone");
+          EXPECT(same_bits(whole[i], part[i], example), golden.name, " ", whole[i].name, " ", dtype, " ",
+                 processor.name(), " alone");
           EXPECT(same_bits(together[example][i], part[i], 0), golden.name, " ", whole[i].name, " ", dtype,
                  " ", processor.name(), " merged");
         }

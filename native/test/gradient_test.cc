@@ -64,14 +64,15 @@ TEST(golden_gradients_on_every_processor) {
         const double truth = golden.tensors.at("loss.loss").values[0];
         EXPECT(std::fabs(losses.total - truth) <= tolerance * std::fabs(truth), golden.name, " loss ",
                losses.total, " in ", dtype, " on ", processor.name(), ", truth ", truth);
+        const ParameterValues gradients = model.gradients().values();
         size_t compared = 0;
         for (const auto& [name, tensor] : golden.tensors) {
           if (name.rfind("grad.", 0) != 0) continue;
           const double error =
-              gradient_error(tensor, model.gradients().of(without_prefix(std::string_view(name).substr(5))),
+              gradient_error(tensor, gradients.of(without_prefix(std::string_view(name).substr(5))),
                              largest_gradient(golden));
-          EXPECT(error <= tolerance, golden.name, " ", name, " in ", dtype, " on ", processor.name(), ": relative error ",
-                 error);
+          EXPECT(error <= tolerance, golden.name, " ", name, " in ", dtype, " on ", processor.name(),
+                 ": relative error ", error);
           ++compared;
         }
         EXPECT(compared > 0, golden.name, " has no gradients");
@@ -166,42 +167,43 @@ TEST(class_weights_choose_among_labels) {
 TEST(gradients_of_odd_models_point_uphill) {
   for (const char* fields : kVariants)
     for (const std::string& device : devices())
-    for (Head head :
-         {Head::kPretraining, Head::kMaskedLm, Head::kSequenceClassification, Head::kTokenClassification,
-          Head::kQuestionAnswering, Head::kQuestionAnsweringBeam, Head::kMultipleChoice}) {
-      const Config config = variant(fields);
-      TrainingOptions options;
-      options.device = device;
-      if (classifies(head)) options.class_weights = {0.5f, 2, 0.25f};
-      TrainingModel model(config, head, *Weights::create(config, head, 3), options);
-      const LabelledBatch batch = labels_for(head);
-      const double loss = model.forward_backward(batch, DropoutPlaces::none()).total;
-      EXPECT(loss == model.evaluate(batch).total, "the loss of an evaluation");
-      double squares = 0;
-      const ParameterValues gradients = model.gradients().values();
-      for (const Parameter& gradient : gradients.parameters)
-        for (int64_t i = 0; i < gradient.count(); ++i) squares += double{gradient.data[i]} * gradient.data[i];
-      const double norm = std::sqrt(squares);
-      // A step that changes the loss by 0.002 either way: these models bend within ten times that.
-      const double step = 0.002 / norm;
-      double losses[2];
-      for (int side = 0; side < 2; ++side) {
-        const double along = (side ? -2 : 1) * step / norm;
-        const ParameterValues weights = model.weights().values();
-        for (size_t p = 0; p < weights.parameters.size(); ++p) {
-          const Parameter& weight = weights.parameters[p];
-          std::vector<float> moved(weight.data, weight.data + weight.count());
-          for (size_t i = 0; i < moved.size(); ++i)
-            moved[i] = static_cast<float>(moved[i] + along * gradients.parameters[p].data[i]);
-          model.backend().upload(model.weights().slice(p), moved.data(), moved.size());
+      for (Head head :
+           {Head::kPretraining, Head::kMaskedLm, Head::kSequenceClassification, Head::kTokenClassification,
+            Head::kQuestionAnswering, Head::kQuestionAnsweringBeam, Head::kMultipleChoice}) {
+        const Config config = variant(fields);
+        TrainingOptions options;
+        options.device = device;
+        if (classifies(head)) options.class_weights = {0.5f, 2, 0.25f};
+        TrainingModel model(config, head, *Weights::create(config, head, 3), options);
+        const LabelledBatch batch = labels_for(head);
+        const double loss = model.forward_backward(batch, DropoutPlaces::none()).total;
+        EXPECT(loss == model.evaluate(batch).total, "the loss of an evaluation");
+        double squares = 0;
+        const ParameterValues gradients = model.gradients().values();
+        for (const Parameter& gradient : gradients.parameters)
+          for (int64_t i = 0; i < gradient.count(); ++i)
+            squares += double{gradient.data[i]} * gradient.data[i];
+        const double norm = std::sqrt(squares);
+        // A step that changes the loss by 0.002 either way: these models bend within ten times that.
+        const double step = 0.002 / norm;
+        double losses[2];
+        for (int side = 0; side < 2; ++side) {
+          const double along = (side ? -2 : 1) * step / norm;
+          const ParameterValues weights = model.weights().values();
+          for (size_t p = 0; p < weights.parameters.size(); ++p) {
+            const Parameter& weight = weights.parameters[p];
+            std::vector<float> moved(weight.data, weight.data + weight.count());
+            for (size_t i = 0; i < moved.size(); ++i)
+              moved[i] = static_cast<float>(moved[i] + along * gradients.parameters[p].data[i]);
+            model.backend().upload(model.weights().slice(p), moved.data(), moved.size());
+          }
+          model.weights_changed();
+          losses[side] = model.evaluate(batch).total;
         }
-        model.weights_changed();
-        losses[side] = model.evaluate(batch).total;
+        const double slope = (losses[0] - losses[1]) / (2 * step);
+        EXPECT(std::fabs(slope / norm - 1) < 1e-2, to_string(head), " of {", fields, "} on ", device,
+               ": slope ", slope, ", gradient's norm ", norm);
       }
-      const double slope = (losses[0] - losses[1]) / (2 * step);
-      EXPECT(std::fabs(slope / norm - 1) < 1e-2, to_string(head), " of {", fields, "} on ", device, ": slope ", slope,
-             ", gradient's norm ", norm);
-    }
 }
 
 // A half that all layers share gets the sum of what its copies would get.

@@ -1,11 +1,13 @@
 // Runs every registered test of the native core: albert_test [--filter text] [--backend cpu|cuda] [--golden
-// folder] [--shared folder].
+// folder] [--shared folder]. With --bench cpu|cuda it times that device instead, and with --tokens N batches
+// of at most N tokens alone.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <fstream>
 
+#include "bench.h"
 #include "support/error.h"
 #include "test.h"
 
@@ -22,6 +24,8 @@ bool tests_backend(const std::string& name) { return backend.empty() || backend 
 int main(int argc, char** argv) {
   using namespace albert::test;
   const char* filter = "";
+  const char* bench_device = nullptr;
+  int64_t most_tokens = 1 << 20;
   const char* data = std::getenv("ALBERT_TEST_DATA");
   if (data)
     shared = data;
@@ -36,9 +40,14 @@ int main(int argc, char** argv) {
       shared = argv[i + 1];
     else if (!std::strcmp(argv[i], "--backend"))
       backend = argv[i + 1];
+    else if (!std::strcmp(argv[i], "--bench"))
+      bench_device = argv[i + 1];
+    else if (!std::strcmp(argv[i], "--tokens"))
+      most_tokens = std::atoll(argv[i + 1]);
     else
       return std::fprintf(stderr, "unknown option %s\n", argv[i]), 2;
   }
+  if (bench_device) return bench(bench_device, most_tokens), 0;
   int passed = 0, failed = 0, skipped = 0;
   for (const Case& test : cases()) {
     if (!std::strstr(test.name, filter)) continue;

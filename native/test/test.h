@@ -34,7 +34,7 @@ struct Skip {
 // A folder of test data: test/golden of the repository, or what ALBERT_TEST_DATA and --shared name; empty if
 // absent.
 bool tests_backend(const std::string& name);  // 'cpu' or 'cuda': whether --backend asks for it
-std::string golden_folder();  // <repository>/test/golden
+std::string golden_folder();                  // <repository>/test/golden
 std::string
 shared_folder();  // folder with the real vocabulary `data/albert-spiece.model` and `golden/`; may be empty
 

@@ -89,12 +89,6 @@ std::vector<float> values_of(Trainer& trainer) {
   return all;
 }
 
-const float* value_of(const ParameterValues& values, std::string_view name) {
-  for (const Parameter& parameter : values.parameters)
-    if (without_prefix(parameter.name) == name) return parameter.data;
-  throw Failure{str("no parameter ", name)};
-}
-
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
@@ -127,14 +121,14 @@ TEST(golden_trajectories_on_every_processor) {
         // In theory the gradient of these two is zero; they hold accumulated rounding.
         const bool rounding =
             name.find("key.bias") != std::string::npos || name.find("qa_outputs.bias") != std::string::npos;
-        const float* values = value_of(final, without_prefix(std::string_view(name).substr(6)));
+        const float* values = final.of(without_prefix(std::string_view(name).substr(6)));
         double error = 0, largest = 0;
         for (size_t i = 0; i < tensor.values.size(); ++i) {
           error = std::max(error, std::fabs(tensor.values[i] - values[i]));
           largest = std::max(largest, std::fabs(tensor.values[i]));
         }
-        EXPECT(error <= (rounding ? 1e-3 : 1e-4) * largest, golden.name, " ", name, " on ", processor.name(), ": error ",
-               error, " of ", largest);
+        EXPECT(error <= (rounding ? 1e-3 : 1e-4) * largest, golden.name, " ", name, " on ", processor.name(),
+               ": error ", error, " of ", largest);
       }
     }
 }

@@ -9,6 +9,12 @@
 
 namespace albert {
 
+const float* ParameterValues::of(std::string_view name) const {
+  for (const Parameter& parameter : parameters)
+    if (without_prefix(parameter.name) == name) return parameter.data;
+  throw std::logic_error(str("the model has no parameter '", name, "'"));
+}
+
 ParameterSet::ParameterSet(const std::vector<Parameter>& parameters, Backend& backend)
     : backend_(backend), parameters_(parameters), begin_{0} {
   for (size_t i = 0; i < parameters.size(); ++i) {
@@ -29,7 +35,8 @@ void ParameterSet::copy_from(const std::vector<Parameter>& parameters) {
 
 ParameterValues ParameterSet::values() const {
   ParameterValues values{HostView(backend_, memory_, begin_.back()), parameters_};
-  for (size_t i = 0; i < parameters_.size(); ++i) values.parameters[i].data = values.memory.data() + begin_[i];
+  for (size_t i = 0; i < parameters_.size(); ++i)
+    values.parameters[i].data = values.memory.data() + begin_[i];
   return values;
 }
 

@@ -17,6 +17,8 @@ namespace albert {
 struct ParameterValues {
   HostView memory;
   std::vector<Parameter> parameters;  // with their values
+  // By name without the 'albert.' prefix; throws std::logic_error for a name the model does not have.
+  const float* of(std::string_view name) const;
 };
 
 class ParameterSet {

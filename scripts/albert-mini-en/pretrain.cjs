@@ -11,6 +11,7 @@ const { pretrain, Trainer } = require('../..');
 
 const WORDS = { ngram: 1, maskedLmProbability: 0.2, maxPredictions: 28 };
 const NGRAMS = { ngram: 3, maskedLmProbability: 0.15, maxPredictions: 20 };
+const DENSE_NGRAMS = { ngram: 3, maskedLmProbability: 0.2, maxPredictions: 28 };
 
 // Each stretch of a run ends before step `until`; the rate's decay counts from `totalSteps`.
 const SHALLOW = {
@@ -39,7 +40,10 @@ const DEEP = {
 const LONGER = {
   folder: 'longer',
   options: { maxLength: 128, batchSize: 128, warmupSteps: 200, seed: 3 },
-  stretches: [{ until: 2400, ...WORDS, learningRate: 0.004, totalSteps: 4800 }],
+  stretches: [
+    { until: 2400, ...WORDS, learningRate: 0.004, totalSteps: 4800 },
+    { until: 4400, ...DENSE_NGRAMS, learningRate: 0.0044, totalSteps: 4400 },
+  ],
 };
 
 /** Steps that a run's last checkpoint has behind it. */

@@ -1,11 +1,11 @@
-// A stand-in for CUDA's header of this name that runs kernels on the host, so that a machine without a GPU tests
-// them: each thread of a block is a fiber, blocks run one after another, and device memory cannot be touched
-// between kernels.
+// A stand-in for CUDA's header of this name that runs kernels on the host, so that a machine without a GPU
+// tests them: each thread of a block is a fiber, blocks run one after another, and device memory cannot be
+// touched between kernels.
 //
-// What it shows: wrong indices, missing barriers (the order of threads between two barriers is random), shared
-// memory that was not written, copies that were not waited for, host code that reads device memory. What it
-// cannot show: speed, races that need two threads in the same instant, and what the real instructions do beyond
-// their description.
+// What it shows: wrong indices, missing barriers (the order of threads between two barriers is random),
+// shared memory that was not written, copies that were not waited for, host code that reads device memory.
+// What it cannot show: speed, races that need two threads in the same instant, and what the real instructions
+// do beyond their description.
 #pragma once
 
 #include <algorithm>
@@ -31,8 +31,8 @@ extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace albert::emulation {
 
-// Runs `kernel` once for each thread of the grid. Throws std::logic_error when threads of a block wait for one
-// another at different barriers.
+// Runs `kernel` once for each thread of the grid. Throws std::logic_error when threads of a block wait for
+// one another at different barriers.
 void run(const dim3& grid, const dim3& block, size_t shared_bytes, const std::function<void()>& kernel);
 void* dynamic_shared_memory();
 void block_barrier();
@@ -75,6 +75,7 @@ inline unsigned __float_as_uint(float value) {
 
 // ---- the part of the runtime that the backend uses
 
+#define CUDART_VERSION 12040
 enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };

@@ -115,8 +115,8 @@ void run_block(int threads) {
   for (int t = 0; t < threads; ++t) {
     if (static_cast<size_t>(t) == fibers.size()) fibers.push_back(std::make_unique<Fiber>());
     Fiber& fiber = *fibers[t];
-    // As if `enter` had been called, and its caller's registers saved: the stack stands 8 bytes past a multiple of
-    // 16, as after a call.
+    // As if `enter` had been called, and its caller's registers saved: the stack stands 8 bytes past a
+    // multiple of 16, as after a call.
     void** const bottom =
         reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(fiber.stack.get() + kStackBytes) / 16 * 16) - 2;
     *bottom = reinterpret_cast<void*>(&enter);

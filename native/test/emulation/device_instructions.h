@@ -1,5 +1,5 @@
-// The instructions of native/cuda/instructions.cuh as their description in NVIDIA's PTX manual has them, for the
-// emulation. Copies of cp.async happen when they are waited for, and not before.
+// The instructions of native/cuda/instructions.cuh as their description in NVIDIA's PTX manual has them, for
+// the emulation. Copies of cp.async happen when they are waited for, and not before.
 #pragma once
 
 #include <vector>
@@ -47,8 +47,9 @@ inline void load_matrices_transposed(uint32_t (&values)[4], const void* row) {
   load_matrices(values, row, true);
 }
 
-// 9.7.14.5.8: with g = lane / 4 and t = lane % 4, A's registers hold rows g and g + 8 of columns 2 t and 2 t + 8,
-// B's rows 2 t and 2 t + 8 of column g, C's rows g and g + 8 of column 2 t; each with the next column (B: row).
+// 9.7.14.5.8: with g = lane / 4 and t = lane % 4, A's registers hold rows g and g + 8 of columns 2 t and 2 t
+// + 8, B's rows 2 t and 2 t + 8 of column g, C's rows g and g + 8 of column 2 t; each with the next column
+// (B: row).
 inline void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   uint32_t mine[6] = {a[0], a[1], a[2], a[3], b0, b1};
   const unsigned char* all = emulation::exchange(mine, sizeof mine);

@@ -1,0 +1,139 @@
+// Timing of operations, of the encoder and of training, each until its results can be read.
+#include "bench.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+
+#include "albert/device.h"
+#include "albert/encoder.h"
+#include "backends.h"
+#include "train/training_model.h"
+
+namespace albert::test {
+namespace {
+
+constexpr int kWarm = 3, kRuns = 15;
+const char* const kBase =
+    R"({"model_type": "albert", "vocab_size": 30000, "embedding_size": 128, "hidden_size": 768,
+        "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
+        "hidden_act": "gelu_new", "max_position_embeddings": 512})";
+
+// Median milliseconds of a body, whose work a read of one value waits for.
+template <typename Body>
+double time_ms(Backend& backend, const Body& body) {
+  float* const flag = backend.allocate(1);
+  backend.clear(flag, 1);
+  std::vector<double> times;
+  for (int run = 0; run < kWarm + kRuns; ++run) {
+    float value;
+    backend.download(&value, flag, 1);
+    const auto begin = std::chrono::steady_clock::now();
+    body();
+    backend.download(&value, flag, 1);
+    const std::chrono::duration<double, std::milli> passed = std::chrono::steady_clock::now() - begin;
+    if (run >= kWarm) times.push_back(passed.count());
+  }
+  backend.release(flag);
+  std::nth_element(times.begin(), times.begin() + kRuns / 2, times.end());
+  return times[kRuns / 2];
+}
+
+void print(const std::string& name, Precision precision, double ms, double operations, int64_t tokens) {
+  std::printf(
+      "{\"case\": \"%s\", \"dtype\": \"%s\", \"ms\": %.4f, \"tflops\": %.3f, \"tokens_per_s\": %.0f}\n",
+      name.c_str(), to_string(precision), ms, operations / ms * 1e-9, static_cast<double>(tokens) / ms * 1e3);
+  std::fflush(stdout);
+}
+
+struct Shape {
+  int64_t sequences, length;
+  int64_t tokens() const { return sequences * length; }
+};
+
+SequenceBatch sequences_of(const Shape& shape) {
+  SequenceBatch batch;
+  batch.lengths.assign(static_cast<size_t>(shape.sequences), static_cast<int32_t>(shape.length));
+  for (int64_t i = 0; i < shape.tokens(); ++i) batch.ids.push_back(static_cast<int32_t>(i * 7919 % 30000));
+  return batch;
+}
+
+// Multiplications and additions of one token through a layer: four H x H products, two H x F, scores and
+// context.
+double layer_operations(const Config& config, int64_t length) {
+  const double hidden = config.hidden_size, inner = config.intermediate_size;
+  return 2 * (4 * hidden * hidden + 2 * hidden * inner) + 4 * hidden * static_cast<double>(length);
+}
+
+void bench_products(Backend& backend, Precision precision, int64_t rows) {
+  for (const auto& [in, out] :
+       {std::pair<int64_t, int64_t>{768, 2304}, {768, 768}, {768, 3072}, {3072, 768}}) {
+    const std::vector<float> weight = random_floats(in * out, 0.05f), bias = random_floats(out);
+    const auto packed = backend.pack({{weight.data(), bias.data(), out}}, in, {precision, nullptr});
+    const size_t x_floats = static_cast<size_t>(rows * row_stride(in)),
+                 y_floats = static_cast<size_t>(rows * row_stride(out));
+    float* const x = backend.allocate(x_floats);
+    float* const y = backend.allocate(y_floats);
+    backend.clear(x, x_floats);
+    const double ms = time_ms(backend, [&] {
+      backend.linear_forward(y, row_stride(out), x, row_stride(in), *packed, Activation::kIdentity, rows);
+    });
+    print(str("linear ", rows, "x", in, "x", out), precision, ms, 2.0 * static_cast<double>(rows * in * out),
+          rows);
+    backend.release(x);
+    backend.release(y);
+  }
+}
+
+void bench_encoder(Backend& backend, const Config& config, const EncoderWeights& weights, Precision precision,
+                   const Shape& shape) {
+  const SequenceBatch sequences = sequences_of(shape);
+  const std::vector<int32_t> no_pairs;
+  const PackedBatch batch({{&sequences, &no_pairs, false, true}});
+  Workspace workspace(backend);
+  const double ms = time_ms(backend, [&] {
+    encoder_forward(backend, config, weights, batch, workspace, {}, [] { return false; });
+  });
+  const double operations =
+      static_cast<double>(shape.tokens()) * config.num_hidden_layers * layer_operations(config, shape.length);
+  print(str("encoder ", shape.sequences, "x", shape.length), precision, ms, operations, shape.tokens());
+}
+
+void bench_training(const std::string& device, const Config& config, const Weights& weights,
+                    Precision precision, const Shape& shape) {
+  TrainingOptions options;
+  options.device = device;
+  options.dtype = to_string(precision);
+  TrainingModel model(config, Head::kPretraining, weights, options);
+  LabelledBatch batch;
+  batch.sequences = sequences_of(shape);
+  for (size_t i = 0; i < batch.sequences.ids.size(); ++i)
+    batch.labels.push_back(i % 7 == 3 ? batch.sequences.ids[i] : kIgnoredLabel);
+  for (int64_t s = 0; s < shape.sequences; ++s) batch.sop_labels.push_back(static_cast<int32_t>(s % 2));
+  const double ms = time_ms(model.backend(), [&] { model.forward_backward(batch, DropoutPlaces::none()); });
+  const double operations = 3.0 * static_cast<double>(shape.tokens()) * config.num_hidden_layers *
+                            layer_operations(config, shape.length);
+  print(str("training ", shape.sequences, "x", shape.length), precision, ms, operations, shape.tokens());
+}
+
+}  // namespace
+
+void bench(const std::string& device, int64_t most_tokens) {
+  const Config config = Config::parse(kBase, "base");
+  const std::unique_ptr<Weights> weights = Weights::create(config, Head::kPretraining, 1);
+  for (Precision precision : {Precision::kFp32, Precision::kBf16}) {
+    const std::unique_ptr<Backend> backend = make_backend(device, precision, "", 0);
+    backend->reserve(
+        {precision, config.intermediate_size, config.max_position_embeddings, config.head_size(), false});
+    std::printf("{\"device\": \"%s\", \"isa\": \"%s\"}\n", backend->device(), backend->isa());
+    const EncoderWeights encoder(config, *weights, precision, *backend);
+    for (int64_t rows : {128, 1024, 32768})
+      if (rows <= most_tokens) bench_products(*backend, precision, rows);
+    for (const Shape& shape : {Shape{1, 128}, {8, 128}, {64, 128}, {256, 128}, {64, 512}})
+      if (shape.tokens() <= most_tokens) bench_encoder(*backend, config, encoder, precision, shape);
+    for (const Shape& shape : {Shape{8, 128}, {64, 128}, {256, 128}})
+      if (shape.tokens() <= most_tokens) bench_training(device, config, *weights, precision, shape);
+  }
+}
+
+}  // namespace albert::test
