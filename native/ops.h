@@ -4,7 +4,7 @@
 // embedding, H hidden, A heads, D head size, F inner, V vocabulary, R selected rows, K and M the input and
 // output width of a linear. Matrices are row-major fp32. Activations that several rows of a tile read
 // together have the padded row stride row_stride(width); other strides are the width. Pointers are memory of
-// the backend (`allocate`, `place`) except where a comment says host; a matrix may be host memory too, which
+// the backend (`allocate`) except where a comment says host; a matrix may be host memory too, which
 // a device then copies around the operation. Each output row depends on its own sequence alone and is
 // computed by one fixed chain of operations, so results do not depend on batch neighbours, thread count or
 // split.
@@ -177,8 +177,6 @@ class Backend {
   virtual void upload(float* memory, const float* host, size_t floats) = 0;
   virtual void download(float* host, const float* memory, size_t floats) = 0;
   virtual void clear(float* memory, size_t floats) = 0;  // zeros
-  // Backend memory with the contents of host data that outlives the backend: the data itself on a CPU.
-  virtual const float* place(const float* host, size_t floats) = 0;
   virtual std::unique_ptr<PackedLinear> pack(const std::vector<LinearSource>& sources, int64_t in,
                                              const LinearFormat& format) = 0;
   // The same layer backwards, x = y W: its input is the sources' stacked output and its output their input,

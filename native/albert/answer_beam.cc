@@ -65,7 +65,8 @@ std::vector<double> answer_probabilities(const float* logits, int64_t count) {
   return result;
 }
 
-AnswerBeamWeights::AnswerBeamWeights(const Config& config, const Weights& weights, Backend& backend) {
+AnswerBeamWeights::AnswerBeamWeights(const Config& config, const Weights& weights, Backend& backend)
+    : placed_(backend) {
   const int64_t hidden = config.hidden_size;
   const auto pack = [&](const std::string& name, int64_t in, int64_t out) {
     const Parameter* const bias = weights.find(name + ".bias");
@@ -85,13 +86,12 @@ AnswerBeamWeights::AnswerBeamWeights(const Config& config, const Weights& weight
     }
   end_token = backend.pack({{halves[0].data(), nullptr, hidden}}, hidden, {});
   end_start = backend.pack({{halves[1].data(), weights.data("end_logits.dense_0.bias"), hidden}}, hidden, {});
-  const size_t width = static_cast<size_t>(hidden);
-  end_norm = {backend.place(weights.data("end_logits.LayerNorm.weight"), width),
-              backend.place(weights.data("end_logits.LayerNorm.bias"), width), config.layer_norm_eps};
+  end_norm = {placed_.place(weights.data("end_logits.LayerNorm.weight"), hidden),
+              placed_.place(weights.data("end_logits.LayerNorm.bias"), hidden), config.layer_norm_eps};
 }
 
 size_t AnswerBeamWeights::bytes() const {
-  size_t total = 0;
+  size_t total = placed_.bytes();
   for (const auto* part : {&start, &end_token, &end_start, &end, &class_hidden, &class_logit})
     total += (*part)->bytes;
   return total;

@@ -8,6 +8,7 @@
 #include "batch.h"
 #include "config.h"
 #include "ops.h"
+#include "placed_weights.h"
 #include "weights.h"
 #include "workspace.h"
 
@@ -34,6 +35,9 @@ struct AnswerBeamWeights {
   std::unique_ptr<PackedLinear> end;                   // H -> 1
   std::unique_ptr<PackedLinear> class_hidden;          // 2H -> H
   std::unique_ptr<PackedLinear> class_logit;           // H -> 1, no bias
+
+ private:
+  PlacedWeights placed_;
 };
 
 // Log-probabilities and positions, best first, among equals the earlier; kNoToken and 0 where there are fewer

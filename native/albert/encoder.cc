@@ -85,10 +85,8 @@ float* block_forward(Backend& backend, const Config& config, const AttentionWeig
 }
 
 LayerNormWeights place_norm(const Weights& weights, const std::string& name, float epsilon, int64_t width,
-                            Backend& backend) {
-  const auto place = [&](const char* part) {
-    return backend.place(weights.data(name + part), static_cast<size_t>(width));
-  };
+                            PlacedWeights& placed) {
+  const auto place = [&](const char* part) { return placed.place(weights.data(name + part), width); };
   return {place(".weight"), place(".bias"), epsilon};
 }
 
@@ -140,11 +138,12 @@ class FoldedLinear {
 }  // namespace
 
 EncoderWeights::EncoderWeights(const Config& config, const Weights& weights, Precision precision,
-                               Backend& backend) {
+                               Backend& backend)
+    : placed_(backend) {
   const int64_t embedding_width = config.embedding_size, hidden = config.hidden_size,
                 inner = config.intermediate_size;
   const auto place = [&](const char* name, int64_t rows) {
-    return backend.place(weights.data(name), static_cast<size_t>(rows * embedding_width));
+    return placed_.place(weights.data(name), rows * embedding_width);
   };
   const auto source = [&](const std::string& name, int64_t out) {
     return LinearSource{weights.data(name + ".weight"), weights.data(name + ".bias"), out};
@@ -154,7 +153,7 @@ EncoderWeights::EncoderWeights(const Config& config, const Weights& weights, Pre
   embedding.position = place("embeddings.position_embeddings.weight", config.max_position_embeddings);
   embedding.type = place("embeddings.token_type_embeddings.weight", config.type_vocab_size);
   embedding.norm =
-      place_norm(weights, "embeddings.LayerNorm", config.layer_norm_eps, embedding_width, backend);
+      place_norm(weights, "embeddings.LayerNorm", config.layer_norm_eps, embedding_width, placed_);
   embedding.width = embedding_width;
   const LinearSource map_source = source("encoder.embedding_hidden_mapping_in", hidden);
   const std::vector<float> embedding_spread = spread_of(weights, {"embeddings.LayerNorm"}, embedding_width);
@@ -175,7 +174,7 @@ EncoderWeights::EncoderWeights(const Config& config, const Weights& weights, Pre
   }
 
   const auto norm = [&](const std::string& name) {
-    return place_norm(weights, name, config.layer_norm_eps, hidden, backend);
+    return place_norm(weights, name, config.layer_norm_eps, hidden, placed_);
   };
   const int32_t attention_groups = config.attention_groups(), inner_groups = config.inner_group_num,
                 feed_forward_groups = config.feed_forward_groups();
@@ -212,7 +211,7 @@ EncoderWeights::EncoderWeights(const Config& config, const Weights& weights, Pre
 }
 
 size_t EncoderWeights::bytes() const {
-  size_t total = map->bytes + (first_qkv ? first_qkv->bytes : 0);
+  size_t total = placed_.bytes() + map->bytes + (first_qkv ? first_qkv->bytes : 0);
   for (const AttentionWeights& half : attention) total += half.qkv->bytes + half.output->bytes;
   for (const FeedForwardWeights& half : feed_forward) total += half.up->bytes + half.down->bytes;
   return total;

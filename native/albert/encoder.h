@@ -8,6 +8,7 @@
 #include "batch.h"
 #include "config.h"
 #include "ops.h"
+#include "placed_weights.h"
 #include "weights.h"
 #include "workspace.h"
 
@@ -38,6 +39,9 @@ struct EncoderWeights {
   // Config::feed_forward_group.
   std::vector<AttentionWeights> attention;       // [attention_groups() * inner_group_num]
   std::vector<FeedForwardWeights> feed_forward;  // [feed_forward_groups() * inner_group_num]
+
+ private:
+  PlacedWeights placed_;
 };
 
 // What a caller may look at besides the result; null pointers where nothing is asked.

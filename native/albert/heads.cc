@@ -3,7 +3,8 @@
 
 namespace albert {
 
-HeadWeights::HeadWeights(const Config& config, Head head, const Weights& weights, Backend& backend) {
+HeadWeights::HeadWeights(const Config& config, Head head, const Weights& weights, Backend& backend)
+    : placed_(backend) {
   const int64_t hidden = config.hidden_size, width = config.embedding_size;
   const auto pack = [&](const std::string& name, int64_t in) {
     return backend.pack({{weights.data(name + ".weight"), weights.data(name + ".bias"),
@@ -32,8 +33,8 @@ HeadWeights::HeadWeights(const Config& config, Head head, const Weights& weights
   }
   if (is_language(head)) {
     transform = pack("predictions.dense", hidden);
-    transform_norm = {backend.place(weights.data("predictions.LayerNorm.weight"), static_cast<size_t>(width)),
-                      backend.place(weights.data("predictions.LayerNorm.bias"), static_cast<size_t>(width)),
+    transform_norm = {placed_.place(weights.data("predictions.LayerNorm.weight"), width),
+                      placed_.place(weights.data("predictions.LayerNorm.bias"), width),
                       config.layer_norm_eps};
     decoder =
         backend.pack({{weights.decoder(), weights.data("predictions.bias"), config.vocab_size}}, width, {});
@@ -41,7 +42,7 @@ HeadWeights::HeadWeights(const Config& config, Head head, const Weights& weights
 }
 
 size_t HeadWeights::bytes() const {
-  size_t total = answer_beam ? answer_beam->bytes() : 0;
+  size_t total = placed_.bytes() + (answer_beam ? answer_beam->bytes() : 0);
   for (const auto* part : {&pooler, &classifier, &transform, &decoder})
     if (*part) total += (*part)->bytes;
   return total;

@@ -7,6 +7,7 @@
 #include "answer_beam.h"
 #include "config.h"
 #include "ops.h"
+#include "placed_weights.h"
 #include "weights.h"
 
 namespace albert {
@@ -23,6 +24,9 @@ struct HeadWeights {
   LayerNormWeights transform_norm;          // over E
   std::unique_ptr<PackedLinear> decoder;    // E -> V, the word table and the output bias
   std::unique_ptr<AnswerBeamWeights> answer_beam;
+
+ private:
+  PlacedWeights placed_;
 };
 
 // y = tanh(x W^T + b), x the first row of each sequence.

@@ -65,7 +65,6 @@ class CpuBackend final : public Backend {
     std::memcpy(host, memory, floats * sizeof(float));
   }
   void clear(float* memory, size_t floats) override { std::fill_n(memory, floats, 0.0f); }
-  const float* place(const float* host, size_t) override { return host; }
   std::unique_ptr<PackedLinear> pack(const std::vector<LinearSource>& sources, int64_t in,
                                      const LinearFormat& format) override;
   std::unique_ptr<PackedLinear> pack_transposed(const std::vector<LinearSource>& sources, int64_t in,

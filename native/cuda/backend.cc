@@ -48,13 +48,6 @@ void CudaBackend::clear(float* memory, size_t floats) {
   check_cuda(cudaMemsetAsync(memory, 0, floats * sizeof(float), operation.stream()), "clearing memory");
 }
 
-// Lives as long as the backend.
-const float* CudaBackend::place(const float* host, size_t floats) {
-  float* const copy = allocate(floats, Place::kDevice);
-  upload(copy, host, floats);
-  return copy;
-}
-
 int64_t CudaBackend::head_stride(int64_t head_size, Precision precision) const {
   // Rows start on 16 bytes.
   const int64_t values =

@@ -66,7 +66,6 @@ class CudaBackend final : public Backend {
   void upload(float* memory, const float* host, size_t floats) override;
   void download(float* host, const float* memory, size_t floats) override;
   void clear(float* memory, size_t floats) override;
-  const float* place(const float* host, size_t floats) override;
   std::unique_ptr<PackedLinear> pack(const std::vector<LinearSource>& sources, int64_t in,
                                      const LinearFormat& format) override;
   std::unique_ptr<PackedLinear> pack_transposed(const std::vector<LinearSource>& sources, int64_t in,
