@@ -3,12 +3,17 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
+
 #include "cuda/runtime.h"
 #include "support/error.h"
 
 namespace albert {
 namespace cuda {
 namespace {
+
+// Of one pass through the layers.
+constexpr int64_t kShardRows = 65536;
 
 std::string architecture(int device) {
   cudaDeviceProp properties;
@@ -60,11 +65,19 @@ void CudaBackend::reserve(const BackendLimits& limits) {
         "expected dtype 'fp32' or 'bf16' on a GPU but received 'int8'; use bf16, or device: 'cpu'");
 }
 
-// The blocks of a launch share the work, whatever the sequences are.
+// The blocks of a launch share the work, whatever the sequences are; more rows than keep them busy would only take
+// memory, so shards of kShardRows follow one another.
 ShardPlan CudaBackend::plan(const Segments& segments) const {
   ShardPlan plan;
-  plan.begin = {0, static_cast<int32_t>(segments.count)};
-  plan.max_rows = segments.rows();
+  plan.begin.push_back(0);
+  for (int64_t s = 0; s < segments.count; ++s) {
+    const int64_t rows = segments.row_begin[s + 1] - segments.row_begin[plan.begin.back()];
+    if (rows > kShardRows && plan.begin.back() < s) plan.begin.push_back(static_cast<int32_t>(s));
+  }
+  plan.begin.push_back(static_cast<int32_t>(segments.count));
+  for (size_t i = 0; i + 1 < plan.begin.size(); ++i)
+    plan.max_rows = std::max<int64_t>(
+        plan.max_rows, segments.row_begin[plan.begin[i + 1]] - segments.row_begin[plan.begin[i]]);
   return plan;
 }
 

@@ -352,6 +352,28 @@ TEST(int8_products_agree_on_every_isa) {
   }
 }
 
+// Whole sequences in order, none left out, and no shard of more rows than the plan says.
+TEST(plans_cover_every_sequence) {
+  on_every_backend({Precision::kFp32}, [](Backend& backend, Precision, const std::string& where) {
+    for (const std::vector<int32_t>& lengths :
+         {std::vector<int32_t>{5}, {0, 3, 0}, std::vector<int32_t>(900, 200), {70000, 1, 65536, 2}}) {
+      std::vector<int32_t> begin{0};
+      for (int32_t length : lengths) begin.push_back(begin.back() + length);
+      const Segments segments{static_cast<int64_t>(lengths.size()), begin.data(), lengths.data(), nullptr, nullptr};
+      const ShardPlan plan = backend.plan(segments);
+      EXPECT(plan.begin.front() == 0 && plan.begin.back() == segments.count, where);
+      int64_t most = 0;
+      for (size_t i = 0; i + 1 < plan.begin.size(); ++i) {
+        EXPECT(plan.begin[i] < plan.begin[i + 1], where, ": an empty shard");
+        most = std::max<int64_t>(most, begin[plan.begin[i + 1]] - begin[plan.begin[i]]);
+      }
+      EXPECT(most <= plan.max_rows, where, ": ", most, " rows in a shard of ", plan.max_rows);
+      if (std::string(backend.device()) == "cuda" && segments.count == 900)
+        EXPECT(plan.begin.size() > 3, where, ": one pass over ", begin.back(), " rows");
+    }
+  });
+}
+
 TEST(unknown_isa_is_refused_by_name) {
   try {
     make_cpu_backend("mmx", 1);
