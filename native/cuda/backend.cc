@@ -65,8 +65,8 @@ void CudaBackend::reserve(const BackendLimits& limits) {
         "expected dtype 'fp32' or 'bf16' on a GPU but received 'int8'; use bf16, or device: 'cpu'");
 }
 
-// The blocks of a launch share the work, whatever the sequences are; more rows than keep them busy would only take
-// memory, so shards of kShardRows follow one another.
+// The blocks of a launch share the work, whatever the sequences are; more rows than keep them busy would only
+// take memory, so shards of kShardRows follow one another.
 ShardPlan CudaBackend::plan(const Segments& segments) const {
   ShardPlan plan;
   plan.begin.push_back(0);

@@ -359,7 +359,8 @@ TEST(plans_cover_every_sequence) {
          {std::vector<int32_t>{5}, {0, 3, 0}, std::vector<int32_t>(900, 200), {70000, 1, 65536, 2}}) {
       std::vector<int32_t> begin{0};
       for (int32_t length : lengths) begin.push_back(begin.back() + length);
-      const Segments segments{static_cast<int64_t>(lengths.size()), begin.data(), lengths.data(), nullptr, nullptr};
+      const Segments segments{static_cast<int64_t>(lengths.size()), begin.data(), lengths.data(), nullptr,
+                              nullptr};
       const ShardPlan plan = backend.plan(segments);
       EXPECT(plan.begin.front() == 0 && plan.begin.back() == segments.count, where);
       int64_t most = 0;
