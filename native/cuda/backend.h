@@ -1,9 +1,7 @@
 // The CUDA backend: one stream, weights and activations in the GPU's memory, each operation a few launches.
 #pragma once
 
-#include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
