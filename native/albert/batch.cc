@@ -40,18 +40,25 @@ void PackedBatch::pack(const SequenceBatch& batch, bool pooled) {
 
 void PackedBatch::select(const BatchItem& item, int64_t first) {
   const int64_t count = static_cast<int64_t>(item.sequences->lengths.size());
+  std::vector<bool> wanted(static_cast<size_t>(row_begin[first + count] - row_begin[first]), item.every_row);
+  for (size_t pair = 0; pair < item.pairs->size(); pair += 2) {
+    const int64_t row = row_of(first + (*item.pairs)[pair], (*item.pairs)[pair + 1]);
+    if (row >= 0) wanted[static_cast<size_t>(row - row_begin[first])] = true;
+  }
   for (int64_t s = first; s < first + count; ++s) {
-    const int32_t begin = row_begin[s], rows = row_begin[s + 1] - begin;
-    std::vector<bool> wanted(static_cast<size_t>(rows), item.every_row);
-    for (size_t pair = 0; pair < item.pairs->size(); pair += 2)
-      if ((*item.pairs)[pair] == s - first) {
-        const int32_t* from = positions.data() + begin;
-        wanted[std::find(from, from + rows, (*item.pairs)[pair + 1]) - from] = true;
-      }
-    for (int32_t row = 0; row < rows; ++row)
-      if (wanted[row] || (item.pooled && positions[begin + row] == 0)) queries.push_back(row);
+    for (int32_t row = row_begin[s]; row < row_begin[s + 1]; ++row)
+      if (wanted[static_cast<size_t>(row - row_begin[first])] || (item.pooled && positions[row] == 0))
+        queries.push_back(row - row_begin[s]);
     query_begin.push_back(static_cast<int32_t>(queries.size()));
   }
+}
+
+std::vector<int32_t> PackedBatch::selected_rows() const {
+  std::vector<int32_t> rows;
+  for (size_t s = 0; s + 1 < query_begin.size(); ++s)
+    for (int32_t query = query_begin[s]; query < query_begin[s + 1]; ++query)
+      rows.push_back(row_begin[s] + queries[query]);
+  return rows;
 }
 
 Segments PackedBatch::segments(int64_t first, int64_t count, bool selected) const {
@@ -66,17 +73,21 @@ Segments PackedBatch::segments(int64_t first, int64_t count, bool selected) cons
   return segments;
 }
 
+int64_t PackedBatch::row_of(int64_t sequence, int32_t position) const {
+  const auto begin = positions.begin() + row_begin[sequence], ordered_end = begin + keys[sequence],
+             end = positions.begin() + row_begin[sequence + 1];
+  const auto found = std::lower_bound(begin, ordered_end, position);
+  if (found != ordered_end && *found == position) return found - positions.begin();
+  return ordered_end != end && *ordered_end == position ? ordered_end - positions.begin() : -1;
+}
+
 int64_t PackedBatch::result_row(int64_t sequence, int32_t position) const {
-  const int32_t begin = row_begin[sequence], end = row_begin[sequence + 1];
-  for (int32_t row = begin; row < end; ++row) {
-    if (positions[row] != position) continue;
-    if (!selects()) return row;
-    const auto first = queries.begin() + query_begin[sequence],
-               last = queries.begin() + query_begin[sequence + 1];
-    const auto found = std::lower_bound(first, last, row - begin);
-    return found != last && *found == row - begin ? found - queries.begin() : -1;
-  }
-  return -1;
+  const int64_t row = row_of(sequence, position);
+  if (row < 0 || !selects()) return row;
+  const auto first = queries.begin() + query_begin[sequence],
+             last = queries.begin() + query_begin[sequence + 1];
+  const auto found = std::lower_bound(first, last, row - row_begin[sequence]);
+  return found != last && *found == row - row_begin[sequence] ? found - queries.begin() : -1;
 }
 
 }  // namespace albert

@@ -20,8 +20,9 @@ struct SequenceBatch {
 // One caller's share of a packed batch, and which of its rows the last layer must finish.
 struct BatchItem {
   const SequenceBatch* sequences;
-  const std::vector<int32_t>* pairs;  // (sequence, position) of single rows
-  bool pooled;                        // position 0 of every sequence
+  const std::vector<int32_t>*
+      pairs;    // (sequence, position) of single rows; those that the mask removes count for nothing
+  bool pooled;  // position 0 of every sequence
   bool every_row;
 };
 
@@ -44,6 +45,8 @@ struct PackedBatch {
   int64_t rows() const { return row_begin.back(); }
   int64_t result_rows() const { return selects() ? query_begin.back() : rows(); }
   bool selects() const { return !query_begin.empty(); }
+  // The wanted rows, counted within the batch; empty when that is every row.
+  std::vector<int32_t> selected_rows() const;
   // `count` sequences from `first`, as operations take them; with or without the selection of queries.
   Segments segments(int64_t first, int64_t count, bool selected) const;
 
@@ -52,6 +55,8 @@ struct PackedBatch {
 
  private:
   void pack(const SequenceBatch& batch, bool pooled);
+  // The batch's row of a position, or -1.
+  int64_t row_of(int64_t sequence, int32_t position) const;
   void select(const BatchItem& item, int64_t first);
 };
 

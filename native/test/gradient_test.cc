@@ -108,7 +108,7 @@ LabelledBatch labels_for(Head head) {
   const auto draw = [&](uint32_t below) {
     return static_cast<int32_t>(philox(5, 0, drawn++).word[0] % below);
   };
-  const bool by_token = is_language(head) || head == Head::kTokenClassification;
+  const bool by_token = labels_tokens(head);
   for (int32_t length : batch.sequences.lengths) {
     for (int32_t i = 0; i < length; ++i) {
       batch.sequences.ids.push_back(draw(50));
@@ -204,6 +204,23 @@ TEST(gradients_of_odd_models_point_uphill) {
         EXPECT(std::fabs(slope / norm - 1) < 1e-2, to_string(head), " of {", fields, "} on ", device,
                ": slope ", slope, ", gradient's norm ", norm);
       }
+}
+
+TEST(a_batch_without_any_label_has_no_loss_and_no_gradient) {
+  const Config config = variant(kVariants[0]);
+  for (const std::string& device : devices())
+    for (Head head : {Head::kMaskedLm, Head::kTokenClassification}) {
+      TrainingOptions options;
+      options.device = device;
+      TrainingModel model(config, head, *Weights::create(config, head, 3), options);
+      LabelledBatch batch = labels_for(head);
+      std::fill(batch.labels.begin(), batch.labels.end(), kIgnoredLabel);
+      const Losses losses = model.forward_backward(batch, DropoutPlaces(1, 2));
+      EXPECT(losses.total == 0 && losses.parts.at(0).count == 0, to_string(head), " loss ", losses.total);
+      for (const Parameter& gradient : model.gradients().values().parameters)
+        for (int64_t i = 0; i < gradient.count(); ++i)
+          EXPECT(gradient.data[i] == 0, to_string(head), " ", gradient.name, " on ", device);
+    }
 }
 
 // A half that all layers share gets the sum of what its copies would get.

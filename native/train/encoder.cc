@@ -118,6 +118,7 @@ const float* TrainingEncoder::forward(const PackedBatch& batch, const DropoutPla
   batch_ = &batch;
   dropout_ = dropout;
   segments_ = batch.segments(0, static_cast<int64_t>(batch.keys.size()), false);
+  selected_ = batch.selected_rows();
 
   workspace_.reset(2 * matrix_floats(rows, width) +
                    static_cast<size_t>(blocks() + 3) * matrix_floats(rows, hidden) +
@@ -164,16 +165,24 @@ void TrainingEncoder::backward(float* dx) {
                               batch_->positions.data(), width, rows);
 }
 
+// The last block attends from every row and finishes only those that the loss asks for.
 void TrainingEncoder::block_forward(int64_t block, const Saved& saved, float* y) {
-  const int64_t rows = batch_->rows(), stride = row_stride(config_.hidden_size);
+  const int64_t rows = selects(block) ? batch_->result_rows() : batch_->rows();
+  const int64_t stride = row_stride(config_.hidden_size);
   const int64_t inner_stride = row_stride(config_.intermediate_size);
   const AttentionPart& attention = attention_of(block);
   const FeedForwardPart& feed_forward = feed_forward_of(block);
-  backend_.qkv_forward(saved.heads, saved.input, attention.qkv.packed(), rows);
-  backend_.attention_forward(saved.context, nullptr, saved.heads, segments_,
+  const float* input = saved.input;
+  backend_.qkv_forward(saved.heads, input, attention.qkv.packed(), batch_->rows());
+  backend_.attention_forward(selects(block) ? dcontext_ : saved.context, nullptr, saved.heads, segments_,
                              dropout_.at(config_.attention_probs_dropout_prob, probability_place(block)));
+  if (selects(block)) {
+    gather(saved.context, dcontext_);
+    gather(branch_, input);
+    input = branch_;
+  }
   attention.output.forward(saved.attention_sum, stride, saved.context, stride, rows);
-  backend_.residual_layernorm_forward(saved.middle, saved.attention_sum, saved.input, attention.norm.weights,
+  backend_.residual_layernorm_forward(saved.middle, saved.attention_sum, input, attention.norm.weights,
                                       hidden_dropout(attention_place(block)), config_.hidden_size, rows);
   feed_forward.up.forward(saved.inner, inner_stride, saved.middle, stride, rows);
   backend_.activation_forward(inner_, saved.inner, config_.hidden_act, config_.intermediate_size, rows);
@@ -183,14 +192,15 @@ void TrainingEncoder::block_forward(int64_t block, const Saved& saved, float* y)
 }
 
 void TrainingEncoder::block_backward(int64_t block, const Saved& saved, float* dx) {
-  const int64_t rows = batch_->rows(), hidden = config_.hidden_size, stride = row_stride(hidden);
+  const int64_t rows = selects(block) ? batch_->result_rows() : batch_->rows(), all = batch_->rows();
+  const int64_t hidden = config_.hidden_size, stride = row_stride(hidden);
   const int64_t inner_stride = row_stride(config_.intermediate_size), qkv_stride = row_stride(3 * hidden);
   const AttentionPart& attention = attention_of(block);
   const FeedForwardPart& feed_forward = feed_forward_of(block);
 
   backend_.layernorm_backward(dx, feed_forward.norm.gradient, dx, saved.output_sum, feed_forward.norm.weights,
                               hidden, rows);
-  const float* branch = dropped(dx, feed_forward_place(block));
+  const float* branch = dropped(dx, feed_forward_place(block), rows);
   feed_forward.down.backward_input(dinner_, inner_stride, branch, stride, false, rows);
   backend_.activation_backward(dinner_, inner_, dinner_, saved.inner, config_.hidden_act,
                                config_.intermediate_size, rows);
@@ -200,19 +210,37 @@ void TrainingEncoder::block_backward(int64_t block, const Saved& saved, float* d
 
   backend_.layernorm_backward(dx, attention.norm.gradient, dx, saved.attention_sum, attention.norm.weights,
                               hidden, rows);
-  branch = dropped(dx, attention_place(block));
+  branch = dropped(dx, attention_place(block), rows);
   attention.output.backward_weights(branch, stride, saved.context, stride, rows);
   attention.output.backward_input(dcontext_, stride, branch, stride, false, rows);
+  if (selects(block)) {
+    spread(dcontext_);
+    spread(dx);
+  }
   backend_.attention_backward(dqkv_, dcontext_, saved.heads, segments_,
                               dropout_.at(config_.attention_probs_dropout_prob, probability_place(block)));
-  attention.qkv.backward_weights(dqkv_, qkv_stride, saved.input, stride, rows);
-  attention.qkv.backward_input(dx, stride, dqkv_, qkv_stride, true, rows);
+  attention.qkv.backward_weights(dqkv_, qkv_stride, saved.input, stride, all);
+  attention.qkv.backward_input(dx, stride, dqkv_, qkv_stride, true, all);
 }
 
-const float* TrainingEncoder::dropped(const float* x, uint64_t place) {
+void TrainingEncoder::gather(float* y, const float* x) {
+  const int64_t stride = row_stride(config_.hidden_size);
+  backend_.gather_rows(y, stride, x, stride, selected_.data(), config_.hidden_size,
+                       static_cast<int64_t>(selected_.size()));
+}
+
+void TrainingEncoder::spread(float* x) {
+  const int64_t width = config_.hidden_size, stride = row_stride(width);
+  const int64_t count = static_cast<int64_t>(selected_.size());
+  backend_.gather_rows(branch_, stride, x, stride, nullptr, width, count);
+  backend_.clear(x, static_cast<size_t>(batch_->rows() * stride));
+  backend_.scatter_add_rows(x, stride, branch_, stride, selected_.data(), width, count);
+}
+
+const float* TrainingEncoder::dropped(const float* x, uint64_t place, int64_t rows) {
   const Dropout at = hidden_dropout(place);
   if (at.probability == 0) return x;
-  backend_.dropout_forward(branch_, x, at, config_.hidden_size, batch_->rows());
+  backend_.dropout_forward(branch_, x, at, config_.hidden_size, rows);
   return branch_;
 }
 

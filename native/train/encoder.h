@@ -39,10 +39,11 @@ class TrainingEncoder {
                   ParameterSet& gradients, Backend& backend);
   void repack();
 
-  // The last hidden state [N, row_stride(H)] of a batch without a selection of rows, which must live until
-  // backward; valid until the next forward.
+  // The last hidden state [result rows, row_stride(H)] of a batch, which must live until backward; valid
+  // until the next forward.
   const float* forward(const PackedBatch& batch, const DropoutPlaces& dropout);
-  // Adds the gradients of all parameters. dx: the gradient of forward's result, overwritten.
+  // Adds the gradients of all parameters. dx [N, row_stride(H)]: the gradient of forward's result in its
+  // first rows; all of it is overwritten.
   void backward(float* dx);
 
   size_t activation_bytes() const { return workspace_.bytes(); }
@@ -60,7 +61,8 @@ class TrainingEncoder {
     TrainingLinear up, down;
     Norm norm;
   };
-  // What a block's backward takes; rows of row_stride(width).
+  // What a block's backward takes; rows of row_stride(width). Of the last block all but its input and heads
+  // hold the result's rows alone.
   struct Saved {
     const float* input;    // [N, H]
     Heads heads;           // queries, keys and values
@@ -79,8 +81,14 @@ class TrainingEncoder {
   const FeedForwardPart& feed_forward_of(int64_t block) const;
   void block_forward(int64_t block, const Saved& saved, float* y);
   void block_backward(int64_t block, const Saved& saved, float* dx);
+  // Whether a block finishes the result's rows alone: the last one of a batch that selects.
+  bool selects(int64_t block) const { return block == blocks() - 1 && batch_->selects(); }
+  // The selected rows of x [N, H].
+  void gather(float* y, const float* x);
+  // x [N, H] becomes zero but for the selected rows, which were its first.
+  void spread(float* x);
   // x after the dropout of `place`: x itself where nothing is dropped, else in scratch memory.
-  const float* dropped(const float* x, uint64_t place);
+  const float* dropped(const float* x, uint64_t place, int64_t rows);
   Dropout hidden_dropout(uint64_t place) const { return dropout_.at(config_.hidden_dropout_prob, place); }
 
   const Config& config_;
@@ -97,6 +105,7 @@ class TrainingEncoder {
   // Of the last forward.
   Workspace workspace_;
   const PackedBatch* batch_ = nullptr;
+  std::vector<int32_t> selected_;  // rows of the batch
   Segments segments_;
   DropoutPlaces dropout_ = DropoutPlaces::none();
   float *embedding_sum_ = nullptr, *embeddings_ = nullptr;  // [N, E]

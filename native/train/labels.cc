@@ -24,6 +24,8 @@ void check_range(const char* name, const std::vector<int32_t>& labels, int32_t c
 
 }  // namespace
 
+bool labels_tokens(Head head) { return is_language(head) || head == Head::kTokenClassification; }
+
 void LabelledBatch::validate(const Config& config, Head head) const {
   albert::validate(sequences, config, head);
   const int64_t count = static_cast<int64_t>(sequences.lengths.size());
@@ -79,6 +81,16 @@ void LabelledBatch::validate(const Config& config, Head head) const {
       check_range("is_impossible", is_impossible, 2);
       return;
   }
+}
+
+std::vector<int32_t> LabelledBatch::labelled_positions(Head head) const {
+  std::vector<int32_t> pairs;
+  if (!labels_tokens(head)) return pairs;
+  size_t token = 0;
+  for (size_t s = 0; s < sequences.lengths.size(); ++s)
+    for (int32_t position = 0; position < sequences.lengths[s]; ++position, ++token)
+      if (labels[token] != kIgnoredLabel) pairs.push_back(static_cast<int32_t>(s)), pairs.push_back(position);
+  return pairs;
 }
 
 }  // namespace albert

@@ -14,6 +14,9 @@ namespace albert {
 // A label that takes no part in the loss, as in Hugging Face.
 constexpr int32_t kIgnoredLabel = -100;
 
+// Whether a label belongs to a token rather than to a sequence.
+bool labels_tokens(Head head);
+
 struct LabelledBatch {
   SequenceBatch sequences;
   // Language and token heads: one a token. Sequence classification: one a sequence. Multiple choice: one an
@@ -29,6 +32,9 @@ struct LabelledBatch {
   // Throws Error{kInvalidArgument} when labels are missing for this head, too many, or out of range, and what
   // the sequences alone would throw.
   void validate(const Config& config, Head head) const;
+  // (sequence, position) of every token with a label, as BatchItem::pairs; none unless the head labels
+  // tokens.
+  std::vector<int32_t> labelled_positions(Head head) const;
 };
 
 // One part of a loss: a mean over `count` labels, of which `hits` were predicted.

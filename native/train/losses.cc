@@ -75,7 +75,7 @@ void TrainingHeads::repack() {
 Losses TrainingHeads::forward_backward(float* dx, const float* x, const PackedBatch& batch,
                                        const LabelledBatch& labels, const DropoutPlaces& dropout,
                                        float classifier_dropout) {
-  if (dx) backend_.clear(dx, static_cast<size_t>(batch.rows() * row_stride(config_.hidden_size)));
+  if (dx) backend_.clear(dx, static_cast<size_t>(batch.result_rows() * row_stride(config_.hidden_size)));
   Losses losses;
   if (is_language(head_)) losses.parts.push_back(language_loss(dx, x, labelled_rows(batch, labels)));
   if (head_ == Head::kTokenClassification)
@@ -98,9 +98,10 @@ TrainingHeads::Selected TrainingHeads::labelled_rows(const PackedBatch& batch,
   size_t token = 0;
   for (size_t s = 0; s < labels.sequences.lengths.size(); ++s) {
     for (int32_t row = batch.row_begin[s]; row < batch.row_begin[s] + batch.keys[s]; ++row) {
-      const int32_t label = labels.labels[token + static_cast<size_t>(batch.positions[row])];
+      const int32_t position = batch.positions[row];
+      const int32_t label = labels.labels[token + static_cast<size_t>(position)];
       if (label == kIgnoredLabel) continue;
-      selected.rows.push_back(row);
+      selected.rows.push_back(static_cast<int32_t>(batch.result_row(static_cast<int64_t>(s), position)));
       selected.labels.push_back(label);
     }
     token += static_cast<size_t>(labels.sequences.lengths[s]);

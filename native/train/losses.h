@@ -22,9 +22,9 @@ class TrainingHeads {
                 ParameterSet& gradients, Backend& backend);
   void repack();
 
-  // The loss of a batch whose last hidden state is x [N, row_stride(H)]; adds the gradients of the head's
-  // parameters and writes that of x to dx, likewise; with dx null it does neither. The means are those of
-  // Hugging Face's heads, except that masked positions are no labels and no answers.
+  // The loss of a batch whose last hidden state is x [result rows, row_stride(H)]; adds the gradients of the
+  // head's parameters and writes that of x to dx, likewise; with dx null it does neither. The means are those
+  // of Hugging Face's heads, except that masked positions are no labels and no answers.
   Losses forward_backward(float* dx, const float* x, const PackedBatch& batch, const LabelledBatch& labels,
                           const DropoutPlaces& dropout, float classifier_dropout);
 

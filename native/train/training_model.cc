@@ -62,12 +62,12 @@ Losses TrainingModel::evaluate(const LabelledBatch& batch) {
 
 Losses TrainingModel::run(const LabelledBatch& batch, const DropoutPlaces& dropout, bool backward) {
   batch.validate(config_, head_);
-  const std::vector<int32_t> no_pairs;
+  const std::vector<int32_t> pairs = batch.labelled_positions(head_);
   BatchItem item;
   item.sequences = &batch.sequences;
-  item.pairs = &no_pairs;
+  item.pairs = &pairs;
   item.pooled = needs_first_row(head_);
-  item.every_row = true;
+  item.every_row = !labels_tokens(head_) && !is_pooled(head_);
   const PackedBatch packed({item});
   const float* const hidden = encoder_->forward(packed, dropout);
   const size_t floats = static_cast<size_t>(packed.rows() * row_stride(config_.hidden_size));
