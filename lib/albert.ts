@@ -22,6 +22,8 @@ import { chooseOutputs, collectOutputs, type ForwardOutputs, wantedOutputs } fro
 import { preset, withSharing } from './presets';
 import {
   type AlbertConfig,
+  CALIBRATION_FILE,
+  findCalibration,
   findTokenizer,
   findWeights,
   readConfig,
@@ -170,6 +172,7 @@ export class Albert {
     const { file, value } = await readConfig(folder);
     const config = { ...value, ...optionsObject('config', given.config) };
     const weights = findWeights(folder);
+    const calibration = findCalibration(folder, native.dtype, given.calibration);
     // A broken vocabulary must not keep those from the model who bring their own ids: encode() throws it.
     const tokenizer = findTokenizer(folder)
       .then((files) => files && Tokenizer.fromFiles(files))
@@ -178,7 +181,9 @@ export class Albert {
         throw error;
       });
     const [model, words] = await Promise.all([
-      awaitNative(() => binding().loadModel(JSON.stringify(config), file, weights, native, seed, redraw)),
+      awaitNative(() =>
+        binding().loadModel(JSON.stringify(config), file, weights, { ...native, calibration }, seed, redraw),
+      ),
       tokenizer,
     ]);
     return new Albert(model, config, folder, words, redraw);
@@ -297,6 +302,34 @@ export class Albert {
     const { losses, gradients } = await awaitNative(() => binding().backward(this.#native, batch, training));
     const tensors = Object.entries(gradients).map(([name, { dims, data }]) => [name, new Tensor(dims, data)]);
     return { ...lossesOf(losses), gradients: Object.fromEntries(tensors) as Record<string, Tensor> };
+  }
+
+  /**
+   * Writes how far the inputs of this model's products reach on texts like those it will serve, for `dtype: 'int8'` to be
+   * fitted to. A few hundred texts are enough; the model must be in fp32 on the CPU.
+   * @param options `output`: the file; default calibration.safetensors in the model's folder, where load() finds it.
+   * @returns the file.
+   * @throws AlbertError INVALID_ARGUMENT, TOKENIZER, CHECKPOINT when the file cannot be written, or DISPOSED.
+   */
+  async calibrate(texts: readonly TextOrPair[], options?: { output?: string }): Promise<string> {
+    this.#requireLive();
+    if (this.#refresh) await this.#ready();
+    const { output } = optionsObject<{ output?: string }>('options', options);
+    const folder = output === undefined ? this.#folder : path.dirname(string('output', output));
+    if (folder === null) throw invalid('a file', 'output of a model that was created', output);
+    if (!Array.isArray(texts) || texts.length === 0)
+      throw invalid('a non-empty array of texts', 'texts', texts);
+    const file = output ?? path.join(folder, CALIBRATION_FILE);
+    const encodings = await this.tokenizer.encodeRaw(texts, {
+      maxLength: this.maxLength,
+      truncation: 'longest_first',
+    });
+    const batch = packInputs(
+      { input_ids: encodings.map(({ ids }) => ids), token_type_ids: encodings.map(({ types }) => types) },
+      false,
+    );
+    await awaitNative(() => this.#native.calibrate(batch, file));
+    return file;
   }
 
   /**

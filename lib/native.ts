@@ -109,6 +109,8 @@ export interface NativeModelOptions {
   device: string;
   isa: string | null;
   threads: number;
+  /** int8: a file of calibrate(), or null. */
+  calibration: string | null;
 }
 
 export interface NativeParameter {
@@ -137,6 +139,8 @@ export interface NativeModel {
   parameter(name: string): Promise<NativeTensor>;
   /** [async] Throws at once for input that does not fit the model. */
   forward(batch: NativeBatch, wanted: NativeWanted): NativeRun;
+  /** [async] Writes the ranges that the inputs of products reach in these sequences. */
+  calibrate(batch: NativeBatch, path: string): Promise<void>;
   /** [async] Writes the weights as one safetensors file. */
   save(path: string, dtype: 'fp32' | 'fp16'): Promise<void>;
   /** [async] Resolves when queued runs have ended and the memory is free. Calling it again resolves too. */

@@ -155,6 +155,11 @@ export interface LoadOptions {
   threads?: number;
   /** Default: the best this machine has; the environment variable ALBERT_CPU_ISA overrides that default. */
   isa?: Isa;
+  /**
+   * int8 only: a file that calibrate() wrote, to fit the weights to the texts it saw. Default: calibration.safetensors in the
+   * model's folder where there is one; false leaves it out.
+   */
+  calibration?: string | false;
 }
 
 /** LoadOptions as the addon takes them. */
@@ -165,5 +170,6 @@ export function modelOptions(options: Partial<LoadOptions>) {
     device: device('device', options.device, device('ALBERT_DEVICE', process.env.ALBERT_DEVICE, 'auto')),
     isa: options.isa === undefined ? null : oneOf('isa', options.isa, ISAS, 'scalar'),
     threads: integer('threads', options.threads, { min: 1, max: 1024 }, 0),
+    calibration: null,
   };
 }

@@ -43,14 +43,20 @@ class PackedLinear {
   size_t bytes = 0;  // memory it holds
 };
 
+// Inputs that a linear layer may keep apart from its int8 product.
+constexpr size_t kMaxOutliers = 64;
+
 // How the weights of a linear layer are kept.
 struct LinearFormat {
   Precision precision = Precision::kFp32;
-  // int8 only, host [in] or null: how far each input spreads. Inputs are divided by the square root of theirs
+  // int8 only, [in] or empty: how far each input spreads. Inputs are divided by the square root of theirs
   // before they are rounded and the weights multiplied by it, so that a few wide inputs do not cost the
   // others their digits (Xiao et al. 2022, arXiv 2211.10438, with a migration strength of 1/2 on the input's
   // side).
-  const float* spread = nullptr;
+  std::vector<float> spread;
+  // int8 only: up to kMaxOutliers inputs, ascending, that stay bf16, as do their weights: one that reaches
+  // much further than the others would widen the steps of all (Dettmers et al. 2022, arXiv 2208.07339).
+  std::vector<int32_t> outliers;
 };
 
 // One block of rows of a linear layer as the checkpoint has it; several stack along the output.

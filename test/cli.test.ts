@@ -1,6 +1,6 @@
 /** The command line as a user meets it: arguments, files, standard input, JSON, exit status and error lines. */
 import { spawn, spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { preset } from '../lib';
 import { HEADS } from '../lib/options';
@@ -65,6 +65,19 @@ test('precision tells how far each dtype strays from fp32, and what it wants', a
   expect(exact).toMatchObject({ dtype: 'fp32', error: 0 });
   expect(albert(['precision', '-m', model, 'It swam.']).lines).toHaveLength(4);
   expect(albert(['precision', '-m', model])).toMatchObject({ status: 1, stdout: '' });
+});
+
+test('quantize writes a calibration and tells what it gains', async () => {
+  const model = await tinyModel('masked-lm');
+  const texts = path.join(temporaryFolder(), 'texts.txt');
+  writeFileSync(texts, 'The whale swam.\nIt swam away from the ship.\n');
+  const file = path.join(model, 'calibration.safetensors');
+  const [plain, fitted] = records(albert(['quantize', '-m', model, '--json', '-f', texts]).lines);
+  expect(plain).toMatchObject({ dtype: 'int8', tokens: fitted.tokens, file });
+  expect(fitted).toMatchObject({ dtype: 'int8, calibrated', error: expect.any(Number) as number });
+  expect(existsSync(file)).toBe(true);
+  expect(albert(['quantize', '-m', model, 'It swam.']).lines.at(-1)).toBe(`written: ${file}`);
+  expect(albert(['quantize', '-m', model])).toMatchObject({ status: 1, stdout: '' });
 });
 
 test('tag, answer, choose, order, embed and similarity', async () => {

@@ -16,6 +16,7 @@ import { addOrder } from './order';
 import { addPlot } from './plot';
 import { addPrecision } from './precision';
 import { addPretrain } from './pretrain';
+import { addQuantize } from './quantize';
 import { addSimilarity } from './similarity';
 import { addTag } from './tag';
 import { addVocab } from './vocab';
@@ -48,6 +49,7 @@ async function main(): Promise<number> {
     addFinetune,
     addEvaluate,
     addPrecision,
+    addQuantize,
     addInfo,
     addPlot,
   ];

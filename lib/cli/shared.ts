@@ -103,6 +103,14 @@ export async function* textGroups(args: string[], file: string | undefined): Asy
   if (group.length > 0) yield group;
 }
 
+/** All groups of texts at once. @throws AlbertError INVALID_ARGUMENT where there is no text. */
+export async function someTextGroups(args: string[], file: string | undefined): Promise<string[][]> {
+  const groups: string[][] = [];
+  for await (const texts of textGroups(args, file)) groups.push(texts);
+  if (groups.length > 0) return groups;
+  throw new AlbertError('INVALID_ARGUMENT', 'expected texts as arguments, in --file or on standard input');
+}
+
 /** One long text: the argument, else all of --file, else all of standard input. */
 export async function wholeText(argument: string | undefined, file: string | undefined): Promise<string> {
   if (argument !== undefined) return argument;

@@ -65,20 +65,43 @@ void gather_queries(Backend& backend, float* y, const float* x, const Segments& 
                         stride, segments.queries + segments.query_begin[s], width, segments.query_count(s));
 }
 
+// Shows a calibration, if there is one, the inputs of a block's products.
+struct Observer {
+  Calibration* calibration;
+  int64_t block;
+
+  void operator()(ProductInput input, const float* x, int64_t rows) const {
+    if (calibration) calibration->observe(input, block, x, rows);
+  }
+  // The inner activations too, which otherwise exist only within the operation.
+  void feed_forward(Backend& backend, const Config& config, const PackedLinear& up, const float* x,
+                    int64_t rows) const {
+    if (!calibration) return;
+    calibration->observe(ProductInput::kFeedForward, block, x, rows);
+    const int64_t stride = row_stride(up.out);
+    std::vector<float> inner(static_cast<size_t>(rows * stride));
+    backend.linear_forward(inner.data(), stride, x, row_stride(up.in), up, config.hidden_act, rows);
+    calibration->observe(ProductInput::kInner, block, inner.data(), rows);
+  }
+};
+
 // What follows query, key and value in a post-LayerNorm block, in place on x. With a selection, x of the
 // selected rows moves to `selected` and only those rows are finished there. Returns the stream that holds the
 // result.
 float* block_forward(Backend& backend, const Config& config, const AttentionWeights& attention,
                      const FeedForwardWeights& feed_forward, const Segments& segments,
-                     const Activations& activations, float* x, float* selected, float* probabilities) {
+                     const Activations& activations, float* x, float* selected, float* probabilities,
+                     const Observer& observe) {
   int64_t rows = segments.rows();
   backend.attention_forward(activations.context, probabilities, activations.heads, segments, {});
+  observe(ProductInput::kContext, activations.context, rows);
   if (segments.queries) {
     gather_queries(backend, selected, x, segments, config.hidden_size);
     rows = segments.query_begin[segments.count] - segments.query_begin[0];
     x = selected;
   }
   backend.linear_residual_layernorm_forward(x, activations.context, *attention.output, attention.norm, rows);
+  observe.feed_forward(backend, config, *feed_forward.up, x, rows);
   backend.feed_forward_forward(x, *feed_forward.up, config.hidden_act, *feed_forward.down, feed_forward.norm,
                                rows);
   return x;
@@ -138,7 +161,7 @@ class FoldedLinear {
 }  // namespace
 
 EncoderWeights::EncoderWeights(const Config& config, const Weights& weights, Precision precision,
-                               Backend& backend)
+                               const Calibration* calibration, Backend& backend)
     : placed_(backend) {
   const int64_t embedding_width = config.embedding_size, hidden = config.hidden_size,
                 inner = config.intermediate_size;
@@ -156,8 +179,12 @@ EncoderWeights::EncoderWeights(const Config& config, const Weights& weights, Pre
       place_norm(weights, "embeddings.LayerNorm", config.layer_norm_eps, embedding_width, placed_);
   embedding.width = embedding_width;
   const LinearSource map_source = source("encoder.embedding_hidden_mapping_in", hidden);
-  const std::vector<float> embedding_spread = spread_of(weights, {"embeddings.LayerNorm"}, embedding_width);
-  const LinearFormat of_embedding{precision, embedding_spread.data()};
+  // What calibration says of an input, else what is known without: how its LayerNorm spreads it.
+  const auto format = [&](ProductInput input, const std::vector<int64_t>& blocks, std::vector<float> spread) {
+    return calibration ? calibration->format(input, blocks) : LinearFormat{precision, std::move(spread), {}};
+  };
+  const LinearFormat of_embedding =
+      format(ProductInput::kEmbeddings, {0}, spread_of(weights, {"embeddings.LayerNorm"}, embedding_width));
   map = backend.pack({map_source}, embedding_width, of_embedding);
 
   const auto block_name = [](int32_t group, int32_t k) {
@@ -187,25 +214,37 @@ EncoderWeights::EncoderWeights(const Config& config, const Weights& weights, Pre
       norms.push_back(block_name(g, k) + other);
     return spread_of(weights, norms, hidden);
   };
+  // The blocks that use half k of a group, told by the group of each layer.
+  const auto blocks_of = [&](auto group_of_layer, int32_t group, int32_t k) {
+    std::vector<int64_t> blocks;
+    for (int32_t layer = 0; layer < config.num_hidden_layers; ++layer)
+      if ((config.*group_of_layer)(layer) == group) blocks.push_back(int64_t{layer} * inner_groups + k);
+    return blocks;
+  };
   for (int32_t group = 0; group < attention_groups; ++group) {
     for (int32_t k = 0; k < inner_groups; ++k) {
       const std::string name = block_name(group, k) + "attention.";
-      const std::vector<float> spread = spread_from("full_layer_layer_norm", attention_groups, group,
-                                                    (k + inner_groups - 1) % inner_groups);
+      const std::vector<int64_t> blocks = blocks_of(&Config::attention_group, group, k);
+      const LinearFormat of_block = format(ProductInput::kBlock, blocks,
+                                           spread_from("full_layer_layer_norm", attention_groups, group,
+                                                       (k + inner_groups - 1) % inner_groups));
       attention.push_back(
-          {backend.pack(qkv_sources(block_name(group, k)), hidden, {precision, spread.data()}),
-           backend.pack({source(name + "dense", hidden)}, hidden, {precision, nullptr}),
+          {backend.pack(qkv_sources(block_name(group, k)), hidden, of_block),
+           backend.pack({source(name + "dense", hidden)}, hidden, format(ProductInput::kContext, blocks, {})),
            norm(name + "LayerNorm")});
     }
   }
   for (int32_t group = 0; group < feed_forward_groups; ++group) {
     for (int32_t k = 0; k < inner_groups; ++k) {
       const std::string name = block_name(group, k);
-      const std::vector<float> spread = spread_from("attention.LayerNorm", feed_forward_groups, group, k);
-      feed_forward.push_back(
-          {backend.pack({source(name + "ffn", inner)}, hidden, {precision, spread.data()}),
-           backend.pack({source(name + "ffn_output", hidden)}, inner, {precision, nullptr}),
-           norm(name + "full_layer_layer_norm")});
+      const std::vector<int64_t> blocks = blocks_of(&Config::feed_forward_group, group, k);
+      const LinearFormat of_feed_forward =
+          format(ProductInput::kFeedForward, blocks,
+                 spread_from("attention.LayerNorm", feed_forward_groups, group, k));
+      feed_forward.push_back({backend.pack({source(name + "ffn", inner)}, hidden, of_feed_forward),
+                              backend.pack({source(name + "ffn_output", hidden)}, inner,
+                                           format(ProductInput::kInner, blocks, {})),
+                              norm(name + "full_layer_layer_norm")});
     }
   }
 }
@@ -254,6 +293,7 @@ const float* encoder_forward(Backend& backend, const Config& config, const Encod
     const int64_t embedding_stride = row_stride(config.embedding_size);
     ops.embedding_forward(embeddings, nullptr, batch.ids.data() + row, batch.types.data() + row,
                           batch.positions.data() + row, weights.embedding, rows);
+    Observer{taps.calibration, 0}(ProductInput::kEmbeddings, embeddings, rows);
     ops.linear_forward(x, stride, embeddings, embedding_stride, *weights.map, Activation::kIdentity, rows);
     tap_hidden(0);
     for (int32_t layer = 0; layer < layers; ++layer) {
@@ -271,12 +311,15 @@ const float* encoder_forward(Backend& backend, const Config& config, const Encod
           probabilities = taps.attentions + (layer * inner_groups + k) * taps.attention_begin.back() +
                           taps.attention_begin[sequence];
         const Heads& shard_heads = activations[worker].heads;
-        if (layer == 0 && k == 0 && weights.first_qkv)
+        const Observer observe{taps.calibration, layer * inner_groups + k};
+        if (layer == 0 && k == 0 && weights.first_qkv) {
           ops.qkv_forward(shard_heads, embeddings, *weights.first_qkv, rows);
-        else
+        } else {
+          observe(ProductInput::kBlock, x, rows);
           ops.qkv_forward(shard_heads, x, *attention[k].qkv, rows);
+        }
         x = block_forward(ops, config, attention[k], feed_forward[k], last ? wanted : all,
-                          activations[worker], x, finished, probabilities);
+                          activations[worker], x, finished, probabilities, observe);
       }
       tap_hidden(layer + 1);
     }

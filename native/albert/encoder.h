@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "batch.h"
+#include "calibration.h"
 #include "config.h"
 #include "ops.h"
 #include "placed_weights.h"
@@ -28,7 +29,9 @@ struct FeedForwardWeights {
 };
 
 struct EncoderWeights {
-  EncoderWeights(const Config& config, const Weights& weights, Precision precision, Backend& backend);
+  // `calibration`: null, or what int8 weights are fitted to.
+  EncoderWeights(const Config& config, const Weights& weights, Precision precision,
+                 const Calibration* calibration, Backend& backend);
   size_t bytes() const;
 
   EmbeddingWeights embedding;
@@ -49,6 +52,7 @@ struct EncoderTaps {
   float* hidden_states = nullptr;  // [L + 1, N, H]: the mapped embeddings, then every layer
   float* attentions = nullptr;     // [L * inner, total]: per sequence [A, rows, keys], one after another
   std::vector<int64_t> attention_begin;  // [B + 1] offsets of the sequences in one layer's share
+  Calibration* calibration = nullptr;    // observes every input; fp32 on the host only
 };
 
 // Runs the encoder over a packed batch. Returns [result rows, row_stride(H)] in the workspace's memory, valid

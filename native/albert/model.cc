@@ -47,8 +47,9 @@ BatchItem item_of(const ForwardRequest& request, Head head) {
 
 // Everything that computes: weights in the backend's order, and memory for activations.
 struct Model::Packed {
-  Packed(const Config& config, Head head, const Weights& weights, Precision precision, Backend& backend)
-      : encoder(config, weights, precision, backend),
+  Packed(const Config& config, Head head, const Weights& weights, Precision precision,
+         const Calibration* calibration, Backend& backend)
+      : encoder(config, weights, precision, calibration, backend),
         heads(config, head, weights, backend),
         activations(backend),
         head_activations(backend),
@@ -72,10 +73,15 @@ Model::Model(Config config, const ModelOptions& options)
   limits.max_length = config_.max_position_embeddings;
   limits.head_size = config_.head_size();
   backend_->reserve(limits);
+  if (options.calibration.empty()) return;
+  require(precision_ == Precision::kInt8,
+          "expected dtype 'int8' for a model with a calibration but received '", options.dtype, "'");
+  calibration_ = std::make_unique<Calibration>(config_);
+  calibration_->load(options.calibration);
 }
 
 void Model::replace_weights(std::unique_ptr<Weights> weights) {
-  auto packed = std::make_shared<Packed>(config_, head_, *weights, precision_, *backend_);
+  auto packed = std::make_shared<Packed>(config_, head_, *weights, precision_, calibration_.get(), *backend_);
   weights->release_pages();
   std::lock_guard<std::mutex> lock(weights_mutex_);
   weights_ = std::move(weights);
@@ -100,6 +106,37 @@ std::shared_ptr<Model> Model::create(const std::string& config_json, uint64_t se
   std::shared_ptr<Model> model(new Model(Config::parse(config_json, "config"), options));
   model->replace_weights(Weights::create(model->config_, model->head_, seed));
   return model;
+}
+
+void Model::calibrate(const SequenceBatch& batch, const std::string& path) {
+  require(precision_ == Precision::kFp32 && backend_->computes_on_host(),
+          "expected a model in fp32 on the CPU to calibrate with: load it with dtype: 'fp32', device: 'cpu'");
+  albert::validate(batch, config_, Head::kBase);
+  std::lock_guard<std::mutex> lock(weights_mutex_);
+  Calibration calibration(config_);
+  EncoderTaps taps;
+  taps.calibration = &calibration;
+  constexpr int64_t kTokensAtOnce = 4096;
+  SequenceBatch part;
+  int64_t token = 0;
+  for (size_t s = 0; s < batch.lengths.size(); ++s) {
+    const int64_t end = token + batch.lengths[s];
+    const auto append = [&](auto& to, const auto& from) {
+      if (!from.empty()) to.insert(to.end(), from.begin() + token, from.begin() + end);
+    };
+    append(part.ids, batch.ids);
+    append(part.types, batch.types);
+    append(part.mask, batch.mask);
+    part.lengths.push_back(batch.lengths[s]);
+    token = end;
+    if (s + 1 < batch.lengths.size() && static_cast<int64_t>(part.ids.size()) < kTokensAtOnce) continue;
+    const std::vector<int32_t> no_pairs;
+    const PackedBatch packed({{&part, &no_pairs, false, true}});
+    encoder_forward(*backend_, config_, packed_->encoder, packed, packed_->activations, taps,
+                    [] { return false; });
+    part = {};
+  }
+  calibration.save(path);
 }
 
 size_t Model::memory_bytes() const {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "batch.h"
+#include "calibration.h"
 #include "config.h"
 #include "ops.h"
 #include "weights.h"
@@ -23,6 +24,7 @@ struct ModelOptions {
   std::string device = "cpu";  // as make_backend() takes it
   std::string isa;             // empty: the best this machine has, or ALBERT_CPU_ISA
   int threads = 0;             // 0: the cores this process may use
+  std::string calibration;     // int8: a file that calibrate() wrote, or empty
 };
 
 // Which outputs to compute; a request may want those that its model's head has.
@@ -92,6 +94,11 @@ class Model {
   // alone. A request that was cancelled has an empty result. Not thread-safe: the engine serialises calls.
   std::vector<ForwardResult> forward(const std::vector<const ForwardRequest*>& requests);
 
+  // Writes how far the inputs of this model's products reach in these sequences, for an int8 model to be
+  // loaded with. Throws Error{kInvalidArgument} unless this one computes in fp32 on the CPU, and what
+  // validate() throws. From any thread: waits for a running forward.
+  void calibrate(const SequenceBatch& batch, const std::string& path);
+
   // Goes on with other values of the same parameters, as training gives them. From any thread: waits for a
   // running forward.
   void replace_weights(std::unique_ptr<Weights> weights);
@@ -103,6 +110,7 @@ class Model {
   Head head_;
   Precision precision_;
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Calibration> calibration_;  // null, or what the weights are fitted to
   std::vector<std::string> warnings_;
   mutable std::mutex weights_mutex_;  // of the two below
   std::shared_ptr<const Weights> weights_;

@@ -115,6 +115,8 @@ ModelOptions to_model_options(const Napi::Value& value) {
   const Napi::Value isa = object.Get("isa");
   if (!isa.IsNull()) options.isa = to_text(isa, "isa");
   options.threads = to_int(object.Get("threads"), "threads");
+  const Napi::Value calibration = object.Get("calibration");
+  if (!calibration.IsNull()) options.calibration = to_text(calibration, "calibration");
   return options;
 }
 

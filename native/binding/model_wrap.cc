@@ -23,7 +23,8 @@ Napi::Function ModelWrap::define(Napi::Env env) {
       env, "Model",
       {InstanceMethod("parameters", &ModelWrap::parameters),
        InstanceMethod("parameter", &ModelWrap::parameter), InstanceMethod("forward", &ModelWrap::forward),
-       InstanceMethod("save", &ModelWrap::save), InstanceMethod("dispose", &ModelWrap::dispose)});
+       InstanceMethod("calibrate", &ModelWrap::calibrate), InstanceMethod("save", &ModelWrap::save),
+       InstanceMethod("dispose", &ModelWrap::dispose)});
 }
 
 ModelWrap* ModelWrap::Unwrap(Napi::Object object) {
@@ -134,6 +135,20 @@ Napi::Value ModelWrap::forward(const Napi::CallbackInfo& info) {
     handle.Set("cancel", Napi::Function::New(
                              env, [flag = run.cancelled](const Napi::CallbackInfo&) { flag->store(1); }));
     return handle;
+  });
+}
+
+Napi::Value ModelWrap::calibrate(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    auto batch = std::make_shared<SequenceBatch>(to_sequence_batch(to_object(info[0], "batch")));
+    const std::string path = to_text(info[1], "path");
+    return PromiseWorker<Done>::run(
+        info.Env(), "albert-native calibrate",
+        [batch, path, model = live_model()] {
+          model->calibrate(*batch, path);
+          return true;
+        },
+        [](Napi::Env env, Done) { return env.Undefined(); });
   });
 }
 

@@ -37,6 +37,7 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   // (name) -> Promise<{ dims, data }>
   Napi::Value parameter(const Napi::CallbackInfo& info);
   Napi::Value forward(const Napi::CallbackInfo& info);
+  Napi::Value calibrate(const Napi::CallbackInfo& info);
   Napi::Value save(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
 

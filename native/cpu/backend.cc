@@ -1,6 +1,8 @@
 // Memory, scheduling and products of the CPU backend.
 #include "cpu/backend.h"
 
+#include "support/half.h"
+
 namespace albert {
 namespace cpu {
 namespace {
@@ -14,11 +16,26 @@ LinearTask rows_of(const LinearTask& task, int64_t begin, int64_t end) {
   LinearTask part = task;
   part.x += begin * task.x_stride;
   if (task.row_scale) part.row_scale += begin, part.row_offset += begin;
+  if (task.outliers) part.outliers += begin * task.outlier_depth;
   const size_t element = task.y_is_bf16 ? sizeof(Bf16) : sizeof(float);
   if (task.y) part.y = static_cast<char*>(task.y) + static_cast<size_t>(begin * task.y_stride) * element;
   part.first_row += begin;
   part.rows = end - begin;
   return part;
+}
+
+// The columns of x that int8 leaves out, as bf16.
+void gather_outliers(Lane* lanes, int64_t stride, const OperandTask& task,
+                     const std::vector<int32_t>& columns) {
+  for (int64_t r = 0; r < task.rows; ++r) {
+    Bf16* out = reinterpret_cast<Bf16*>(lanes + r * stride);
+    if (columns.size() % 2) out[columns.size()] = 0;
+    for (size_t i = 0; i < columns.size(); ++i) {
+      const int64_t at = r * task.x_stride + columns[i];
+      out[i] = task.x_is_bf16 ? static_cast<const Bf16*>(task.x)[at]
+                              : f32_to_bf16(static_cast<const float*>(task.x)[at]);
+    }
+  }
 }
 
 }  // namespace
@@ -35,7 +52,7 @@ std::unique_ptr<PackedLinear> CpuBackend::pack(const std::vector<LinearSource>& 
 std::unique_ptr<PackedLinear> CpuBackend::pack_transposed(const std::vector<LinearSource>& sources,
                                                           int64_t in, Precision precision) {
   auto weights =
-      std::make_unique<CpuPackedLinear>(sources, in, LinearFormat{precision, nullptr}, true, kernels_);
+      std::make_unique<CpuPackedLinear>(sources, in, LinearFormat{precision, {}, {}}, true, kernels_);
   repack(*weights, sources);
   return weights;
 }
@@ -55,7 +72,10 @@ void CpuBackend::reserve(const BackendLimits& limits) {
   inner_ = allocate_rows(row_stride(limits.max_width) / (precision == Precision::kFp32 ? 1 : 2));
   if (precision != Precision::kFp32)
     operand_ = allocate_rows(row_stride(lanes_of(limits.max_width, precision)));
-  if (precision == Precision::kInt8) row_scale_ = allocate_rows(2);
+  if (precision == Precision::kInt8) {
+    row_scale_ = allocate_rows(2);
+    outliers_ = allocate_rows(lanes_of(kMaxOutliers, Precision::kBf16));
+  }
   for (auto& worker : workers_) worker->reserve(limits);
   if (!pool_) {
     int64_t lanes =
@@ -141,7 +161,11 @@ LinearTask CpuBackend::product(const PackedLinear& weights, const Matrix& x, int
     if (part.row_scale) part.row_scale += begin, part.row_offset += begin;
     part.rows = end - begin;
     kernels_.operand[static_cast<int>(linear.precision)](part);
+    if (!linear.outliers().empty())
+      gather_outliers(reinterpret_cast<Lane*>(outliers_) + begin * task.outlier_depth, task.outlier_depth,
+                      part, linear.outliers());
   });
+  if (!linear.outliers().empty()) task.outliers = reinterpret_cast<const Lane*>(outliers_);
   task.x = reinterpret_cast<const Lane*>(operand_);
   task.x_stride = convert.lane_stride;
   task.spare_rows = true;

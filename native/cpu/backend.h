@@ -46,8 +46,8 @@ class CpuBackend final : public Backend {
       workers_.push_back(std::make_unique<CpuBackend>(kernels, 1));
   }
   ~CpuBackend() override {
-    for (float* memory : {operand_, row_scale_, inner_, attention_scratch_, gradient_panels_, gradient_rows_,
-                          partial_sums_, zeros_})
+    for (float* memory : {operand_, row_scale_, outliers_, inner_, attention_scratch_, gradient_panels_,
+                          gradient_rows_, partial_sums_, zeros_})
       release_floats(memory);
   }
 
@@ -150,6 +150,7 @@ class CpuBackend final : public Backend {
   std::vector<std::unique_ptr<CpuBackend>> workers_;
   float* operand_ = nullptr;    // Lane [rows][lanes of the widest input + padding]; bf16 and int8
   float* row_scale_ = nullptr;  // [2][rows] scales, then offsets; int8
+  float* outliers_ = nullptr;   // Lane [rows][lanes of kMaxOutliers]; int8
   int64_t scratch_rows_ = 0;
   float* inner_ = nullptr;  // [rows][row_stride(F)] of the feed-forward block, bf16 for bf16 and int8
   float* attention_scratch_ = nullptr;

@@ -25,7 +25,7 @@ struct OperandTask {
   const void* x;  // [rows, x_stride], fp32 or bf16
   bool x_is_bf16;
   int64_t x_stride;          // values between rows
-  const float* input_scale;  // [width] factors of x, or null; int8 only
+  const float* input_scale;  // [width] factors of x, or null; int8 only. Zero leaves an outlier out.
   int64_t width, rows;
   Lane* lanes;  // [rows, lane_stride], zero past `width` to the end of its lane
   int64_t lane_stride;
@@ -35,8 +35,8 @@ struct OperandTask {
 
 // Rounds one column of weights to the lanes of a bf16 or int8 product.
 struct WeightTask {
-  const float* weights;      // [in]
-  const float* input_scale;  // [in] factors that the inputs will have, by which weights are divided; or null
+  const float* weights;  // [in]
+  const float* factors;  // [in] of the weights, the inverse of those that the inputs have; or null
   int64_t in;
   Lane* lanes;  // [ceil(in / values in a lane)]
   float scale;  // int8, result: weight = scale * value
@@ -56,7 +56,10 @@ struct LinearTask {
   const float* bias;          // [ceil(out / panel_width) * panel_width]
   const float* column_scale;  // int8, likewise: weight = column_scale * value
   const float* column_sum;    // int8, likewise: the sum of the column's weights
-  int64_t depth, out, rows;   // depth in lanes
+  const Lane* outliers;       // int8: [rows, outlier_depth] bf16 inputs that the rest leaves out, or null
+  const Lane* outlier_panels;  // [ceil(out / panel_width)][outlier_depth][panel_width] bf16
+  int64_t outlier_depth;       // lanes
+  int64_t depth, out, rows;    // depth in lanes
   int64_t panel_begin, panel_end;
   bool spare_rows;  // rows up to the next multiple of the tile's may be read
   Epilogue epilogue;

@@ -31,14 +31,25 @@ CpuPackedLinear::CpuPackedLinear(const std::vector<LinearSource>& sources, int64
   panels_ = reinterpret_cast<Lane*>(allocate_floats(lanes));
   columns_ = allocate_floats(vectors);
   if (transposed) std::fill_n(columns_, vectors, 0.0f);
-  if (precision == Precision::kInt8 && format.spread)
-    for (int64_t k = 0; k < in; ++k)
-      input_scale_.push_back(1 / std::sqrt(std::clamp(format.spread[k], kSmallestSpread, kLargestSpread)));
+  if (precision != Precision::kInt8 || (format.spread.empty() && format.outliers.empty())) return;
+  outliers_ = format.outliers;
+  for (int64_t k = 0; k < in; ++k) {
+    const float spread =
+        format.spread.empty() ? 1 : std::clamp(format.spread[k], kSmallestSpread, kLargestSpread);
+    factors_.push_back(std::sqrt(spread));
+    input_scale_.push_back(1 / factors_.back());
+  }
+  for (const int32_t k : outliers_) factors_[k] = input_scale_[k] = 0;
+  if (outliers_.empty()) return;
+  const size_t outlier_lanes = columns * static_cast<size_t>(outlier_depth());
+  outlier_panels_ = reinterpret_cast<Lane*>(allocate_floats(outlier_lanes));
+  bytes += outlier_lanes * sizeof(Lane);
 }
 
 CpuPackedLinear::~CpuPackedLinear() {
   release_floats(reinterpret_cast<float*>(panels_));
   release_floats(columns_);
+  release_floats(reinterpret_cast<float*>(outlier_panels_));
 }
 
 // A row of W is a row of the panel already.
@@ -80,7 +91,9 @@ void CpuPackedLinear::fill(const std::vector<LinearSource>& sources, int64_t pan
       column_lanes.push_back(reinterpret_cast<const Lane*>(rows[c]));
       continue;
     }
-    WeightTask task{rows[c], input_scale(), in, rounded.data() + c * static_cast<size_t>(depth()), 0, 0};
+    WeightTask task{rows[c], factors_.empty() ? nullptr : factors_.data(),
+                    in,      rounded.data() + c * static_cast<size_t>(depth()),
+                    0,       0};
     kernels_.weights[static_cast<int>(precision)](task);
     column_lanes.push_back(task.lanes);
     if (precision != Precision::kInt8) continue;
@@ -88,20 +101,38 @@ void CpuPackedLinear::fill(const std::vector<LinearSource>& sources, int64_t pan
     columns_[stride + at] = task.scale;
     columns_[2 * stride + at] = task.sum;
   }
-  transpose(lanes, column_lanes);
+  transpose(lanes, column_lanes, depth());
+  if (outlier_panels_) fill_outliers(rows, panel);
+}
+
+void CpuPackedLinear::fill_outliers(const std::vector<const float*>& rows, int64_t panel) {
+  const int64_t count = static_cast<int64_t>(outliers_.size());
+  Lane* lanes = outlier_panels_ + panel * outlier_depth() * panel_width_;
+  std::fill_n(lanes, outlier_depth() * panel_width_, 0);
+  std::vector<float> weights(outliers_.size());
+  std::vector<Lane> rounded(rows.size() * static_cast<size_t>(outlier_depth()));
+  std::vector<const Lane*> columns;
+  for (size_t c = 0; c < rows.size(); ++c) {
+    for (size_t i = 0; i < outliers_.size(); ++i) weights[i] = rows[c][outliers_[i]];
+    WeightTask task{
+        weights.data(), nullptr, count, rounded.data() + c * static_cast<size_t>(outlier_depth()), 0, 0};
+    kernels_.weights[static_cast<int>(Precision::kBf16)](task);
+    columns.push_back(task.lanes);
+  }
+  transpose(lanes, columns, outlier_depth());
 }
 
 // lanes[l][c] = columns[c][l], in squares of a vector's width, the rest one by one.
-void CpuPackedLinear::transpose(Lane* lanes, std::vector<const Lane*>& columns) const {
+void CpuPackedLinear::transpose(Lane* lanes, std::vector<const Lane*>& columns, int64_t depth) const {
   const int64_t width = kernels_.vector_width, count = static_cast<int64_t>(columns.size());
-  const int64_t whole_depth = depth() / width * width, whole_columns = count / width * width;
+  const int64_t whole_depth = depth / width * width, whole_columns = count / width * width;
   const auto copy = [&](int64_t l, int64_t c) {
     std::memcpy(lanes + l * panel_width_ + c, columns[c] + l, sizeof(Lane));
   };
   for (int64_t c = whole_columns; c < count; ++c)
-    for (int64_t l = 0; l < depth(); ++l) copy(l, c);
+    for (int64_t l = 0; l < depth; ++l) copy(l, c);
   for (int64_t c = 0; c < whole_columns; ++c)
-    for (int64_t l = whole_depth; l < depth(); ++l) copy(l, c);
+    for (int64_t l = whole_depth; l < depth; ++l) copy(l, c);
   for (int64_t l = 0; l < whole_depth; l += width) {
     for (int64_t c = 0; c < whole_columns; c += width)
       kernels_.transpose(lanes + l * panel_width_ + c, panel_width_, columns.data() + c);
@@ -118,6 +149,8 @@ LinearTask CpuPackedLinear::task() const {
     task.column_scale = columns_ + columns;
     task.column_sum = columns_ + 2 * columns;
   }
+  task.outlier_panels = outlier_panels_;
+  task.outlier_depth = outlier_depth();
   task.depth = depth();
   task.out = out;
   task.panel_end = panel_count_;

@@ -25,10 +25,13 @@ class CpuPackedLinear final : public PackedLinear {
   int64_t panel_count() const { return panel_count_; }
   int64_t depth() const { return lanes_of(in, precision); }
   const float* input_scale() const { return input_scale_.empty() ? nullptr : input_scale_.data(); }
+  const std::vector<int32_t>& outliers() const { return outliers_; }
 
  private:
   void fill_transposed(const std::vector<LinearSource>& sources, int64_t panel);
-  void transpose(Lane* lanes, std::vector<const Lane*>& columns) const;
+  void fill_outliers(const std::vector<const float*>& rows, int64_t panel);
+  int64_t outlier_depth() const { return lanes_of(static_cast<int64_t>(outliers_.size()), Precision::kBf16); }
+  void transpose(Lane* lanes, std::vector<const Lane*>& columns, int64_t depth) const;
   int64_t side_vectors() const { return precision == Precision::kInt8 ? 3 : 1; }
 
   const Kernels& kernels_;
@@ -36,7 +39,10 @@ class CpuPackedLinear final : public PackedLinear {
   int64_t panel_width_, panel_count_;
   Lane* panels_ = nullptr;          // [panel][depth][panel_width]
   float* columns_ = nullptr;        // bias, and for int8 scale and sum, [panel_count * panel_width] each
-  std::vector<float> input_scale_;  // [in], or empty: factors of the inputs
+  std::vector<float> input_scale_;  // [in], or empty: factors of the inputs, zero for outliers
+  std::vector<float> factors_;      // [in], or empty: of the weights
+  std::vector<int32_t> outliers_;   // inputs that stay bf16
+  Lane* outlier_panels_ = nullptr;  // [panel][outlier_depth()][panel_width] bf16
 };
 
 }  // namespace albert::cpu

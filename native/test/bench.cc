@@ -69,7 +69,7 @@ void bench_products(Backend& backend, Precision precision, int64_t rows) {
   for (const auto& [in, out] :
        {std::pair<int64_t, int64_t>{768, 2304}, {768, 768}, {768, 3072}, {3072, 768}}) {
     const std::vector<float> weight = random_floats(in * out, 0.05f), bias = random_floats(out);
-    const auto packed = backend.pack({{weight.data(), bias.data(), out}}, in, {precision, nullptr});
+    const auto packed = backend.pack({{weight.data(), bias.data(), out}}, in, {precision, {}, {}});
     const size_t x_floats = static_cast<size_t>(rows * row_stride(in)),
                  y_floats = static_cast<size_t>(rows * row_stride(out));
     float* const x = backend.allocate(x_floats);
@@ -126,7 +126,7 @@ void bench(const std::string& device, int64_t most_tokens) {
     backend->reserve(
         {precision, config.intermediate_size, config.max_position_embeddings, config.head_size(), false});
     std::printf("{\"device\": \"%s\", \"isa\": \"%s\"}\n", backend->device(), backend->isa());
-    const EncoderWeights encoder(config, *weights, precision, *backend);
+    const EncoderWeights encoder(config, *weights, precision, nullptr, *backend);
     for (int64_t rows : {128, 1024, 32768})
       if (rows <= most_tokens) bench_products(*backend, precision, rows);
     for (const Shape& shape : {Shape{1, 128}, {8, 128}, {64, 128}, {256, 128}, {64, 512}})

@@ -195,7 +195,7 @@ TEST(folded_first_product_equals_the_two_it_stands_for) {
   for (auto [precision, tolerance] : {std::pair{Precision::kFp32, 2e-6}, {Precision::kBf16, 1e-2}}) {
     const std::unique_ptr<Backend> backend = make_cpu_backend("", 2);
     backend->reserve({precision, 128, 96, 16});
-    EncoderWeights encoder(config, *weights, precision, *backend);
+    EncoderWeights encoder(config, *weights, precision, nullptr, *backend);
     EXPECT(encoder.first_qkv != nullptr, "nothing was folded");
     Workspace folded_memory(*backend), plain_memory(*backend);
     const float* folded = encoder_forward(*backend, config, encoder, batch, folded_memory, {}, never);
@@ -266,7 +266,7 @@ TEST(encoder_in_int8_takes_rows_of_several_norms) {
     const auto run = [&](Precision precision) {
       const std::unique_ptr<Backend> backend = make_cpu_backend("", 2);
       backend->reserve({precision, 128, 96, 16});
-      const EncoderWeights encoder(config, *weights, precision, *backend);
+      const EncoderWeights encoder(config, *weights, precision, nullptr, *backend);
       Workspace workspace(*backend);
       const float* result =
           encoder_forward(*backend, config, encoder, batch, workspace, {}, [] { return false; });
@@ -288,7 +288,7 @@ TEST(encoder_loop_does_not_allocate) {
   const std::unique_ptr<Weights> weights = Weights::create(config, Head::kBase, 3);
   const std::unique_ptr<Backend> backend = make_cpu_backend("", 2);
   backend->reserve({Precision::kFp32, 128, 96, 16});
-  const EncoderWeights encoder(config, *weights, Precision::kFp32, *backend);
+  const EncoderWeights encoder(config, *weights, Precision::kFp32, nullptr, *backend);
   Workspace workspace(*backend);
   SequenceBatch sequences;
   for (int32_t length : {90, 5, 17}) {

@@ -140,7 +140,7 @@ TEST(linear_with_every_activation_and_odd_shapes) {
          {std::pair<int64_t, int64_t>{1, 1}, {13, 52}, {48, 97}, {300, 49}, {64, 240}}) {
       const Linear layer(in, out);
       const Linear reference = layer.rounded_to(precision);
-      const auto packed = backend.pack({layer.source()}, in, {precision, nullptr});
+      const auto packed = backend.pack({layer.source()}, in, {precision, {}, {}});
       for (int64_t rows : {1, 5, 8, 23, 131})
         for (Activation activation : {Activation::kIdentity, Activation::kGelu, Activation::kGeluNew,
                                       Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
@@ -197,8 +197,8 @@ TEST(residual_and_feed_forward) {
       const int64_t hidden = 52, inner = 99;
       const Linear up(hidden, inner), down(inner, hidden);
       const Norm norm(hidden);
-      const auto packed_up = backend.pack({up.source()}, hidden, {precision, nullptr}),
-                 packed_down = backend.pack({down.source()}, inner, {precision, nullptr});
+      const auto packed_up = backend.pack({up.source()}, hidden, {precision, {}, {}}),
+                 packed_down = backend.pack({down.source()}, inner, {precision, {}, {}});
       Rows x(rows, hidden, true), input(rows, inner, true), y = x;
       std::vector<double> residual, feed_forward;
       for (int64_t r = 0; r < rows; ++r) {
@@ -242,7 +242,7 @@ TEST(qkv_and_attention) {
       const std::vector<int32_t> queries{0, 4, 0, 33, 69, 0, 102}, query_begin{0, 2, 2, 5, 6, 7};
       const int64_t rows = begin.back();
       const Linear q(hidden, hidden), k(hidden, hidden), v(hidden, hidden);
-      const auto packed = backend.pack({q.source(), k.source(), v.source()}, hidden, {precision, nullptr});
+      const auto packed = backend.pack({q.source(), k.source(), v.source()}, hidden, {precision, {}, {}});
       Rows x(rows, hidden, true);
       const int64_t matrix = head_count * rows * stride;
       std::vector<float> matrices(static_cast<size_t>(3 * matrix), kPoison);
@@ -342,7 +342,7 @@ TEST(int8_products_agree_on_every_isa) {
     limits.precision = Precision::kInt8;
     limits.max_width = in;
     backend->reserve(limits);
-    const auto packed = backend->pack({layer.source()}, in, {Precision::kInt8, spread.data()});
+    const auto packed = backend->pack({layer.source()}, in, {Precision::kInt8, spread, {}});
     Rows y(rows, out, false);
     backend->linear_forward(y.data.data(), y.stride, x.data.data(), x.stride, *packed, Activation::kIdentity,
                             rows);
@@ -350,6 +350,41 @@ TEST(int8_products_agree_on_every_isa) {
     if (first.empty()) first.assign(values.begin(), values.end());
     expect_close(first, values, str("int8 on ", isa, " against ", cpu_info().available[0]), kSumTolerance);
   }
+}
+
+// Inputs a thousand times wider than the others are multiplied in bf16 and leave the others their digits.
+TEST(int8_products_keep_outliers_apart) {
+  on_every_backend({Precision::kInt8}, [](Backend& backend, Precision, const std::string& where) {
+    const int64_t in = 67, out = 101, rows = 19;
+    const Linear layer(in, out);
+    for (const std::vector<int32_t>& outliers :
+         {std::vector<int32_t>{0}, {5, 66}, {1, 2, 3}, std::vector<int32_t>{63, 64, 65, 66}}) {
+      Linear others = layer, apart = layer.rounded_to(Precision::kBf16);
+      std::fill(apart.bias.begin(), apart.bias.end(), 0.0f);
+      Rows x(rows, in, true);
+      for (int64_t k = 0; k < in; ++k) {
+        const bool is_outlier = std::count(outliers.begin(), outliers.end(), k) > 0;
+        for (int64_t o = 0; o < out; ++o) (is_outlier ? others : apart).weight[o * in + k] = 0;
+        for (int64_t r = 0; is_outlier && r < rows; ++r) x.at(r, k) *= 1000;
+      }
+      const Linear rounded = others.rounded_to(Precision::kInt8);
+      const auto packed = backend.pack({layer.source()}, in, {Precision::kInt8, {}, outliers});
+      Rows y(rows, out, false);
+      backend.linear_forward(y.data.data(), y.stride, x.data.data(), x.stride, *packed, Activation::kIdentity,
+                             rows);
+      std::vector<double> truth;
+      for (int64_t r = 0; r < rows; ++r) {
+        std::vector<float> usual(&x.at(r, 0), &x.at(r, 0) + in), wide = usual;
+        for (const int32_t k : outliers) usual[k] = 0;
+        round_row(usual.data(), in, Precision::kInt8);
+        round_row(wide.data(), in, Precision::kBf16);
+        for (int64_t o = 0; o < out; ++o)
+          truth.push_back(rounded.dot(usual.data(), o) + apart.dot(wide.data(), o));
+      }
+      expect_close(truth, visible(y, rows), str("int8 with ", outliers.size(), " outliers on ", where),
+                   kSumTolerance);
+    }
+  });
 }
 
 // Whole sequences in order, none left out, and no shard of more rows than the plan says.

@@ -24,7 +24,7 @@ TrainingLinear::TrainingLinear(const std::string& weight, const std::string& bia
 }
 
 void TrainingLinear::pack(int64_t in, Precision precision) {
-  forward_ = backend_.pack(sources_, in, {precision, nullptr});
+  forward_ = backend_.pack(sources_, in, {precision, {}, {}});
   backward_ = backend_.pack_transposed(sources_, in, precision);
 }
 

@@ -132,12 +132,19 @@ template <Precision kPrecision, typename Finish>
 void linear_with(const LinearTask& task, Finish finish) {
   constexpr int kRows = tile_rows(kPrecision);
   alignas(64) Lane sums[kRows * kPanelWidth];
+  alignas(64) Lane outliers[kPrecision == Precision::kInt8 ? kRows * kPanelWidth : 1];
   for (int64_t panel = task.panel_begin; panel < task.panel_end; ++panel) {
     const Lane* weights = task.panels + panel * task.depth * kPanelWidth;
     for (int64_t row = 0; row < task.rows; row += kRows) {
       const int64_t rows = std::min<int64_t>(kRows, task.rows - row);
       panel_tile<kPrecision>(rows, task.spare_rows, sums, task.x + row * task.x_stride, task.x_stride,
                              weights, task.depth, panel_ahead<kPrecision>(task, panel, row));
+      if constexpr (kPrecision == Precision::kInt8)
+        if (task.outliers)
+          dot_rows<Precision::kBf16, kTileVectors>(
+              rows, outliers, task.outliers + row * task.outlier_depth, task.outlier_depth, 1,
+              task.outlier_panels + panel * task.outlier_depth * kPanelWidth, kPanelWidth,
+              task.outlier_depth);
       for (int64_t v = 0; v < kTileVectors; ++v) {
         const int64_t column = panel * kPanelWidth + v * kWidth, count = std::min(kWidth, task.out - column);
         if (count <= 0) break;
@@ -146,9 +153,12 @@ void linear_with(const LinearTask& task, Finish finish) {
         if constexpr (kPrecision == Precision::kInt8) {
           const Vec scale_of_column = load(task.column_scale + column), sum = load(task.column_sum + column);
           for (int64_t r = 0; r < rows; ++r) {
-            const Vec product = to_float(load_lanes(sums + (r * kTileVectors + v) * kWidth));
-            finish.put(row + r, fma(mul(product, broadcast(task.row_scale[row + r])), scale_of_column,
-                                    fma(broadcast(task.row_offset[row + r]), sum, bias)));
+            const int64_t at = (r * kTileVectors + v) * kWidth;
+            const Vec product = to_float(load_lanes(sums + at));
+            Vec y = fma(mul(product, broadcast(task.row_scale[row + r])), scale_of_column,
+                        fma(broadcast(task.row_offset[row + r]), sum, bias));
+            if (task.outliers) y = add(y, as_vec(load_lanes(outliers + at)));
+            finish.put(row + r, y);
           }
         } else {
           for (int64_t r = 0; r < rows; ++r)

@@ -37,7 +37,7 @@ constexpr float kNoFraction = 0x1.8p23f;
 void int8_weights(WeightTask& task) {
   const auto weight = [&](int64_t k, int64_t count) {
     const Vec w = load_some(task.weights + k, count);
-    return task.input_scale ? div(w, load_some(task.input_scale + k, count)) : w;
+    return task.factors ? mul(w, load_some(task.factors + k, count)) : w;
   };
   float largest = 0;
   for (int64_t k = 0; k < task.in; k += kWidth) {

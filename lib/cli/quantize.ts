@@ -1,0 +1,43 @@
+/** albert quantize: fits int8 to texts of one's own, and tells what that gains. */
+import type { Command } from 'commander';
+import { Albert } from '../albert';
+import { type ModelFlags, positive, print, printJson, someTextGroups } from './shared';
+import { hiddenStates, printStrays, strayOf } from './stray';
+
+interface QuantizeFlags extends Pick<ModelFlags, 'model' | 'file' | 'json' | 'threads'> {
+  output?: string;
+}
+
+export function addQuantize(program: Command): void {
+  const command = program
+    .command('quantize [text...]')
+    .description('fit int8 to texts like those the model will serve: writes calibration.safetensors')
+    .option('-m, --model <folder or name>', 'the model; default: the one that the package ships')
+    .option('-f, --file <path>', 'read texts from a file, one a line')
+    .option('-o, --output <path>', "the file; default: in the model's folder, where dtype int8 finds it")
+    .option('--threads <count>', 'threads to use; default: all this process may use', positive)
+    .option('--json', 'print JSON, one line a result');
+  command.addHelpText('after', '\nExamples:\n  $ albert quantize --model ./albert-base-v2 --file texts.txt');
+  command.action(async (args: string[], flags: QuantizeFlags) => {
+    const groups = await someTextGroups(args, flags.file);
+    const { threads } = flags;
+    const place = { device: 'cpu', threads } as const;
+    const model = await Albert.load(flags.model, { head: 'base', ...place });
+    let file: string;
+    try {
+      file = await model.calibrate(groups.flat(), { output: flags.output });
+    } finally {
+      await model.dispose();
+    }
+    const reference = await hiddenStates(flags.model, { dtype: 'fp32', ...place }, groups);
+    const rows = [];
+    for (const calibration of [false, file] as const) {
+      const states = await hiddenStates(flags.model, { dtype: 'int8', calibration, ...place }, groups);
+      rows.push({ dtype: calibration ? 'int8, calibrated' : 'int8', ...strayOf(states, reference) });
+    }
+    if (flags.json) return rows.forEach((row) => printJson({ ...row, file }));
+    print(`last hidden state of ${rows[0].tokens} tokens against fp32:`);
+    printStrays(rows);
+    print(`written: ${file}`);
+  });
+}
