@@ -102,7 +102,7 @@ test('a second load of the same addon in a worker thread, and termination with r
   const script = `
     const { parentPort, workerData } = require('node:worker_threads');
     const native = require(workerData.addon);
-    const options = { head: 'base', dtype: 'fp32', device: 'auto', isa: null, threads: 1 };
+    const options = { head: 'base', dtype: 'fp32', device: 'auto', isa: null, threads: 1, calibration: null };
     native.createModel(workerData.config, 1, options).then((model) => {
       const ids = Int32Array.from({ length: 8192 }, (_, i) => i % 2000);
       const batch = { ids, types: null, mask: null, lengths: new Int32Array(32).fill(256), choices: 0 };
@@ -124,7 +124,7 @@ test('a process ends by itself, with or without dispose, and with runs pending a
   const run = (body: string) =>
     spawnSync(process.execPath, ['-e', body], { cwd: root, encoding: 'utf8', timeout: 30000 });
   const setup = `const native = require(${JSON.stringify(addon)});
-    const options = { head: 'base', dtype: 'fp32', device: 'auto', isa: null, threads: 2 };
+    const options = { head: 'base', dtype: 'fp32', device: 'auto', isa: null, threads: 2, calibration: null };
     const batch = { ids: new Int32Array(2048), types: null, mask: null, lengths: new Int32Array(8).fill(256), choices: 0 };
     const wanted = { last_hidden_state: true, first_hidden_state: false, mean_hidden_state: false, pooler_output: false, logits: false, sop_logits: false, hidden_states: false, attentions: false, logitsRows: null };
     native.createModel(${JSON.stringify(JSON.stringify(medium))}, 1, options).then((model) => {
@@ -138,7 +138,7 @@ test('a process ends by itself, with or without dispose, and with runs pending a
 
 test('methods borrowed onto foreign objects throw', () => {
   const script = `const native = require(${JSON.stringify(addon)});
-    const options = { head: 'base', dtype: 'fp32', device: 'auto', isa: null, threads: 1 };
+    const options = { head: 'base', dtype: 'fp32', device: 'auto', isa: null, threads: 1, calibration: null };
     native.createModel(${JSON.stringify(JSON.stringify(medium))}, 1, options).then((model) => {
       for (const receiver of [{}, null, 1, new Map(), Object.create(Object.getPrototypeOf(model))]) {
         for (const name of ['forward', 'parameters', 'save', 'dispose'])

@@ -56,7 +56,7 @@ int main(int argc, char** argv) {
     backend->reserve(limits);
     const auto pack = [&](int64_t in, int64_t out) {
       const std::vector<float> weight = random_floats(in * out, 0.02f), bias = random_floats(out, 0.02f);
-      return backend->pack({{weight.data(), bias.data(), out}}, in, {precision, nullptr});
+      return backend->pack({{weight.data(), bias.data(), out}}, in, {precision, {}, {}});
     };
     const auto square = pack(kHidden, kHidden), up = pack(kHidden, kInner), down = pack(kInner, kHidden),
                qkv = pack(kHidden, 3 * kHidden);

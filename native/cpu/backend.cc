@@ -64,7 +64,7 @@ void CpuBackend::repack(PackedLinear& weights, const std::vector<LinearSource>& 
 
 void CpuBackend::reserve(const BackendLimits& limits) {
   const Precision precision = limits.precision;
-  const int64_t rows = pool_ ? std::min(kMaxSharedRows, kRowsPerThread * threads()) : kRowBlock;
+  const int64_t rows = pool_ ? std::min(kMaxSharedRows, kRowsPerThread * threads()) : row_block(precision);
   scratch_rows_ = rows + tile_rows(precision);
   const auto allocate_rows = [&](int64_t width) {
     return allocate_floats(static_cast<size_t>(scratch_rows_ * width));
@@ -91,29 +91,29 @@ void CpuBackend::reserve(const BackendLimits& limits) {
 // ---- scheduling
 
 ShardPlan CpuBackend::plan(const Segments& segments) const {
-  ShardPlan plan;
-  plan.begin.push_back(0);
-  std::vector<int64_t> sizes;
-  for (int64_t s = 0; s < segments.count; ++s) {
-    const int64_t rows = segments.row_begin[s + 1] - segments.row_begin[plan.begin.back()];
-    if (rows < kRowBlock && s + 1 < segments.count) continue;
-    plan.begin.push_back(static_cast<int32_t>(s + 1));
-    sizes.push_back(rows);
-    plan.max_rows = std::max(plan.max_rows, rows);
-  }
-  if (!pool_) return plan;
-
-  // Workers draw shards in order; what the busiest of them would get tells whether that is fair.
-  std::vector<int64_t> load(static_cast<size_t>(threads()), 0);
-  for (int64_t size : sizes) *std::min_element(load.begin(), load.end()) += size;
-  const double share = static_cast<double>(segments.rows()) / threads();
-  if (static_cast<double>(*std::max_element(load.begin(), load.end())) <= kMaxImbalance * share) {
+  for (const int64_t least : kShardRows) {
+    ShardPlan plan;
     plan.workers = threads();
-    return plan;
+    plan.begin.push_back(0);
+    for (int64_t s = 0; s < segments.count; ++s) {
+      const int64_t rows = segments.row_begin[s + 1] - segments.row_begin[plan.begin.back()];
+      if (rows < least && s + 1 < segments.count) continue;
+      plan.begin.push_back(static_cast<int32_t>(s + 1));
+      plan.max_rows = std::max(plan.max_rows, rows);
+    }
+    if (!pool_ || balances(plan, segments)) return plan;
   }
-  plan.begin = {0, static_cast<int32_t>(segments.count)};
-  plan.max_rows = segments.rows();
-  return plan;
+  return {1, segments.rows(), {0, static_cast<int32_t>(segments.count)}};
+}
+
+// Workers draw shards in order; what the busiest of them would get tells whether that is fair.
+bool CpuBackend::balances(const ShardPlan& plan, const Segments& segments) const {
+  std::vector<int64_t> load(static_cast<size_t>(threads()), 0);
+  for (size_t i = 0; i + 1 < plan.begin.size(); ++i)
+    *std::min_element(load.begin(), load.end()) +=
+        segments.row_begin[plan.begin[i + 1]] - segments.row_begin[plan.begin[i]];
+  const double share = static_cast<double>(segments.rows()) / threads();
+  return static_cast<double>(*std::max_element(load.begin(), load.end())) <= kMaxImbalance * share;
 }
 
 void CpuBackend::run(const ShardPlan& plan, const ShardBody& body) {

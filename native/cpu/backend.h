@@ -16,8 +16,10 @@
 namespace albert::cpu {
 
 // Rows a thread works on at a time: the block's activations stay in L2 while every panel of weights passes
-// by. 32 to 128 measured equal (docs/performance.md).
-constexpr int64_t kRowBlock = 64;
+// by. Bytes of int8 weights are few, and so may be its rows (docs/performance.md).
+constexpr int64_t row_block(Precision precision) { return precision == Precision::kInt8 ? 64 : 128; }
+// A shard has at least the first number of rows where that balances, else the second.
+constexpr int64_t kShardRows[] = {128, 64};
 // Below this many rows a thread, the threads share each product; above, each takes rows through a whole
 // operation and meets the others at its end.
 constexpr int64_t kRowsPerThread = 32;
@@ -125,6 +127,7 @@ class CpuBackend final : public Backend {
 
  private:
   void reserve_training(const BackendLimits& limits);
+  bool balances(const ShardPlan& plan, const Segments& segments) const;
   // body(chunk, begin, size) over chunks of a tensor, whose bounds no thread count changes.
   template <typename Body>
   void for_chunks(int64_t count, const Body& body);
@@ -188,7 +191,7 @@ template <typename Body>
 void CpuBackend::for_row_blocks(Precision precision, int64_t rows, const Body& body) {
   if (rows == 0) return;
   if (pool_ && rows < std::min(kMaxSharedRows, kRowsPerThread * threads())) return body(*this, 0, rows);
-  const int64_t tile = tile_rows(precision), largest = kRowBlock / tile * tile;
+  const int64_t tile = tile_rows(precision), largest = row_block(precision) / tile * tile;
   const int64_t blocks = divide_up(rows, largest * threads()) * threads();
   const int64_t size = std::min(largest, round_up(divide_up(rows, blocks), tile));
   for_items(divide_up(rows, size), [&](CpuBackend& backend, int64_t item) {
