@@ -12,7 +12,7 @@ import { type Batch, type DType, type Job, NotAvailable, type Output } from './p
 import type { Ready } from './protocol';
 import { evaluate, type Result, type Side, timedSide } from './results';
 import { median, realRows } from './statistics';
-import { albert } from './subject';
+import { albert, native } from './subject';
 
 /** How long a round of one side lasts, for work of one batch. */
 const ROUND_MS = 500;
@@ -57,6 +57,12 @@ interface Opened {
 }
 
 type Delay = NonNullable<Side['delay']>;
+
+/** What each precision reaches in the middle of several measurements. */
+export function middlePeak(peaks: readonly Peak[]): Peak {
+  const of = (dtype: DType) => median(peaks.map((peak) => peak[dtype]));
+  return { fp32: of('fp32'), bf16: of('bf16'), int8: of('int8') };
+}
 
 const summary = (delays: Delay[]): Delay => ({
   p99: median(delays.map(({ p99 }) => p99)),
@@ -172,6 +178,7 @@ export class Bench {
   async #alternate(given: Case, opened: Opened[]): Promise<Side[]> {
     const { rounds } = this.#settings;
     const { batches } = opened[0];
+    const peaks: Peak[] = [];
     const passes = batches === 1 ? rounds : Math.ceil(rounds / ROUNDS_PER_PASS);
     const sides = [];
     for (const { contestant, ready } of opened) {
@@ -187,11 +194,15 @@ export class Bench {
           const reply = await contestant.ask({ type: 'time', batch, repeats });
           times[batch].push(...reply.times);
           delays.push(reply.delay);
+          // A clock that moves with load and neighbours moves the peak too.
+          if (contestant === sides[0].contestant && given.targets.some(({ kind }) => kind === 'share'))
+            peaks.push(await native().measureCpuPeak(this.#settings.threads, given.isa ?? '', true));
         }
       }
     }
-    return sides.map(({ times, ready, delays }) => ({
+    return sides.map(({ times, ready, delays }, side) => ({
       ...timedSide(times, ready.error),
+      ...(side === 0 && peaks.length > 0 ? { peak: middlePeak(peaks) } : {}),
       ...(given.work.kind === 'texts' ? { delay: summary(delays) } : {}),
     }));
   }

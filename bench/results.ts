@@ -14,6 +14,8 @@ export interface Side {
   /** Relative L2 error of the first batch against our fp32. */
   error: number;
   megabytes?: number;
+  /** Of the machine, between the rounds of this side: the median of each precision. */
+  peak?: Peak;
   /** Where the case is about texts, delay of a timer of 1 ms: the median round's 99th percentile, and the most of all. */
   delay?: { p99: number; max: number };
 }
@@ -80,7 +82,9 @@ export function evaluate(
   const timed = given.measure === 'time' && ours?.ms !== undefined ? ours.ms : null;
   // Pooled outputs skip work of the last layer, so that a share of the whole would flatter.
   const peakTime =
-    given.output === 'last_hidden_state' ? peakSeconds(operations(shape, lengths), given.dtype, peak) : null;
+    given.output === 'last_hidden_state'
+      ? peakSeconds(operations(shape, lengths), given.dtype, ours?.peak ?? peak)
+      : null;
   const share = timed !== null && peakTime !== null ? (peakTime * 1e3) / timed : null;
   const ratio = ours && rival ? ratioOf(given.measure, ours, rival) : null;
   return {

@@ -299,8 +299,8 @@ export interface NativeBinding {
     segmentLengths: Int32Array,
     documentSegments: Int32Array,
   ): Promise<void>;
-  /** [async] Keeps that many cores busy for about two seconds; for benchmarks. */
-  measureCpuPeak(threads: number, isa?: 'avx2'): Promise<NativePeak>;
+  /** [async] Keeps that many cores busy for two seconds, or briefly for a third of one, without bandwidth; for benchmarks. */
+  measureCpuPeak(threads: number, isa?: 'avx2' | '', brief?: boolean): Promise<NativePeak>;
 }
 
 let loaded: NativeBinding | undefined;

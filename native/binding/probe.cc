@@ -10,8 +10,10 @@ Napi::Value measure_cpu_peak_to_js(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const int threads = to_int(info[0], "threads");
     const std::string isa = info[1].IsUndefined() ? "" : to_text(info[1], "isa");
+    const bool brief = !info[2].IsUndefined() && to_bool(info[2], "brief");
     return PromiseWorker<CpuPeak>::run(
-        info.Env(), "albert-native peak", [threads, isa] { return measure_cpu_peak(threads, isa); },
+        info.Env(), "albert-native peak",
+        [threads, isa, brief] { return measure_cpu_peak(threads, isa, brief); },
         [](Napi::Env env, CpuPeak peak) -> Napi::Value {
           Napi::Object object = Napi::Object::New(env);
           object.Set("fp32", Napi::Number::New(env, peak.fp32));

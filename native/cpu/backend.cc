@@ -11,19 +11,6 @@ const CpuPackedLinear& packed(const PackedLinear& weights) {
   return static_cast<const CpuPackedLinear&>(weights);
 }
 
-// The part of a task that computes its rows [begin, end).
-LinearTask rows_of(const LinearTask& task, int64_t begin, int64_t end) {
-  LinearTask part = task;
-  part.x += begin * task.x_stride;
-  if (task.row_scale) part.row_scale += begin, part.row_offset += begin;
-  if (task.outliers) part.outliers += begin * task.outlier_depth;
-  const size_t element = task.y_is_bf16 ? sizeof(Bf16) : sizeof(float);
-  if (task.y) part.y = static_cast<char*>(task.y) + static_cast<size_t>(begin * task.y_stride) * element;
-  part.first_row += begin;
-  part.rows = end - begin;
-  return part;
-}
-
 // The columns of x that int8 leaves out, as bf16.
 void gather_outliers(Lane* lanes, int64_t stride, const OperandTask& task,
                      const std::vector<int32_t>& columns) {
@@ -130,6 +117,18 @@ void CpuBackend::run(const ShardPlan& plan, const ShardBody& body) {
 }
 
 // ---- products
+
+LinearTask rows_of(const LinearTask& task, int64_t begin, int64_t end) {
+  LinearTask part = task;
+  part.x += begin * task.x_stride;
+  if (task.row_scale) part.row_scale += begin, part.row_offset += begin;
+  if (task.outliers) part.outliers += begin * task.outlier_depth;
+  const size_t element = task.y_is_bf16 ? sizeof(Bf16) : sizeof(float);
+  if (task.y) part.y = static_cast<char*>(task.y) + static_cast<size_t>(begin * task.y_stride) * element;
+  part.first_row += begin;
+  part.rows = end - begin;
+  return part;
+}
 
 LinearTask CpuBackend::product(const PackedLinear& weights, const Matrix& x, int64_t rows) {
   const CpuPackedLinear& linear = packed(weights);

@@ -38,6 +38,9 @@ struct Matrix {
   int64_t stride;
 };
 
+// The part of a task that computes its rows [begin, end).
+LinearTask rows_of(const LinearTask& task, int64_t begin, int64_t end);
+
 class CpuBackend final : public Backend {
  public:
   // A backend of several threads owns one serial backend for each; a serial backend has none.

@@ -12,7 +12,7 @@
 namespace albert {
 namespace {
 
-constexpr int kSamples = 6;
+constexpr int kSamples = 6, kBriefSamples = 2;
 constexpr double kSampleSeconds = 0.04;
 // All threads together; several times the largest cache of most machines.
 constexpr int64_t kReadBytes = int64_t{512} << 20;
@@ -25,12 +25,12 @@ double seconds_of(cpu::ThreadPool& pool, Body body) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-double operations_per_second(cpu::ThreadPool& pool, const cpu::PeakLoop& loop) {
+double operations_per_second(cpu::ThreadPool& pool, const cpu::PeakLoop& loop, int samples) {
   if (!loop.run) return 0;
   int64_t rounds = 1 << 16;
   double seconds;
   while ((seconds = seconds_of(pool, [&](int) { loop.run(rounds); })) < kSampleSeconds) rounds *= 2;
-  for (int sample = 0; sample < kSamples; ++sample)
+  for (int sample = 0; sample < samples; ++sample)
     seconds = std::min(seconds, seconds_of(pool, [&](int) { loop.run(rounds); }));
   return static_cast<double>(rounds) * loop.operations * pool.size() / seconds;
 }
@@ -58,18 +58,19 @@ double read_bytes_per_second(cpu::ThreadPool& pool) {
 
 }  // namespace
 
-CpuPeak measure_cpu_peak(int threads, const std::string& isa) {
+CpuPeak measure_cpu_peak(int threads, const std::string& isa, bool brief) {
   check(threads >= 1 && threads <= 1024, ErrorCode::kInvalidArgument,
         "expected 1 to 1024 threads to measure but received ", threads);
   check(isa.empty() || isa == "avx2", ErrorCode::kInvalidArgument,
         "expected the isa to measure to be '' or 'avx2' but received '", isa, "'");
   cpu::ThreadPool pool(threads);
   const cpu::PeakLoops loops = cpu::peak_loops(isa.empty());
+  const int samples = brief ? kBriefSamples : kSamples;
   CpuPeak peak;
-  peak.fp32 = operations_per_second(pool, loops.fp32);
-  peak.bf16 = operations_per_second(pool, loops.bf16);
-  peak.int8 = operations_per_second(pool, loops.int8);
-  peak.read_bandwidth = read_bytes_per_second(pool);
+  peak.fp32 = operations_per_second(pool, loops.fp32, samples);
+  peak.bf16 = operations_per_second(pool, loops.bf16, samples);
+  peak.int8 = operations_per_second(pool, loops.int8, samples);
+  if (!brief) peak.read_bandwidth = read_bytes_per_second(pool);
   return peak;
 }
 

@@ -88,9 +88,10 @@ void CpuBackend::linear_backward_weights(const std::vector<LinearGradient>& grad
           kernels_.columns_as_rows[kind](out, task.x_stride, sums, dy_rows.data(), count, column,
                                          std::min(vector, some - column));
         });
-        task.rows = some;
         task.y = gradient.weight + begin * in;
-        run(task, precision);
+        for_row_blocks(precision, some, [&](CpuBackend& backend, int64_t first, int64_t end) {
+          backend.run(rows_of(task, first, end), precision);
+        });
       }
       columns += gradient.out;
     }
