@@ -172,7 +172,8 @@ export class Albert {
     const { file, value } = await readConfig(folder);
     const config = { ...value, ...optionsObject('config', given.config) };
     const weights = findWeights(folder);
-    const calibration = findCalibration(folder, native.dtype, given.calibration);
+    if (native.dtype === 'int8' && given.calibration === undefined)
+      native.calibration = findCalibration(folder);
     // A broken vocabulary must not keep those from the model who bring their own ids: encode() throws it.
     const tokenizer = findTokenizer(folder)
       .then((files) => files && Tokenizer.fromFiles(files))
@@ -181,9 +182,7 @@ export class Albert {
         throw error;
       });
     const [model, words] = await Promise.all([
-      awaitNative(() =>
-        binding().loadModel(JSON.stringify(config), file, weights, { ...native, calibration }, seed, redraw),
-      ),
+      awaitNative(() => binding().loadModel(JSON.stringify(config), file, weights, native, seed, redraw)),
       tokenizer,
     ]);
     return new Albert(model, config, folder, words, redraw);

@@ -164,12 +164,14 @@ export interface LoadOptions {
 
 /** LoadOptions as the addon takes them. */
 export function modelOptions(options: Partial<LoadOptions>) {
+  const { calibration } = options;
   return {
     head: options.head === undefined ? null : oneOf('head', options.head, HEADS, 'base'),
     dtype: oneOf('dtype', options.dtype, DTYPES, 'fp32'),
     device: device('device', options.device, device('ALBERT_DEVICE', process.env.ALBERT_DEVICE, 'auto')),
     isa: options.isa === undefined ? null : oneOf('isa', options.isa, ISAS, 'scalar'),
     threads: integer('threads', options.threads, { min: 1, max: 1024 }, 0),
-    calibration: null,
+    calibration:
+      calibration === undefined || calibration === false ? null : string('calibration', calibration),
   };
 }

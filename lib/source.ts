@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { AlbertError } from './errors';
-import { invalid, show, string } from './options';
+import { invalid, show } from './options';
 
 /** The fields of config.json that TypeScript reads; all others are kept as they stand. */
 export interface AlbertConfig {
@@ -168,12 +168,10 @@ export function findWeights(folder: string): string {
 /** Where calibrate() writes by default. */
 export const CALIBRATION_FILE = 'calibration.safetensors';
 
-/** The calibration of a model folder that int8 uses: the file asked for, or the folder's own where it has one. */
-export function findCalibration(folder: string, dtype: string, given: unknown): string | null {
-  if (given === false) return null;
-  if (given !== undefined) return string('calibration', given);
-  const own = path.join(folder, CALIBRATION_FILE);
-  return dtype === 'int8' && existsSync(own) ? own : null;
+/** The calibration in a model folder, or null. */
+export function findCalibration(folder: string): string | null {
+  const file = path.join(folder, CALIBRATION_FILE);
+  return existsSync(file) ? file : null;
 }
 
 /** What the files beside a vocabulary say of it, and the class of tokenizer that they name. */
