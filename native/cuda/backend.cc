@@ -15,18 +15,19 @@ namespace {
 // Of one pass through the layers.
 constexpr int64_t kShardRows = 65536;
 
-std::string architecture(int device) {
+Gpu describe(int device) {
   cudaDeviceProp properties;
   check_cuda(cudaGetDeviceProperties(&properties, device), "asking for the device");
   check(properties.major >= 8, ErrorCode::kDevice, "expected a GPU of compute capability 8.0 or newer but '",
         properties.name, "' has ", properties.major, ".", properties.minor, "; use device: 'cpu'");
-  return str("sm_", properties.major, properties.minor);
+  return {str("sm_", properties.major, properties.minor), properties.multiProcessorCount,
+          properties.major == 9 && properties.minor == 0};
 }
 
 }  // namespace
 
 CudaBackend::CudaBackend(int device)
-    : name_(device == 0 ? "cuda" : str("cuda:", device)), isa_(architecture(device)), memory_(device) {}
+    : name_(device == 0 ? "cuda" : str("cuda:", device)), gpu_(describe(device)), memory_(device) {}
 CudaBackend::~CudaBackend() = default;
 
 float* CudaBackend::allocate(size_t floats, Place place) {
@@ -38,6 +39,7 @@ void CudaBackend::release(float* memory) { memory_.release(memory); }
 
 void CudaBackend::upload(float* memory, const float* host, size_t floats) {
   Operation operation(memory_);
+  memory_.forget_rounded(memory, floats * sizeof(float));
   check_cuda(
       cudaMemcpyAsync(memory, host, floats * sizeof(float), cudaMemcpyHostToDevice, operation.stream()),
       "copying to the device");
@@ -50,6 +52,7 @@ void CudaBackend::download(float* host, const float* memory, size_t floats) {
 
 void CudaBackend::clear(float* memory, size_t floats) {
   Operation operation(memory_);
+  memory_.forget_rounded(memory, floats * sizeof(float));
   check_cuda(cudaMemsetAsync(memory, 0, floats * sizeof(float), operation.stream()), "clearing memory");
 }
 
@@ -63,6 +66,11 @@ int64_t CudaBackend::head_stride(int64_t head_size, Precision precision) const {
 void CudaBackend::reserve(const BackendLimits& limits) {
   check(limits.precision != Precision::kInt8, ErrorCode::kInvalidArgument,
         "expected dtype 'fp32' or 'bf16' on a GPU but received 'int8'; use bf16, or device: 'cpu'");
+  precision_ = limits.precision;
+}
+
+Tiles CudaBackend::keep_rounded(const float* x, int64_t width, int64_t rows) {
+  return x && precision_ == Precision::kBf16 ? memory_.keep_rounded(x, width, rows) : Tiles{};
 }
 
 // The blocks of a launch share the work, whatever the sequences are; more rows than keep them busy would only

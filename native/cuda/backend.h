@@ -6,21 +6,22 @@
 #include <vector>
 
 #include "cuda/memory.h"
+#include "cuda/tiles.cuh"
 #include "ops.h"
 
 namespace albert::cuda {
 
-// Rows [out, depth] of fp32 or bf16; depth is K, or K rounded up with zeros for bf16.
+// The weights [out, in] as rows of fp32, or as tiles of bf16.
 class CudaPackedLinear final : public PackedLinear {
  public:
   CudaPackedLinear(const std::vector<LinearSource>& sources, int64_t width, Precision precision,
                    bool transposed, DeviceMemory& memory);
   ~CudaPackedLinear() override;
 
-  int64_t depth = 0;
   bool transposed = false;
-  void* weight = nullptr;
-  float* bias = nullptr;  // [out], zeros where there is none
+  float* rows = nullptr;
+  Tiles tiles;
+  float* bias = nullptr;  // [out, rounded up to a tile], zeros where there is none
 
  private:
   DeviceMemory& memory_;
@@ -42,12 +43,32 @@ struct DeviceSegments {
 };
 constexpr int kQueryTile = 64;
 
-// y = LayerNorm(x), rows of device memory; y may be x.
-void normalise(float* y, int64_t y_stride, const float* x, int64_t x_stride, const LayerNormWeights& norm,
-               int64_t width, int64_t rows, Operation& operation);
-// sums[c] += x[0][c] + x[1][c] + ..., on the device, in an order that the number of rows fixes.
+// ---- what operations share, on the device
+
+// Rows to add up: fp32, and a second matrix of rounded ones where there is one. Both on 16 bytes.
+struct SummedRows {
+  const float* values;
+  int64_t stride;
+  Tiles rounded;
+};
+// Rows that LayerNorm writes, and their rounded values where they are wanted.
+struct NormalisedRows {
+  float* values;
+  int64_t stride;
+  Tiles rounded;
+};
+// y = LayerNorm(x); y.values may be x.values.
+void normalise(const NormalisedRows& y, const SummedRows& x, const LayerNormWeights& norm, int64_t width,
+               int64_t rows, Operation& operation);
+LayerNormWeights on_device(const LayerNormWeights& norm, int64_t width, Operation& operation);
+// sums[c] += x[0][c] + x[1][c] + ..., in an order that the number of rows fixes.
 void add_column_sums(float* sums, const float* x, int64_t x_stride, int64_t width, int64_t rows,
                      Operation& operation);
+// sums[c] += parts[0][c] + parts[1][c] + ...
+void add_parts(float* sums, const float* parts, int64_t part_stride, int64_t width, int64_t count,
+               Operation& operation);
+
+struct TileProduct;
 
 class CudaBackend final : public Backend {
  public:
@@ -55,7 +76,7 @@ class CudaBackend final : public Backend {
   ~CudaBackend() override;
 
   const char* device() const override { return name_.c_str(); }
-  const char* isa() const override { return isa_.c_str(); }
+  const char* isa() const override { return gpu_.architecture.c_str(); }
   int threads() const override { return 1; }
 
   float* allocate(size_t floats, Place place) override;
@@ -121,12 +142,23 @@ class CudaBackend final : public Backend {
 
  private:
   const DeviceSegments& upload_segments(const Segments& segments, int64_t heads, Operation& operation);
-  // A block of `bf16` rows, `depth` wide, for a product whose weights are bf16.
-  const void* operand(const float* x, int64_t x_stride, int64_t width, const PackedLinear& weights,
-                      int64_t rows, Operation& operation);
+  // x [rows, width] as a factor of bf16 products: what is kept, or rounded now.
+  Tiles rounded(const float* x, int64_t x_stride, int64_t width, int64_t rows, Operation& operation);
+  // Where the rounded values of x [rows, width] are kept; nowhere unless products are bf16.
+  Tiles keep_rounded(const float* x, int64_t width, int64_t rows);
+  template <typename Store>
+  void multiply_by(const PackedLinear& weights, const float* x, int64_t x_stride, int64_t rows,
+                   const Store& store, Operation& operation);
+  void add_weight_gradient(float* gradient, const TileProduct& product, Operation& operation);
+  void add_and_normalise(float* x, const Tiles& factor, const CudaPackedLinear& linear,
+                         const LayerNormWeights& norm, int64_t rows, Operation& operation);
+  void add_and_normalise(float* x, const float* factor, int64_t factor_stride, const CudaPackedLinear& linear,
+                         const LayerNormWeights& norm, int64_t rows, Operation& operation);
 
-  std::string name_, isa_;
+  std::string name_;
+  Gpu gpu_;
   DeviceMemory memory_;
+  Precision precision_ = Precision::kFp32;  // of the encoder's products
 
   // Of the last attention: what its segments were, and where they lie.
   std::vector<int32_t> segments_key_;

@@ -126,6 +126,26 @@ __device__ inline float activate(Activation activation, float x) {
   return x;
 }
 
+// activate() within 1e-6 by instructions that are less exact than the library's: for values that are rounded to
+// bf16 next. erf is formula 7.1.26 of Abramowitz and Stegun, Handbook of Mathematical Functions.
+__device__ inline float activate_briefly(Activation activation, float x) {
+  switch (activation) {
+    case Activation::kGelu: {
+      const float z = fabsf(x) * kSqrtHalf, t = __fdividef(1, 1 + 0.3275911f * z);
+      const float tail =
+          t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
+      const float half = 0.5f * tail * __expf(-z * z);  // of the complement
+      return x * (x < 0 ? half : 1 - half);
+    }
+    case Activation::kGeluNew:
+      return __fdividef(x, 1 + __expf(-2 * kSqrt2OverPi * (x + kCubic * x * x * x)));
+    case Activation::kSilu:
+      return __fdividef(x, 1 + __expf(-x));
+    default:
+      return activate(activation, x);
+  }
+}
+
 // The derivative of activate().
 __device__ inline float activation_slope(Activation activation, float x) {
   switch (activation) {
@@ -157,6 +177,16 @@ __device__ inline float keep_factor(const Dropout& dropout, int64_t row, int64_t
   const Philox4 random = philox(dropout.seed, dropout.stream, index);
   const uint32_t threshold = static_cast<uint32_t>(static_cast<double>(dropout.probability) * 4294967296.0);
   return random.word[column % 4] >= threshold ? 1 / (1 - dropout.probability) : 0;
+}
+
+// Those of four columns from a multiple of four on.
+__device__ inline void keep_factors(float (&factors)[4], const Dropout& dropout, int64_t row, int64_t column) {
+  const uint64_t index = static_cast<uint64_t>(row) << 16 | static_cast<uint64_t>(column / 4);
+  const Philox4 random = philox(dropout.seed, dropout.stream, index);
+  const uint32_t threshold = static_cast<uint32_t>(static_cast<double>(dropout.probability) * 4294967296.0);
+  const float kept = 1 / (1 - dropout.probability);
+#pragma unroll
+  for (int e = 0; e < 4; ++e) factors[e] = random.word[e] >= threshold ? kept : 0;
 }
 
 }  // namespace albert::cuda

@@ -1,70 +1,74 @@
-// Matrix products: exact fp32 on the ordinary units, bf16 on the tensor cores, and the packing of their
-// factors.
+// Packed weights and the operations that multiply by them.
 #include "cuda/gemm.cuh"
 
 #include <utility>
 
 #include "cuda/backend.h"
+#include "cuda/tiles.h"
 
 namespace albert::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-
-// ---- factors
-
-// y[r][k] = x[r][k], zero from `width` on.
-template <typename T>
-__global__ void copy_rows_kernel(T* y, int64_t y_stride, const float* x, int64_t x_stride, int64_t width,
-                                 int64_t rows) {
-  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x, row = i / y_stride, k = i % y_stride;
-  if (row < rows) store_value(y + i, k < width ? x[row * x_stride + k] : 0);
-}
-
-// y[c][r] = x[r][c], zero for r from `rows` to `padded_rows`; squares of 32 in shared memory.
-template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    transpose_kernel(T* y, int64_t y_stride, int64_t padded_rows, const float* x, int64_t x_stride,
-                     int64_t columns, int64_t rows) {
-  __shared__ float square[kWarp][kWarp + 1];
-  const int64_t first_column = int64_t{blockIdx.x} * kWarp, first_row = int64_t{blockIdx.y} * kWarp;
-  const int across = static_cast<int>(threadIdx.x) % kWarp, down = static_cast<int>(threadIdx.x) / kWarp;
-  for (int i = down; i < kWarp; i += kThreads / kWarp) {
-    const bool inside = first_row + i < rows && first_column + across < columns;
-    square[i][across] = inside ? x[(first_row + i) * x_stride + first_column + across] : 0;
+// Turns a value of Activation into a constant.
+template <typename Body>
+void with_activation(Activation activation, const Body& body) {
+  switch (activation) {
+    case Activation::kIdentity:
+      return body(std::integral_constant<Activation, Activation::kIdentity>{});
+    case Activation::kGelu:
+      return body(std::integral_constant<Activation, Activation::kGelu>{});
+    case Activation::kGeluNew:
+      return body(std::integral_constant<Activation, Activation::kGeluNew>{});
+    case Activation::kRelu:
+      return body(std::integral_constant<Activation, Activation::kRelu>{});
+    case Activation::kSilu:
+      return body(std::integral_constant<Activation, Activation::kSilu>{});
+    case Activation::kTanh:
+      return body(std::integral_constant<Activation, Activation::kTanh>{});
   }
-  __syncthreads();
-  for (int i = down; i < kWarp; i += kThreads / kWarp)
-    if (first_column + i < columns && first_row + across < padded_rows)
-      store_value(y + (first_column + i) * y_stride + first_row + across, square[across][i]);
-}
-
-template <typename T>
-void transpose(T* y, int64_t y_stride, int64_t padded_rows, const float* x, int64_t x_stride, int64_t columns,
-               int64_t rows, cudaStream_t stream) {
-  const dim3 grid(static_cast<unsigned>(divide_up<int64_t>(columns, kWarp)),
-                  static_cast<unsigned>(divide_up<int64_t>(padded_rows, kWarp)));
-  launch(transpose_kernel<T>, grid, kThreads, 0, stream, y, y_stride, padded_rows, x, x_stride, columns,
-         rows);
 }
 
 const CudaPackedLinear& packed(const PackedLinear& weights) {
   return static_cast<const CudaPackedLinear&>(weights);
 }
 
-int64_t depth_of(int64_t width, Precision precision) {
-  return precision == Precision::kBf16 ? round_up(width, kDepthStep) : width;
+// In how many parts the rows of a weight gradient are added up, so that every multiprocessor has blocks of
+// 128 x 256 to compute.
+int splits_of(int64_t out, int64_t in, int64_t across, const Gpu& gpu) {
+  constexpr int64_t kMost = 8, kStep = 1489, kStore = 6000;  // cycles
+  const int64_t blocks = divide_up<int64_t>(out, 128) * divide_up<int64_t>(in, 256);
+  const auto cycles = [&](int64_t splits) {
+    return divide_up<int64_t>(blocks * splits, gpu.multiprocessors) * (across / splits * kStep + kStore);
+  };
+  int64_t best = 1;
+  for (int64_t splits = 2; splits <= std::min(kMost, across); ++splits)
+    if (cycles(splits) < cycles(best)) best = splits;
+  return static_cast<int>(best);
 }
 
-template <typename Store>
-void multiply_packed(const void* x, int64_t x_stride, const CudaPackedLinear& weights, int64_t rows,
-                     const Store& store, cudaStream_t stream) {
-  if (weights.precision == Precision::kBf16)
-    multiply(static_cast<const uint16_t*>(x), static_cast<const uint16_t*>(weights.weight), weights.depth,
-             rows, weights.out, store, stream);
-  else
-    multiply(static_cast<const float*>(x), x_stride, static_cast<const float*>(weights.weight), weights.depth,
-             rows, weights.out, store, stream);
+// y[c][r] = x[r][c], by squares of 32 in shared memory.
+constexpr int kTransposeThreads = 256;
+__global__ void __launch_bounds__(kTransposeThreads)
+    transpose_kernel(float* y, int64_t y_stride, const float* x, int64_t x_stride, int64_t columns,
+                     int64_t rows) {
+  __shared__ float square[kWarp][kWarp + 1];
+  const int64_t first_column = int64_t{blockIdx.x} * kWarp, first_row = int64_t{blockIdx.y} * kWarp;
+  const int across = static_cast<int>(threadIdx.x) % kWarp, down = static_cast<int>(threadIdx.x) / kWarp;
+  for (int i = down; i < kWarp; i += kTransposeThreads / kWarp) {
+    const bool inside = first_row + i < rows && first_column + across < columns;
+    square[i][across] = inside ? x[(first_row + i) * x_stride + first_column + across] : 0;
+  }
+  __syncthreads();
+  for (int i = down; i < kWarp; i += kTransposeThreads / kWarp)
+    if (first_column + i < columns && first_row + across < rows)
+      y[(first_column + i) * y_stride + first_row + across] = square[across][i];
+}
+
+void transpose(float* y, int64_t y_stride, const float* x, int64_t x_stride, int64_t columns, int64_t rows,
+               cudaStream_t stream) {
+  const dim3 grid(static_cast<unsigned>(divide_up<int64_t>(columns, kWarp)),
+                  static_cast<unsigned>(divide_up<int64_t>(rows, kWarp)));
+  launch(transpose_kernel, grid, kTransposeThreads, 0, stream, y, y_stride, x, x_stride, columns, rows);
 }
 
 }  // namespace
@@ -78,15 +82,29 @@ CudaPackedLinear::CudaPackedLinear(const std::vector<LinearSource>& sources, int
   precision = of_products;
   for (const LinearSource& source : sources) out += source.out;
   if (transposed) std::swap(in, out);
-  depth = depth_of(in, precision);
-  const size_t value = precision == Precision::kBf16 ? sizeof(uint16_t) : sizeof(float);
-  bytes = static_cast<size_t>(out * depth) * value + static_cast<size_t>(out) * sizeof(float);
-  weight = memory.allocate(static_cast<size_t>(out * depth) * value);
-  bias = static_cast<float*>(memory.allocate(static_cast<size_t>(out) * sizeof(float)));
+  const bool tiled = precision == Precision::kBf16;
+  const size_t weight_bytes =
+      tiled ? static_cast<size_t>(Tiles::count(out, in)) * sizeof(uint16_t)
+            : static_cast<size_t>(out * in) * sizeof(float);
+  const size_t bias_bytes = static_cast<size_t>(tiles_of(out) * kTile) * sizeof(float);
+  bytes = weight_bytes + bias_bytes;
+  Operation operation(memory);
+  const auto cleared = [&](size_t size) {
+    void* const block = memory.allocate(size);
+    check_cuda(cudaMemsetAsync(block, 0, size, operation.stream()), "packing");
+    return block;
+  };
+  void* const weight = cleared(weight_bytes);
+  if (tiled)
+    tiles = {static_cast<uint16_t*>(weight), tiles_of(in)};
+  else
+    rows = static_cast<float*>(weight);
+  bias = static_cast<float*>(cleared(bias_bytes));
 }
 
 CudaPackedLinear::~CudaPackedLinear() {
-  memory_.release(weight);
+  memory_.release(tiles.values);
+  memory_.release(rows);
   memory_.release(bias);
 }
 
@@ -110,58 +128,60 @@ void CudaBackend::repack(PackedLinear& weights, const std::vector<LinearSource>&
   CudaPackedLinear& linear = static_cast<CudaPackedLinear&>(weights);
   Operation operation(memory_);
   const cudaStream_t stream = operation.stream();
-  check_cuda(cudaMemsetAsync(linear.bias, 0, static_cast<size_t>(linear.out) * sizeof(float), stream),
-             "packing");
-  const auto fill = [&](auto* weight) {
-    int64_t first = 0;  // row of the stacked sources
-    for (const LinearSource& source : sources) {
-      const int64_t width = linear.transposed ? linear.out : linear.in;
-      const float* const from = operation.in(source.weight, width, width, source.out);
-      if (linear.transposed) {
-        const bool last = first + source.out == linear.in;
-        transpose(weight + first, linear.depth, last ? linear.depth - first : source.out, from, width, width,
-                  source.out, stream);
-      } else {
-        auto* const to = weight + first * linear.depth;
-        const int64_t values = source.out * linear.depth;
-        launch(copy_rows_kernel<std::remove_pointer_t<decltype(weight)>>, blocks_of(values, kThreads),
-               kThreads, 0, stream, to, linear.depth, from, width, width, source.out);
-        if (source.bias)
-          check_cuda(cudaMemcpyAsync(linear.bias + first, operation.in(source.bias, source.out),
-                                     static_cast<size_t>(source.out) * sizeof(float),
-                                     cudaMemcpyDeviceToDevice, stream),
-                     "packing");
-      }
-      first += source.out;
-    }
+  const int64_t width = linear.transposed ? linear.out : linear.in;
+  const auto copy = [&](float* to, const float* from, int64_t count) {
+    check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(count) * sizeof(float),
+                               cudaMemcpyDeviceToDevice, stream),
+               "packing");
   };
-  if (linear.precision == Precision::kBf16)
-    fill(static_cast<uint16_t*>(linear.weight));
-  else
-    fill(static_cast<float*>(linear.weight));
+  int64_t first = 0;  // row of the stacked sources
+  for (const LinearSource& source : sources) {
+    const float* const from = operation.in(source.weight, width, width, source.out);
+    if (linear.transposed && linear.tiles.values)
+      round_columns(linear.tiles, first, from, width, width, source.out, source.out, stream);
+    else if (linear.transposed)
+      transpose(linear.rows + first, linear.in, from, width, width, source.out, stream);
+    else if (linear.tiles.values)
+      round_rows(linear.tiles, first, from, width, width, source.out, stream);
+    else
+      copy(linear.rows + first * width, from, source.out * width);
+    if (!linear.transposed && source.bias)
+      copy(linear.bias + first, operation.in(source.bias, source.out), source.out);
+    first += source.out;
+  }
 }
 
 // ---- operations
 
-const void* CudaBackend::operand(const float* x, int64_t x_stride, int64_t width, const PackedLinear& weights,
-                                 int64_t rows, Operation& operation) {
-  if (weights.precision != Precision::kBf16) return x;
-  const int64_t depth = packed(weights).depth;
-  uint16_t* const rounded = operation.scratch<uint16_t>(rows * depth);
-  launch(copy_rows_kernel<uint16_t>, blocks_of(rows * depth, kThreads), kThreads, 0, operation.stream(),
-         rounded, depth, x, x_stride, width, rows);
-  return rounded;
+Tiles CudaBackend::rounded(const float* x, int64_t x_stride, int64_t width, int64_t rows,
+                           Operation& operation) {
+  if (const Tiles* const kept = memory_.kept_rounded(x, width, rows)) return *kept;
+  const Tiles tiles{operation.scratch<uint16_t>(Tiles::count(rows, width)), tiles_of(width)};
+  round_rows(tiles, 0, x, x_stride, width, rows, operation.stream());
+  return tiles;
+}
+
+template <typename Store>
+void CudaBackend::multiply_by(const PackedLinear& weights, const float* x, int64_t x_stride, int64_t rows,
+                              const Store& store, Operation& operation) {
+  const CudaPackedLinear& linear = packed(weights);
+  if (linear.tiles.values)
+    multiply(TileProduct{rounded(x, x_stride, linear.in, rows, operation), rows, linear.tiles, linear.out},
+             gpu_, store, operation.stream());
+  else
+    multiply(x, x_stride, rows, linear.rows, linear.in, linear.out, store, operation.stream());
 }
 
 void CudaBackend::linear_forward(float* y, int64_t y_stride, const float* x, int64_t x_stride,
                                  const PackedLinear& weights, Activation activation, int64_t rows) {
   Operation operation(memory_);
   const CudaPackedLinear& linear = packed(weights);
-  float* const to = operation.out(y, y_stride, linear.out, rows);
   const float* const from = operation.in(x, x_stride, linear.in, rows);
-  const void* const factor = operand(from, x_stride, linear.in, linear, rows, operation);
-  multiply_packed(factor, x_stride, linear, rows,
-                  StoreRows<float>{to, y_stride, linear.bias, activation, false}, operation.stream());
+  float* const to = operation.out(y, y_stride, linear.out, rows);
+  with_activation(activation, [&](auto constant) {
+    multiply_by(weights, from, x_stride, rows,
+                StoreRows<constant(), false>(to, y_stride, linear.bias, linear.out), operation);
+  });
   operation.finish();
 }
 
@@ -169,22 +189,22 @@ void CudaBackend::linear_backward_input(float* dx, int64_t dx_stride, const floa
                                         const PackedLinear& transposed, bool accumulate, int64_t rows) {
   Operation operation(memory_);
   const CudaPackedLinear& linear = packed(transposed);
+  const float* const from = operation.in(dy, dy_stride, linear.in, rows);
   float* const to = accumulate ? operation.in_out(dx, dx_stride, linear.out, rows)
                                : operation.out(dx, dx_stride, linear.out, rows);
-  const float* const from = operation.in(dy, dy_stride, linear.in, rows);
-  const void* const factor = operand(from, dy_stride, linear.in, linear, rows, operation);
-  multiply_packed(factor, dy_stride, linear, rows,
-                  StoreRows<float>{to, dx_stride, nullptr, Activation::kIdentity, accumulate},
-                  operation.stream());
+  const auto run = [&](auto accumulates) {
+    multiply_by(transposed, from, dy_stride, rows,
+                StoreRows<Activation::kIdentity, accumulates()>(to, dx_stride, nullptr, linear.out), operation);
+  };
+  accumulate ? run(std::true_type{}) : run(std::false_type{});
   operation.finish();
 }
 
 void CudaBackend::qkv_forward(const Heads& heads, const float* x, const PackedLinear& weights, int64_t rows) {
   Operation operation(memory_);
   const CudaPackedLinear& linear = packed(weights);
-  const int64_t x_stride = row_stride(linear.in), hidden = heads.heads * heads.size;
+  const int64_t x_stride = row_stride(linear.in);
   const float* const from = operation.in(x, x_stride, linear.in, rows);
-  const void* const factor = operand(from, x_stride, linear.in, linear, rows, operation);
   const bool narrow = heads.precision == Precision::kBf16;
   // As floats, of which a 16-bit value takes half.
   const int64_t matrix = heads.heads * rows * heads.stride,
@@ -193,54 +213,83 @@ void CudaBackend::qkv_forward(const Heads& heads, const float* x, const PackedLi
   for (void*& part : parts) part = operation.out(static_cast<float*>(part), floats, floats, 1);
   const auto store_to = [&](auto value) {
     using T = decltype(value);
-    multiply_packed(
-        factor, x_stride, linear, rows,
-        StoreHeads<T>{static_cast<T*>(parts[0]), static_cast<T*>(parts[1]), static_cast<T*>(parts[2]), rows,
-                      heads.size, heads.stride, hidden, linear.bias},
-        operation.stream());
+    multiply_by(weights, from, x_stride, rows,
+                StoreHeads<T>{static_cast<T*>(parts[0]), static_cast<T*>(parts[1]), static_cast<T*>(parts[2]),
+                              linear.bias, rows, heads.stride, static_cast<int>(heads.size),
+                              static_cast<int>(heads.heads), 1 / static_cast<float>(heads.size)},
+                operation);
   };
   narrow ? store_to(uint16_t{}) : store_to(float{});
   operation.finish();
+}
+
+// dW += dy^T x for one layer and one stretch of rows, both turned into columns.
+void CudaBackend::add_weight_gradient(float* gradient, const TileProduct& product, Operation& operation) {
+  const int64_t in = product.out, out = product.rows;
+  if (product.splits == 1) {
+    multiply(product, gpu_, StoreRows<Activation::kIdentity, true>(gradient, in, nullptr, in),
+             operation.stream());
+    return;
+  }
+  float* const parts = operation.scratch<float>(product.splits * out * in);
+  multiply(product, gpu_, StoreRows<Activation::kIdentity, false>(parts, in, nullptr, in), operation.stream());
+  add_parts(gradient, parts, out * in, out * in, product.splits, operation);
 }
 
 void CudaBackend::linear_backward_weights(const std::vector<LinearGradient>& gradients, const float* dy,
                                           int64_t dy_stride, const float* x, int64_t x_stride, int64_t in,
                                           Precision precision, int64_t rows) {
   // Rows that are turned into columns at a time.
-  constexpr int64_t kMostRows = 16384;
-  int64_t out = 0;
-  for (const LinearGradient& gradient : gradients) out += gradient.out;
+  constexpr int64_t kMostRows = 32768;
+  int64_t out = 0, widest = 0;
+  for (const LinearGradient& gradient : gradients) {
+    out += gradient.out;
+    widest = std::max(widest, gradient.out);
+  }
   Operation operation(memory_);
   const cudaStream_t stream = operation.stream();
   const float* const dy_rows = operation.in(dy, dy_stride, out, rows);
   const float* const x_rows = operation.in(x, x_stride, in, rows);
-  const int64_t most = depth_of(std::min(rows, kMostRows), precision);
+  const int64_t most = std::min(rows, kMostRows);
+  const bool tiled = precision == Precision::kBf16;
+  uint16_t *dy_tiles = nullptr, *x_tiles = nullptr;
+  float *dy_columns = nullptr, *x_columns = nullptr;
+  if (tiled) {
+    dy_tiles = operation.scratch<uint16_t>(Tiles::count(widest, most));
+    x_tiles = operation.scratch<uint16_t>(Tiles::count(in, most));
+  } else {
+    dy_columns = operation.scratch<float>(widest * most);
+    x_columns = operation.scratch<float>(in * most);
+  }
   std::vector<LinearGradient> to = gradients;
   for (LinearGradient& gradient : to) {
     gradient.weight = operation.in_out(gradient.weight, in, in, gradient.out);
     gradient.bias = operation.in_out(gradient.bias, gradient.out);
   }
-  const auto add_products = [&](auto value) {
-    using T = decltype(value);
-    T* const dy_columns = operation.scratch<T>(out * most);
-    T* const x_columns = operation.scratch<T>(in * most);
-    for (int64_t begin = 0; begin < rows; begin += kMostRows) {
-      const int64_t count = std::min(kMostRows, rows - begin), depth = depth_of(count, precision);
-      transpose(dy_columns, depth, depth, dy_rows + begin * dy_stride, dy_stride, out, count, stream);
-      transpose(x_columns, depth, depth, x_rows + begin * x_stride, x_stride, in, count, stream);
-      int64_t first = 0;
-      for (const LinearGradient& gradient : to) {
-        const StoreRows<float> store{gradient.weight, in, nullptr, Activation::kIdentity, true};
-        const T* const own = dy_columns + first * depth;
-        if constexpr (std::is_same_v<T, float>)
-          multiply(own, depth, x_columns, depth, gradient.out, in, store, stream);
-        else
-          multiply(own, x_columns, depth, gradient.out, in, store, stream);
-        first += gradient.out;
+  for (int64_t begin = 0; begin < rows; begin += kMostRows) {
+    const int64_t count = std::min(kMostRows, rows - begin), across = tiles_of(count);
+    const float* const own_x = x_rows + begin * x_stride;
+    const Tiles x_factor{x_tiles, across};
+    if (tiled)
+      round_columns(x_factor, 0, own_x, x_stride, in, count, across * kTile, stream);
+    else
+      transpose(x_columns, count, own_x, x_stride, in, count, stream);
+    const float* own_dy = dy_rows + begin * dy_stride;
+    for (const LinearGradient& gradient : to) {
+      if (tiled) {
+        const Tiles dy_factor{dy_tiles, across};
+        round_columns(dy_factor, 0, own_dy, dy_stride, gradient.out, count, across * kTile, stream);
+        add_weight_gradient(gradient.weight,
+                            {dy_factor, gradient.out, x_factor, in, splits_of(gradient.out, in, across, gpu_)},
+                            operation);
+      } else {
+        transpose(dy_columns, count, own_dy, dy_stride, gradient.out, count, stream);
+        multiply(dy_columns, count, gradient.out, x_columns, count, in,
+                 StoreRows<Activation::kIdentity, true>(gradient.weight, in, nullptr, in), stream);
       }
+      own_dy += gradient.out;
     }
-  };
-  precision == Precision::kBf16 ? add_products(uint16_t{}) : add_products(float{});
+  }
   int64_t first = 0;
   for (const LinearGradient& gradient : to) {
     if (gradient.bias)
@@ -256,13 +305,13 @@ void CudaBackend::linear_residual_layernorm_forward(float* x, const float* input
                                                     const LayerNormWeights& norm, int64_t rows) {
   Operation operation(memory_);
   const CudaPackedLinear& linear = packed(weights);
-  const int64_t stride = row_stride(linear.out), input_stride = row_stride(linear.in);
-  float* const to = operation.in_out(x, stride, linear.out, rows);
+  const int64_t input_stride = row_stride(linear.in);
   const float* const from = operation.in(input, input_stride, linear.in, rows);
-  const void* const factor = operand(from, input_stride, linear.in, linear, rows, operation);
-  multiply_packed(factor, input_stride, linear, rows,
-                  StoreRows<float>{to, stride, linear.bias, Activation::kIdentity, true}, operation.stream());
-  normalise(to, stride, to, stride, norm, linear.out, rows, operation);
+  float* const to = operation.in_out(x, row_stride(linear.out), linear.out, rows);
+  if (linear.tiles.values)
+    add_and_normalise(to, rounded(from, input_stride, linear.in, rows, operation), linear, norm, rows, operation);
+  else
+    add_and_normalise(to, from, input_stride, linear, norm, rows, operation);
   operation.finish();
 }
 
@@ -271,23 +320,45 @@ void CudaBackend::feed_forward_forward(float* x, const PackedLinear& up, Activat
   Operation operation(memory_);
   const CudaPackedLinear &widen = packed(up), &narrow = packed(down);
   const int64_t stride = row_stride(widen.in);
-  float* const stream_rows = operation.in_out(x, stride, widen.in, rows);
-  const void* const factor = operand(stream_rows, stride, widen.in, widen, rows, operation);
-  const StoreRows<float> add{stream_rows, stride, narrow.bias, Activation::kIdentity, true};
-  const auto run = [&](auto value) {
-    using T = decltype(value);
-    T* const inner = operation.scratch<T>(rows * narrow.depth);
-    if (narrow.depth > widen.out)
-      check_cuda(
-          cudaMemsetAsync(inner, 0, static_cast<size_t>(rows * narrow.depth) * sizeof(T), operation.stream()),
-          "clearing rows");
-    multiply_packed(factor, stride, widen, rows,
-                    StoreRows<T>{inner, narrow.depth, widen.bias, activation, false}, operation.stream());
-    multiply_packed(inner, narrow.depth, narrow, rows, add, operation.stream());
-  };
-  widen.precision == Precision::kBf16 ? run(uint16_t{}) : run(float{});
-  normalise(stream_rows, stride, stream_rows, stride, norm, narrow.out, rows, operation);
+  const float* const from = operation.in(x, stride, widen.in, rows);
+  if (widen.tiles.values) {
+    const Tiles factor = rounded(from, stride, widen.in, rows, operation);
+    const Tiles inner{operation.scratch<uint16_t>(Tiles::count(rows, widen.out)), tiles_of(widen.out)};
+    with_activation(activation, [&](auto constant) {
+      multiply(TileProduct{factor, rows, widen.tiles, inner.across * kTile}, gpu_,
+               StoreTiles<constant()>{inner, widen.bias}, operation.stream());
+    });
+    add_and_normalise(operation.in_out(x, stride, widen.in, rows), inner, narrow, norm, rows, operation);
+  } else {
+    float* const inner = operation.scratch<float>(rows * widen.out);
+    with_activation(activation, [&](auto constant) {
+      multiply(from, stride, rows, widen.rows, widen.in, widen.out,
+               StoreRows<constant(), false>(inner, widen.out, widen.bias, widen.out), operation.stream());
+    });
+    add_and_normalise(operation.in_out(x, stride, widen.in, rows), inner, widen.out, narrow, norm, rows,
+                      operation);
+  }
   operation.finish();
+}
+
+// x = LayerNorm(x + factor W^T + b). The sum before the residual is rounded to bf16, as its factors were.
+void CudaBackend::add_and_normalise(float* x, const Tiles& factor, const CudaPackedLinear& linear,
+                                    const LayerNormWeights& norm, int64_t rows, Operation& operation) {
+  const int64_t stride = row_stride(linear.out);
+  const Tiles sums{operation.scratch<uint16_t>(Tiles::count(rows, linear.out)), tiles_of(linear.out)};
+  multiply(TileProduct{factor, rows, linear.tiles, sums.across * kTile}, gpu_,
+           StoreTiles<Activation::kIdentity>{sums, linear.bias}, operation.stream());
+  normalise({x, stride, memory_.keep_rounded(x, linear.out, rows)}, {x, stride, sums}, norm, linear.out,
+            rows, operation);
+}
+
+void CudaBackend::add_and_normalise(float* x, const float* factor, int64_t factor_stride,
+                                    const CudaPackedLinear& linear, const LayerNormWeights& norm, int64_t rows,
+                                    Operation& operation) {
+  const int64_t stride = row_stride(linear.out);
+  multiply(factor, factor_stride, rows, linear.rows, linear.in, linear.out,
+           StoreRows<Activation::kIdentity, true>(x, stride, linear.bias, linear.out), operation.stream());
+  normalise({x, stride, {}}, {x, stride, {}}, norm, linear.out, rows, operation);
 }
 
 }  // namespace albert::cuda

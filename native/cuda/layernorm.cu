@@ -1,143 +1,137 @@
-// LayerNorm, alone and after a residual, its gradient, and sums over rows.
+// LayerNorm of rows, of a sum of rows, and of embeddings.
+#include <algorithm>
+
 #include "cuda/backend.h"
-#include "cuda/common.cuh"
+#include "cuda/rows.cuh"
 
 namespace albert::cuda {
 namespace {
 
-constexpr int kThreads = 256, kRowsPerBlock = kThreads / kWarp;
-// Rows that one block of a sum over rows adds up, before the blocks are added in order.
-constexpr int64_t kSumRows = 256;
+// y = LayerNorm(row), and its rounded values where they are wanted.
+template <bool kNarrow, typename Load>
+__device__ void store_normalised(const NormalisedRows& y, int row, const Row<kNarrow, Load>& values,
+                                 const LayerNormWeights& norm, int width) {
+  const Moments moments = moments_of(values, width, norm.epsilon);
+  for_fours<kNarrow>(width, [&](int v, int column) {
+    float x[4], weight[4], bias[4];
+    values.get(x, v, column);
+    load_parameters(weight, norm.weight, column, width);
+    load_parameters(bias, norm.bias, column, width);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) x[e] = (x[e] - moments.mean) * moments.inverse * weight[e] + bias[e];
+    store_four(y.values + row * y.stride, column, width, x);
+    if (y.rounded.values)
+      *reinterpret_cast<uint2*>(y.rounded.at(row, column)) = {pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3])};
+  });
+}
 
-// The row of this warp.
-__device__ inline int64_t warp_row() { return int64_t{blockIdx.x} * kRowsPerBlock + threadIdx.x / kWarp; }
+template <bool kNarrow>
+__global__ void __launch_bounds__(kRowThreads)
+    layernorm_kernel(NormalisedRows y, SummedRows x, LayerNormWeights norm, int width, int rows) {
+  const int row = warp_row();
+  if (row >= rows) return;
+  const auto load = [&](float(&values)[4], int column) {
+    load_four(values, x.values + row * x.stride, column, width);
+    if (!x.rounded.values) return;
+    const uint2 four = *reinterpret_cast<const uint2*>(x.rounded.at(row, column));
+    values[0] += value_of(static_cast<uint16_t>(four.x));
+    values[1] += value_of(static_cast<uint16_t>(four.x >> 16));
+    values[2] += value_of(static_cast<uint16_t>(four.y));
+    values[3] += value_of(static_cast<uint16_t>(four.y >> 16));
+  };
+  store_normalised(y, row, Row<kNarrow, decltype(load)>(width, load), norm, width);
+}
 
-struct Moments {
-  float mean, inverse;  // 1 / sqrt(variance + epsilon)
-};
-
-__device__ inline Moments moments_of(const float* x, int64_t width, float epsilon) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+// Rows that do not lie on 16 bytes, or end with their last value.
+__global__ void __launch_bounds__(kRowThreads)
+    unaligned_layernorm_kernel(float* y, int64_t y_stride, const float* x, int64_t x_stride, LayerNormWeights norm,
+                               int width, int rows) {
+  const int row = warp_row(), lane = static_cast<int>(threadIdx.x) % kWarp;
+  if (row >= rows) return;
+  x += row * x_stride;
   float sum = 0, squares = 0;
-  for (int64_t i = lane; i < width; i += kWarp) sum += x[i];
+  for (int i = lane; i < width; i += kWarp) sum += x[i];
   const float mean = warp_sum(sum) / static_cast<float>(width);
-  for (int64_t i = lane; i < width; i += kWarp) squares += (x[i] - mean) * (x[i] - mean);
-  return {mean, 1 / sqrtf(warp_sum(squares) / static_cast<float>(width) + epsilon)};
+  for (int i = lane; i < width; i += kWarp) squares += (x[i] - mean) * (x[i] - mean);
+  const float inverse = 1 / sqrtf(warp_sum(squares) / static_cast<float>(width) + norm.epsilon);
+  for (int i = lane; i < width; i += kWarp)
+    y[row * y_stride + i] = (x[i] - mean) * inverse * norm.weight[i] + norm.bias[i];
 }
 
-// A lane reads and writes the same places in every pass, so x may be y.
-__device__ inline void normalise_row(float* y, const float* x, const LayerNormWeights& norm, int64_t width) {
-  const Moments moments = moments_of(x, width, norm.epsilon);
-  for (int64_t i = static_cast<int>(threadIdx.x) % kWarp; i < width; i += kWarp)
-    y[i] = (x[i] - moments.mean) * moments.inverse * norm.weight[i] + norm.bias[i];
-}
-
-__global__ void __launch_bounds__(kThreads)
-    layernorm_kernel(float* y, int64_t y_stride, const float* x, int64_t x_stride, LayerNormWeights norm,
-                     int64_t width, int64_t rows) {
-  const int64_t row = warp_row();
-  if (row < rows) normalise_row(y + row * y_stride, x + row * x_stride, norm, width);
-}
-
-__global__ void __launch_bounds__(kThreads)
-    residual_layernorm_kernel(float* y, float* sum, const float* x, int64_t stride, LayerNormWeights norm,
-                              Dropout dropout, int64_t width, int64_t rows) {
-  const int64_t row = warp_row();
+template <bool kNarrow>
+__global__ void __launch_bounds__(kRowThreads)
+    residual_layernorm_kernel(NormalisedRows y, float* sum, const float* x, Dropout dropout, LayerNormWeights norm,
+                              int width, int rows) {
+  const int row = warp_row();
   if (row >= rows) return;
-  const int64_t at = row * stride;
-  for (int64_t i = static_cast<int>(threadIdx.x) % kWarp; i < width; i += kWarp) {
-    const float keep = dropout.probability > 0 ? keep_factor(dropout, row, i) : 1;
-    sum[at + i] = x[at + i] + keep * sum[at + i];
-  }
-  normalise_row(y + at, sum + at, norm, width);
-}
-
-__global__ void __launch_bounds__(kThreads)
-    embedding_kernel(float* y, float* sum, int64_t stride, const int32_t* ids, const int32_t* types,
-                     const int32_t* positions, EmbeddingWeights weights, int64_t rows) {
-  const int64_t row = warp_row(), width = weights.width;
-  if (row >= rows) return;
-  float* const before = (sum ? sum : y) + row * stride;
-  for (int64_t i = static_cast<int>(threadIdx.x) % kWarp; i < width; i += kWarp)
-    before[i] = weights.word[ids[row] * width + i] + weights.type[types[row] * width + i] +
-                weights.position[positions[row] * width + i];
-  normalise_row(y + row * stride, before, weights.norm, width);
-}
-
-// With n = (x - mean) inverse and g = dy weight: dx = inverse (g - mean(g) - n mean(g n)). Writes n's
-// gradients dy n over `scaled`, for the sums over rows.
-__global__ void __launch_bounds__(kThreads)
-    layernorm_backward_kernel(float* dx, float* scaled, const float* dy, const float* x, int64_t stride,
-                              LayerNormWeights norm, int64_t width, int64_t rows) {
-  const int64_t row = warp_row(), at = row * stride;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  if (row >= rows) return;
-  const Moments moments = moments_of(x + at, width, norm.epsilon);
-  float sum = 0, along = 0;
-  for (int64_t i = lane; i < width; i += kWarp) {
-    const float n = (x[at + i] - moments.mean) * moments.inverse, g = dy[at + i] * norm.weight[i];
-    scaled[at + i] = dy[at + i] * n;
-    sum += g;
-    along += g * n;
-  }
-  const float mean = warp_sum(sum) / static_cast<float>(width);
-  const float mean_along = warp_sum(along) / static_cast<float>(width);
-  for (int64_t i = lane; i < width; i += kWarp) {
-    const float n = (x[at + i] - moments.mean) * moments.inverse, g = dy[at + i] * norm.weight[i];
-    dx[at + i] = moments.inverse * (g - mean - n * mean_along);
+  float* const own = sum + row * y.stride;
+  const auto add = [&](float(&values)[4], int column) {
+    float residual[4];
+    load_four(values, own, column, width);
+    load_four(residual, x + row * y.stride, column, width);
+    float keep[4] = {1, 1, 1, 1};
+    if (dropout.probability > 0) keep_factors(keep, dropout, row, column);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) values[e] = residual[e] + keep[e] * values[e];
+    store_four(own, column, width, values);
+  };
+  if constexpr (kNarrow) {
+    store_normalised(y, row, Row<true, decltype(add)>(width, add), norm, width);
+  } else {
+    for_fours<false>(width, [&](int, int column) {
+      float values[4];
+      add(values, column);
+    });
+    const auto load = [&](float(&values)[4], int column) { load_four(values, own, column, width); };
+    store_normalised(y, row, Row<false, decltype(load)>(width, load), norm, width);
   }
 }
 
-// partial[block][c]: the sum over kSumRows rows of column c; a thread has a column.
-__global__ void __launch_bounds__(kThreads)
-    partial_sums_kernel(float* partial, const float* x, int64_t x_stride, int64_t width, int64_t rows) {
-  const int64_t column = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  const int64_t begin = int64_t{blockIdx.y} * kSumRows;
-  const int64_t end = begin + kSumRows < rows ? begin + kSumRows : rows;
-  if (column >= width) return;
-  float sum = 0;
-  for (int64_t row = begin; row < end; ++row) sum += x[row * x_stride + column];
-  partial[int64_t{blockIdx.y} * width + column] = sum;
+template <bool kNarrow>
+__global__ void __launch_bounds__(kRowThreads)
+    embedding_kernel(NormalisedRows y, float* sum, const int32_t* ids, const int32_t* types,
+                     const int32_t* positions, EmbeddingWeights weights, int rows) {
+  const int row = warp_row(), width = static_cast<int>(weights.width);
+  if (row >= rows) return;
+  const auto load = [&](float(&values)[4], int column) {
+    float type[4], position[4];
+    load_parameters(values, weights.word + int64_t{ids[row]} * width, column, width);
+    load_parameters(type, weights.type + int64_t{types[row]} * width, column, width);
+    load_parameters(position, weights.position + int64_t{positions[row]} * width, column, width);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) values[e] += type[e] + position[e];
+    if (sum) store_four(sum + row * y.stride, column, width, values);
+  };
+  store_normalised(y, row, Row<kNarrow, decltype(load)>(width, load), weights.norm, width);
 }
 
-__global__ void __launch_bounds__(kThreads)
-    add_partial_sums_kernel(float* sums, const float* partial, int64_t width, int64_t blocks) {
-  const int64_t column = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (column >= width) return;
-  float sum = 0;
-  for (int64_t block = 0; block < blocks; ++block) sum += partial[block * width + column];
-  sums[column] += sum;
-}
+}  // namespace
 
 LayerNormWeights on_device(const LayerNormWeights& norm, int64_t width, Operation& operation) {
   return {operation.in(norm.weight, width), operation.in(norm.bias, width), norm.epsilon};
 }
 
-dim3 row_blocks(int64_t rows) { return blocks_of(rows, kRowsPerBlock); }
-
-}  // namespace
-
-void normalise(float* y, int64_t y_stride, const float* x, int64_t x_stride, const LayerNormWeights& norm,
-               int64_t width, int64_t rows, Operation& operation) {
-  launch(layernorm_kernel, row_blocks(rows), kThreads, 0, operation.stream(), y, y_stride, x, x_stride,
-         on_device(norm, width, operation), width, rows);
-}
-
-void add_column_sums(float* sums, const float* x, int64_t x_stride, int64_t width, int64_t rows,
-                     Operation& operation) {
-  const int64_t blocks = divide_up(rows, kSumRows);
-  float* const partial = operation.scratch<float>(blocks * width);
-  const dim3 columns = blocks_of(width, kThreads);
-  launch(partial_sums_kernel, dim3(columns.x, static_cast<unsigned>(blocks)), kThreads, 0, operation.stream(),
-         partial, x, x_stride, width, rows);
-  launch(add_partial_sums_kernel, columns, kThreads, 0, operation.stream(), sums, partial, width, blocks);
+void normalise(const NormalisedRows& y, const SummedRows& x, const LayerNormWeights& norm, int64_t width,
+               int64_t rows, Operation& operation) {
+  by_width(width, [&](auto narrow) {
+    launch(layernorm_kernel<narrow()>, row_blocks(rows), kRowThreads, 0, operation.stream(), y, x,
+           on_device(norm, width, operation), static_cast<int>(width), static_cast<int>(rows));
+  });
 }
 
 void CudaBackend::layernorm_forward(float* y, int64_t y_stride, const float* x, int64_t x_stride,
                                     const LayerNormWeights& norm, int64_t width, int64_t rows) {
   Operation operation(memory_);
+  const float* const from = operation.in(x, x_stride, width, rows);
   float* const to = operation.out(y, y_stride, width, rows);
-  normalise(to, y_stride, operation.in(x, x_stride, width, rows), x_stride, norm, width, rows, operation);
+  const auto on_vectors = [&](const float* matrix, int64_t stride) {
+    return stride == row_stride(width) && reinterpret_cast<uintptr_t>(matrix) % 16 == 0;
+  };
+  if (on_vectors(to, y_stride) && on_vectors(from, x_stride))
+    normalise({to, y_stride, keep_rounded(to, width, rows)}, {from, x_stride, {}}, norm, width, rows, operation);
+  else
+    launch(unaligned_layernorm_kernel, row_blocks(rows), kRowThreads, 0, operation.stream(), to, y_stride, from,
+           x_stride, on_device(norm, width, operation), static_cast<int>(width), static_cast<int>(rows));
   operation.finish();
 }
 
@@ -146,28 +140,15 @@ void CudaBackend::residual_layernorm_forward(float* y, float* sum, const float* 
                                              int64_t width, int64_t rows) {
   Operation operation(memory_);
   const int64_t stride = row_stride(width);
-  float* const to = operation.out(y, stride, width, rows);
+  const float* const from = operation.in(x, stride, width, rows);
   float* const total = operation.in_out(sum, stride, width, rows);
-  const float* const from = operation.in(x, stride, width, rows);
-  launch(residual_layernorm_kernel, row_blocks(rows), kThreads, 0, operation.stream(), to, total, from,
-         stride, on_device(norm, width, operation), dropout, width, rows);
-  operation.finish();
-}
-
-void CudaBackend::layernorm_backward(float* dx, const LayerNormGradient& gradient, const float* dy,
-                                     const float* x, const LayerNormWeights& norm, int64_t width,
-                                     int64_t rows) {
-  Operation operation(memory_);
-  const int64_t stride = row_stride(width);
-  const float* const from = operation.in(x, stride, width, rows);
-  const float* const dfrom = operation.in(dy, stride, width, rows);
-  float* const to = operation.out(dx, stride, width, rows);
-  float* const scaled = operation.scratch<float>(rows * stride);
-  // Before dx takes its place.
-  add_column_sums(operation.in_out(gradient.bias, width), dfrom, stride, width, rows, operation);
-  launch(layernorm_backward_kernel, row_blocks(rows), kThreads, 0, operation.stream(), to, scaled, dfrom,
-         from, stride, on_device(norm, width, operation), width, rows);
-  add_column_sums(operation.in_out(gradient.weight, width), scaled, stride, width, rows, operation);
+  float* const to = operation.out(y, stride, width, rows);
+  const NormalisedRows result{to, stride, keep_rounded(to, width, rows)};
+  by_width(width, [&](auto narrow) {
+    launch(residual_layernorm_kernel<narrow()>, row_blocks(rows), kRowThreads, 0, operation.stream(), result,
+           total, from, dropout, on_device(norm, width, operation), static_cast<int>(width),
+           static_cast<int>(rows));
+  });
   operation.finish();
 }
 
@@ -187,9 +168,12 @@ void CudaBackend::embedding_forward(float* y, float* sum, const int32_t* ids, co
   on_gpu.norm = on_device(weights.norm, width, operation);
   float* const to = operation.out(y, stride, width, rows);
   float* const saved = operation.out(sum, stride, width, rows);
-  launch(embedding_kernel, row_blocks(rows), kThreads, 0, operation.stream(), to, saved, stride,
-         operation.upload(ids, rows), operation.upload(types, rows), operation.upload(positions, rows),
-         on_gpu, rows);
+  const NormalisedRows result{to, stride, keep_rounded(to, width, rows)};
+  by_width(width, [&](auto narrow) {
+    launch(embedding_kernel<narrow()>, row_blocks(rows), kRowThreads, 0, operation.stream(), result, saved,
+           operation.upload(ids, rows), operation.upload(types, rows), operation.upload(positions, rows), on_gpu,
+           static_cast<int>(rows));
+  });
   operation.finish();
 }
 

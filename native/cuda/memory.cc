@@ -58,6 +58,7 @@ void DeviceMemory::release(void* memory) {
   std::lock_guard<std::recursive_mutex> lock(mutex_);
   const auto found = blocks_.find(static_cast<const char*>(memory));
   if (found == blocks_.end()) return;
+  forget_rounded(memory, found->second.bytes);
   cudaSetDevice(device_);
   cudaStreamSynchronize(stream_);
   free_block(memory, found->second.place);
@@ -78,6 +79,7 @@ void* DeviceMemory::take_scratch(size_t bytes) {
   if (scratch_used_ + size <= scratch_bytes_) {
     void* const slice = scratch_ + scratch_used_;
     scratch_used_ += size;
+    forget_rounded(slice, size);
     return slice;
   }
   overflow_.push_back(allocate(size));
@@ -98,6 +100,45 @@ void DeviceMemory::reset_scratch() {
   scratch_used_ = scratch_wanted_ = 0;
 }
 
+Tiles DeviceMemory::keep_rounded(const float* x, int64_t width, int64_t rows) {
+  const char* const matrix = reinterpret_cast<const char*>(x);
+  forget_rounded(x, 1);
+  size_t place = next_rounded_;
+  for (size_t i = 0; i < rounded_.size(); ++i)
+    if (!rounded_[i].matrix) place = i;
+  next_rounded_ = (place + 1) % rounded_.size();
+  Rounded& rounded = rounded_[place];
+  const int64_t values = Tiles::count(rows, width);
+  rounded.matrix = nullptr;
+  if (values > rounded.capacity) {
+    release(rounded.tiles.values);
+    rounded.capacity = 0;
+    rounded.tiles.values = static_cast<uint16_t*>(allocate(static_cast<size_t>(values) * sizeof(uint16_t)));
+    rounded.capacity = values;
+  }
+  rounded.tiles.across = tiles_of(width);
+  rounded.matrix = matrix;
+  rounded.width = width;
+  rounded.rows = rows;
+  return rounded.tiles;
+}
+
+const Tiles* DeviceMemory::kept_rounded(const float* x, int64_t width, int64_t rows) const {
+  for (const Rounded& rounded : rounded_)
+    if (rounded.matrix == reinterpret_cast<const char*>(x) && rounded.width == width && rounded.rows >= rows)
+      return &rounded.tiles;
+  return nullptr;
+}
+
+void DeviceMemory::forget_rounded(const void* written, size_t bytes) {
+  const char* const begin = static_cast<const char*>(written);
+  for (Rounded& rounded : rounded_) {
+    const size_t size = static_cast<size_t>(rounded.rows * row_stride(rounded.width)) * sizeof(float);
+    if (rounded.matrix && rounded.matrix < begin + bytes && begin < rounded.matrix + size)
+      rounded.matrix = nullptr;
+  }
+}
+
 Operation::Operation(DeviceMemory& memory) : memory_(memory), lock_(memory.mutex_) {
   check_cuda(cudaSetDevice(memory.device_), "choosing the device");
   memory_.reset_scratch();
@@ -114,14 +155,18 @@ const float* Operation::in(const float* matrix, int64_t stride, int64_t width, i
 }
 
 float* Operation::out(float* matrix, int64_t stride, int64_t width, int64_t rows) {
-  if (!matrix || rows == 0 || memory_.is_device(matrix)) return matrix;
+  if (!matrix || rows == 0) return matrix;
+  if (memory_.is_device(matrix)) {
+    memory_.forget_rounded(matrix, static_cast<size_t>(stride * rows) * sizeof(float));
+    return matrix;
+  }
   float* const copy = scratch<float>(stride * rows);
   results_.push_back({matrix, copy, stride, width, rows});
   return copy;
 }
 
 float* Operation::in_out(float* matrix, int64_t stride, int64_t width, int64_t rows) {
-  if (!matrix || rows == 0 || memory_.is_device(matrix)) return matrix;
+  if (!matrix || rows == 0 || memory_.is_device(matrix)) return out(matrix, stride, width, rows);
   float* const copy = const_cast<float*>(in(matrix, stride, width, rows));
   results_.push_back({matrix, copy, stride, width, rows});
   return copy;

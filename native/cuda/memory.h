@@ -3,13 +3,23 @@
 
 #include <cuda_runtime.h>
 
+#include <array>
 #include <map>
 #include <mutex>
+#include <string>
 #include <vector>
 
+#include "cuda/tiles.cuh"
 #include "ops.h"
 
 namespace albert::cuda {
+
+// What kernels are chosen by.
+struct Gpu {
+  std::string architecture;  // 'sm_90'
+  int multiprocessors;
+  bool has_warpgroups;  // compute capability 9.0
+};
 
 class DeviceMemory {
  public:
@@ -22,6 +32,12 @@ class DeviceMemory {
   void release(void* memory);
   bool is_device(const void* memory) const;
   cudaStream_t stream() const { return stream_; }
+
+  // Matrices keep their rounded values beside them until they are written again: who writes a matrix that a
+  // product will read may write both. Room for x [rows, width], to be filled by the operation that asks.
+  Tiles keep_rounded(const float* x, int64_t width, int64_t rows);
+  const Tiles* kept_rounded(const float* x, int64_t width, int64_t rows) const;  // null when there are none
+  void forget_rounded(const void* written, size_t bytes);
 
  private:
   friend class Operation;
@@ -41,6 +57,15 @@ class DeviceMemory {
   char* scratch_ = nullptr;
   size_t scratch_bytes_ = 0, scratch_used_ = 0, scratch_wanted_ = 0;
   std::vector<void*> overflow_;
+
+  struct Rounded {
+    const char* matrix = nullptr;  // null: free
+    int64_t width = 0, rows = 0;
+    Tiles tiles;
+    int64_t capacity = 0;  // values
+  };
+  std::array<Rounded, 3> rounded_;
+  size_t next_rounded_ = 0;
 };
 
 // One operation: holds the backend while it is put on the stream, brings its arguments to the device and

@@ -5,6 +5,7 @@
 #include <limits>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,14 +42,19 @@ struct Processor {
   const std::string& name() const { return device == "cpu" ? isa : device; }
 };
 
-// Those that --backend asks for: all by default. The first GPU, or its emulation, where this build has one.
+// Those that --backend asks for: all by default. The first GPU of each compute capability, or their emulation,
+// where this build has any.
 inline std::vector<Processor> processors() {
   std::vector<Processor> all;
   if (tests_backend("cpu"))
     for (const std::string& isa : cpu_info().available) all.push_back({"cpu", isa});
   if (!tests_backend("cuda")) return all;
   try {
-    if (!cuda_devices().empty()) all.push_back({"cuda", ""});
+    std::set<std::pair<int, int>> capabilities;
+    const std::vector<CudaDevice> gpus = cuda_devices();
+    for (size_t i = 0; i < gpus.size(); ++i)
+      if (capabilities.insert({gpus[i].major, gpus[i].minor}).second)
+        all.push_back({i == 0 ? "cuda" : str("cuda:", i), ""});
   } catch (const Error&) {
   }
   if (all.empty()) throw Skip{"no GPU"};

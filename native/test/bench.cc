@@ -74,7 +74,8 @@ void bench_products(Backend& backend, Precision precision, int64_t rows) {
                  y_floats = static_cast<size_t>(rows * row_stride(out));
     float* const x = backend.allocate(x_floats);
     float* const y = backend.allocate(y_floats);
-    backend.clear(x, x_floats);
+    const std::vector<float> values = random_floats(static_cast<int64_t>(x_floats));
+    backend.upload(x, values.data(), x_floats);
     const double ms = time_ms(backend, [&] {
       backend.linear_forward(y, row_stride(out), x, row_stride(in), *packed, Activation::kIdentity, rows);
     });
@@ -118,10 +119,11 @@ void bench_training(const std::string& device, const Config& config, const Weigh
 
 }  // namespace
 
-void bench(const std::string& device, int64_t most_tokens) {
+void bench(const std::string& device, int64_t most_tokens, const std::string& dtype) {
   const Config config = Config::parse(kBase, "base");
   const std::unique_ptr<Weights> weights = Weights::create(config, Head::kPretraining, 1);
   for (Precision precision : {Precision::kFp32, Precision::kBf16}) {
+    if (!dtype.empty() && dtype != to_string(precision)) continue;
     const std::unique_ptr<Backend> backend = make_backend(device, precision, "", 0);
     backend->reserve(
         {precision, config.intermediate_size, config.max_position_embeddings, config.head_size(), false});

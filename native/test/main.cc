@@ -1,6 +1,6 @@
 // Runs every registered test of the native core: albert_test [--filter text] [--backend cpu|cuda] [--golden
-// folder] [--shared folder]. With --bench cpu|cuda it times that device instead, and with --tokens N batches
-// of at most N tokens alone.
+// folder] [--shared folder]. With --bench cpu|cuda it times that device instead, with --tokens N batches of at
+// most N tokens alone, with --dtype fp32|bf16 that type alone.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
   using namespace albert::test;
   const char* filter = "";
   const char* bench_device = nullptr;
+  const char* dtype = "";
   int64_t most_tokens = 1 << 20;
   const char* data = std::getenv("ALBERT_TEST_DATA");
   if (data)
@@ -44,10 +45,12 @@ int main(int argc, char** argv) {
       bench_device = argv[i + 1];
     else if (!std::strcmp(argv[i], "--tokens"))
       most_tokens = std::atoll(argv[i + 1]);
+    else if (!std::strcmp(argv[i], "--dtype"))
+      dtype = argv[i + 1];
     else
       return std::fprintf(stderr, "unknown option %s\n", argv[i]), 2;
   }
-  if (bench_device) return bench(bench_device, most_tokens), 0;
+  if (bench_device) return bench(bench_device, most_tokens, dtype), 0;
   int passed = 0, failed = 0, skipped = 0;
   for (const Case& test : cases()) {
     if (!std::strstr(test.name, filter)) continue;

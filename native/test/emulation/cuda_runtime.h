@@ -20,11 +20,25 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __maxnreg__(...)
 #define __shared__ static  // blocks run one after another
 
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
   constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+struct alignas(8) float2 {
+  float x, y;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
 };
 
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
@@ -37,6 +51,7 @@ void run(const dim3& grid, const dim3& block, size_t shared_bytes, const std::fu
 void* dynamic_shared_memory();
 void block_barrier();
 void warp_barrier();
+void warpgroup_barrier();  // of four warps
 // Leaves `bytes` of this lane for its warp, waits for the others, and returns what all 32 left, `kSlot` bytes
 // each, valid until this lane exchanges the next but one.
 constexpr size_t kSlot = 64;
@@ -61,6 +76,9 @@ template <typename T>
 T __shfl_xor_sync(unsigned mask, T value, int bits) {
   return __shfl_sync(mask, value, albert::emulation::lane() ^ bits);
 }
+using std::min;
+inline float __expf(float x) { return std::exp(x); }
+inline float __fdividef(float x, float y) { return x / y; }
 inline float __uint_as_float(unsigned bits) {
   float value;
   std::memcpy(&value, &bits, sizeof value);

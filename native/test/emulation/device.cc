@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "device_instructions.h"
+#include "hopper_instructions.h"
 
 dim3 threadIdx, blockIdx, blockDim, gridDim;
 
@@ -53,6 +54,23 @@ struct Barrier {
   unsigned passed = 0;
 };
 
+// Of mbarrier: a phase passes when all arrived and all announced bytes came.
+struct Phase : Barrier {
+  int64_t bytes = 0;
+  void pass_if_complete() {
+    if (arrived != expected || bytes != 0) return;
+    arrived = 0;
+    ++passed;
+  }
+};
+
+struct BulkCopy {
+  void* to;
+  const void* from;
+  int bytes;
+  Phase* phase;
+};
+
 struct Copy {
   void* to;
   const void* from;
@@ -70,6 +88,8 @@ struct Fiber {
   unsigned exchanges = 0;
   std::vector<Copy> open;
   std::deque<std::vector<Copy>> committed;
+  std::vector<std::function<void()>> open_products;
+  std::deque<std::vector<std::function<void()>>> committed_products;
 };
 
 struct Warp {
@@ -83,10 +103,30 @@ void* scheduler = nullptr;  // the top of its stack
 std::vector<std::unique_ptr<Fiber>> fibers;
 std::vector<Warp> warps;
 Barrier barrier_of_block;
+std::vector<Barrier> barriers_of_warpgroups;
+std::map<const uint64_t*, Phase> phases;
+std::vector<BulkCopy> bulk_copies;  // not done yet
 Fiber* current = nullptr;
 std::vector<unsigned char> shared_memory;
 const std::function<void()>* body = nullptr;
 std::mt19937 engine(20261125);
+
+void block_on(const Barrier& barrier) {
+  current->waits_for = &barrier;
+  current->passed = barrier.passed;
+  albert_switch_stack(&current->top, scheduler);
+  threadIdx = current->index;
+}
+
+// One of the copies on their way, whichever.
+void finish_a_copy() {
+  std::swap(bulk_copies[engine() % bulk_copies.size()], bulk_copies.back());
+  const BulkCopy copy = bulk_copies.back();
+  bulk_copies.pop_back();
+  std::memcpy(copy.to, copy.from, static_cast<size_t>(copy.bytes));
+  copy.phase->bytes -= copy.bytes;
+  copy.phase->pass_if_complete();
+}
 
 [[noreturn]] void enter() {
   (*body)();
@@ -101,9 +141,7 @@ void wait(Barrier& barrier) {
     ++barrier.passed;
     return;
   }
-  current->waits_for = &barrier;
-  current->passed = barrier.passed;
-  albert_switch_stack(&current->top, scheduler);
+  block_on(barrier);
 }
 
 void run_block(int threads) {
@@ -111,6 +149,8 @@ void run_block(int threads) {
   warps.resize(static_cast<size_t>(warp_count));
   for (int w = 0; w < warp_count; ++w) warps[w].barrier = {std::min(32, threads - 32 * w), 0, 0};
   barrier_of_block = {threads, 0, 0};
+  barriers_of_warpgroups.assign(static_cast<size_t>(threads / 128), {128, 0, 0});
+  phases.clear();
   std::vector<int> order;
   for (int t = 0; t < threads; ++t) {
     if (static_cast<size_t>(t) == fibers.size()) fibers.push_back(std::make_unique<Fiber>());
@@ -128,6 +168,8 @@ void run_block(int threads) {
     fiber.exchanges = 0;
     fiber.open.clear();
     fiber.committed.clear();
+    fiber.open_products.clear();
+    fiber.committed_products.clear();
     order.push_back(t);
   }
   for (int left = threads; left > 0;) {
@@ -143,8 +185,12 @@ void run_block(int threads) {
       left -= fiber.done;
       moved = true;
     }
-    if (!moved) throw std::logic_error("threads of a block wait at different barriers");
+    if (!bulk_copies.empty() && (!moved || engine() % 4 == 0))
+      finish_a_copy();
+    else if (!moved)
+      throw std::logic_error("threads of a block wait at different barriers");
   }
+  if (!bulk_copies.empty()) throw std::logic_error("a block ended before copies to its memory did");
 }
 
 }  // namespace
@@ -197,15 +243,12 @@ void* dynamic_shared_memory() {
   return std::align(128, 1, memory, space);
 }
 
-void block_barrier() {
-  wait(barrier_of_block);
-  threadIdx = current->index;
-}
+void block_barrier() { wait(barrier_of_block); }
+void warp_barrier() { wait(warps[static_cast<size_t>(current->number / 32)].barrier); }
+void warpgroup_barrier() { wait(barriers_of_warpgroups[static_cast<size_t>(current->number / 128)]); }
 
-void warp_barrier() {
-  wait(warps[static_cast<size_t>(current->number / 32)].barrier);
-  threadIdx = current->index;
-}
+int lane_of_warpgroup() { return current->number % 128; }
+void add_product(std::function<void()> product) { current->open_products.push_back(std::move(product)); }
 
 const unsigned char* exchange(const void* values, size_t bytes) {
   Warp& warp = warps[static_cast<size_t>(current->number / 32)];
@@ -242,6 +285,38 @@ void wait_copies(int pending) {
   }
 }
 
+void make_barrier(uint64_t* barrier, int arrivals) {
+  emulation::Phase& phase = emulation::phases[barrier];
+  phase = {};
+  phase.expected = arrivals;
+}
+void arrive_expecting(uint64_t* barrier, int bytes) {
+  emulation::Phase& phase = emulation::phases.at(barrier);
+  phase.bytes += bytes;
+  ++phase.arrived;
+  phase.pass_if_complete();
+}
+void wait_for_phase(uint64_t* barrier, int parity) {
+  const emulation::Phase& phase = emulation::phases.at(barrier);
+  while (static_cast<int>(phase.passed % 2) == parity) emulation::block_on(phase);
+}
+void copy_bulk(void* shared, const void* global, int bytes, uint64_t* barrier) {
+  std::memset(shared, emulation::kPoisonByte, static_cast<size_t>(bytes));
+  emulation::bulk_copies.push_back({shared, global, bytes, &emulation::phases.at(barrier)});
+}
+
+void commit_products() {
+  current->committed_products.push_back(std::move(current->open_products));
+  current->open_products.clear();
+}
+void wait_products(int pending) {
+  while (static_cast<int>(current->committed_products.size()) > pending) {
+    for (const auto& product : current->committed_products.front()) product();
+    current->committed_products.pop_front();
+  }
+  emulation::warpgroup_barrier();
+}
+
 }  // namespace albert::cuda
 
 // ---- the runtime
@@ -249,9 +324,10 @@ void wait_copies(int pending) {
 using albert::emulation::device_memory;
 using albert::emulation::DeviceAccess;
 
-cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  *properties = {"emulated", 9, 0, 4, size_t{1} << 32, 227 << 10};
+// One device of each compute capability that has kernels of its own.
+cudaError_t cudaGetDeviceCount(int* count) { return *count = 2, cudaSuccess; }
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  *properties = {"emulated", device == 0 ? 9 : 8, 0, 4, size_t{1} << 32, 227 << 10};
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }

@@ -1,0 +1,126 @@
+// Products y = x W^T by warpgroups of compute capability 9.0a: one warp keeps copies of tiles ahead, the others
+// multiply and store.
+#pragma once
+
+#include "cuda/epilogue.cuh"
+#include "cuda/hopper.cuh"
+
+namespace albert::cuda {
+
+// A block computes kRows x kColumns sums, each of kWarpgroups 64 rows of them, from a ring of kStages pairs of
+// tiles.
+template <int kWarpgroups, int kColumns>
+struct HopperTile {
+  static constexpr int kRows = kWarpgroups * kTile;
+  static constexpr int kWarpgroupThreads = 128;
+  static constexpr int kThreads = kWarpgroups * kWarpgroupThreads + kWarp;  // the last warp copies
+  static constexpr int kStageValues = (kRows + kColumns) * kTile;
+  static constexpr int kStageBytes = kStageValues * static_cast<int>(sizeof(uint16_t));
+  static constexpr int kStages = 196608 / kStageBytes < 10 ? 196608 / kStageBytes : 10;
+  static constexpr int kAlignment = 1024;  // of a tile
+  static constexpr int kStagings = kWarpgroups * kWarpgroupThreads / kWarp;
+  static constexpr size_t kSharedBytes =
+      kAlignment + kStages * (kStageBytes + 2 * sizeof(uint64_t)) + kStagings * kStagingBytes;
+};
+
+// Of a thread: as many as the nine warps of the largest block can have.
+constexpr int kHopperRegisters = 224;
+
+// What blocks work on, one tile after another: neighbours share the rows of x.
+struct ProductWork {
+  int rows, out;     // of the result
+  int across, down;  // tiles of it
+  int splits;        // parts of the depth, whose results lie below one another
+
+  __host__ __device__ int count() const { return across * down * splits; }
+};
+
+template <int kWarpgroups, int kColumns, typename Store>
+__global__ void __maxnreg__(kHopperRegisters)
+    multiply_hopper_kernel(Tiles x, Tiles weights, ProductWork work, Store store) {
+#if defined(ALBERT_HOPPER)
+  using Shape = HopperTile<kWarpgroups, kColumns>;
+  constexpr int kStages = Shape::kStages;
+  unsigned char* memory = dynamic_shared<unsigned char>();
+  memory += (Shape::kAlignment - shared_address(memory) % Shape::kAlignment) % Shape::kAlignment;
+  uint16_t* const stages = reinterpret_cast<uint16_t*>(memory);
+  unsigned char* const staging = memory + kStages * Shape::kStageBytes;
+  uint64_t* const full = reinterpret_cast<uint64_t*>(staging + Shape::kStagings * kStagingBytes);
+  uint64_t* const empty = full + kStages;
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < kStages; ++i) {
+      make_barrier(full + i, 1);
+      make_barrier(empty + i, kWarpgroups);
+    }
+    publish_barriers();
+  }
+  __syncthreads();
+  const int warpgroup = static_cast<int>(threadIdx.x) / Shape::kWarpgroupThreads;
+  struct Part {
+    int row, column, begin, steps;  // of the result; of the depth, in tiles
+  };
+  const auto part_of = [&](int i) {
+    const int split = i / (work.across * work.down), depth = static_cast<int>(x.across);
+    const int begin = depth * split / work.splits, end = depth * (split + 1) / work.splits;
+    return Part{i / work.across % work.down * Shape::kRows, i % work.across * kColumns, begin, end - begin};
+  };
+  int stage = 0, phase = 0;
+  const auto next_stage = [&] {
+    if (++stage == kStages) stage = 0, phase ^= 1;
+  };
+
+  if (warpgroup == kWarpgroups) {
+    if (threadIdx.x % kWarp != 0) return;
+    for (int i = static_cast<int>(blockIdx.x); i < work.count(); i += static_cast<int>(gridDim.x)) {
+      const Part part = part_of(i);
+      // Tiles past the last row or column are not there.
+      constexpr int kColumnTiles = (kColumns + kTile - 1) / kTile;
+      constexpr int kColumnBytes = (kColumns < kTile ? kColumns : kTile) * kTileBytes / kTile;
+      const int row_tiles = min(kWarpgroups, static_cast<int>(tiles_of(work.rows - part.row)));
+      const int column_tiles = min(kColumnTiles, static_cast<int>(tiles_of(work.out - part.column)));
+      for (int step = part.begin; step < part.begin + part.steps; ++step) {
+        wait_for_phase(empty + stage, phase ^ 1);
+        arrive_expecting(full + stage, row_tiles * kTileBytes + column_tiles * kColumnBytes);
+        uint16_t* const to = stages + stage * Shape::kStageValues;
+        for (int t = 0; t < row_tiles; ++t)
+          copy_bulk(to + t * kTileValues, x.tile(part.row / kTile + t, step), kTileBytes, full + stage);
+        for (int t = 0; t < column_tiles; ++t)
+          copy_bulk(to + Shape::kRows * kTile + t * kTileValues,
+                    weights.tile(part.column / kTile + t, step) + part.column % kTile * kTile, kColumnBytes,
+                    full + stage);
+        next_stage();
+      }
+    }
+    return;
+  }
+
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const bool reports = threadIdx.x % Shape::kWarpgroupThreads == 0;
+  for (int i = static_cast<int>(blockIdx.x); i < work.count(); i += static_cast<int>(gridDim.x)) {
+    const Part part = part_of(i);
+    float sums[kColumns / 2];
+    int last = 0;
+    for (int step = 0; step < part.steps; ++step) {
+      wait_for_phase(full + stage, phase);
+      const uint16_t* const a = stages + stage * Shape::kStageValues + warpgroup * kTileValues;
+      const uint16_t* const b = stages + stage * Shape::kStageValues + Shape::kRows * kTile;
+      begin_products();
+#pragma unroll
+      for (int k = 0; k < kTile / 16; ++k)
+        multiply_add_tiles<kColumns>(sums, a, b, k, step > 0 || k > 0);
+      commit_products();
+      wait_for_products<1>();  // the step before is done with its stage
+      if (step > 0 && reports) arrive(empty + last);
+      last = stage;
+      next_stage();
+    }
+    wait_for_products<0>();
+    if (reports) arrive(empty + last);
+    const int below = i / (work.across * work.down) * work.rows;
+    store_strip<kColumns>(sums, below + part.row + warp * 16, part.column, below + work.rows, work.out,
+                          staging + warp * kStagingBytes, store);
+  }
+#endif
+}
+
+}  // namespace albert::cuda

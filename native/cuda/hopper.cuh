@@ -1,0 +1,131 @@
+// What the GPU does from compute capability 9.0a on: copies of whole tiles that report to barriers in shared
+// memory, and products of whole warpgroups with factors in shared memory (PTX manual, sections on mbarrier,
+// cp.async.bulk and wgmma).
+#pragma once
+
+#include "cuda/instructions.cuh"
+#include "cuda/tiles.cuh"
+
+#if defined(ALBERT_CUDA_EMULATED)
+#define ALBERT_HOPPER 1
+#include "hopper_instructions.h"
+#else
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define ALBERT_HOPPER 1
+#endif
+
+namespace albert::cuda {
+
+// ---- barriers: a phase ends when all arrivals and all announced bytes are there
+
+__device__ inline void make_barrier(uint64_t* barrier, int arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals)
+               : "memory");
+}
+// Shows new barriers to the copies; __syncthreads() must follow.
+__device__ inline void publish_barriers() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+__device__ inline void arrive(uint64_t* barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
+}
+// Arrives, and announces bytes that copies will bring.
+__device__ inline void arrive_expecting(uint64_t* barrier, int bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)),
+               "r"(bytes)
+               : "memory");
+}
+// Waits for the end of the phase of this parity; the first phase has 0.
+__device__ inline void wait_for_phase(uint64_t* barrier, int parity) {
+  uint32_t done = 0;
+  while (!done)
+    asm volatile(
+        "{\n"
+        ".reg .pred p;\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+        "selp.u32 %0, 1, 0, p;\n"
+        "}"
+        : "=r"(done)
+        : "r"(shared_address(barrier)), "r"(parity)
+        : "memory");
+}
+
+// Copies contiguous memory to shared memory, both on 16 bytes, and reports to the barrier.
+__device__ inline void copy_bulk(void* shared, const void* global, int bytes, uint64_t* barrier) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+          shared_address(shared)),
+      "l"(global), "r"(bytes), "r"(shared_address(barrier))
+      : "memory");
+}
+
+// ---- products of a warpgroup
+
+#if defined(ALBERT_HOPPER)
+
+// Before the first product, and after other code touched the sums.
+__device__ inline void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+__device__ inline void commit_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+// Waits for all groups of products but the last kPending.
+template <int kPending>
+__device__ void wait_for_products() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
+}
+
+// Describes rows of a tile, on 1024 bytes: 128-byte swizzle, 1024 bytes from eight rows to the next.
+__device__ inline uint64_t describe_tile(const uint16_t* tile) {
+  return static_cast<uint64_t>((shared_address(tile) & 0x3ffff) >> 4) | uint64_t{1} << 16 |
+         uint64_t{1024 >> 4} << 32 | uint64_t{1} << 62;
+}
+
+#define ALBERT_SUMS4(i) "+f"(sums[i]), "+f"(sums[i + 1]), "+f"(sums[i + 2]), "+f"(sums[i + 3])
+#define ALBERT_SUMS16(i) ALBERT_SUMS4(i), ALBERT_SUMS4(i + 4), ALBERT_SUMS4(i + 8), ALBERT_SUMS4(i + 12)
+#define ALBERT_SUMS64(i) \
+  ALBERT_SUMS16(i), ALBERT_SUMS16(i + 16), ALBERT_SUMS16(i + 32), ALBERT_SUMS16(i + 48)
+#define ALBERT_NAMES_0 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
+#define ALBERT_NAMES_16 ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
+#define ALBERT_NAMES_32 \
+  ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47" \
+  ",%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define ALBERT_NAMES_64 \
+  ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79" \
+  ",%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95" \
+  ",%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111" \
+  ",%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
+// %a, %b: descriptors; %s: 0 forgets the sums.
+#define ALBERT_PRODUCT(columns, names, a, b, s)                                               \
+  "{\n.reg .pred p;\nsetp.ne.b32 p, " s                                                       \
+  ", 0;\nwgmma.mma_async.sync.aligned.m64n" columns "k16.f32.bf16.bf16 {" names "}, " a ", " b \
+  ", p, 1, 1, 0, 0;\n}"
+
+// sums += a b^T for 16 values of depth, `step` of 4, of 64 rows of a and kColumns of b; `add` false forgets the
+// sums before. Lane l of warp w holds, of columns 8 j + 2 (l % 4) and the next, row 16 w + l / 4 in sums[4 j]
+// and [4 j + 1], and the row 8 below in the following two.
+template <int kColumns>
+__device__ void multiply_add_tiles(float (&sums)[kColumns / 2], const uint16_t* a, const uint16_t* b,
+                                   int step, bool add) {
+  const uint64_t of_a = describe_tile(a) + step * 2, of_b = describe_tile(b) + step * 2;
+  const int keep = add ? 1 : 0;
+  if constexpr (kColumns == 32)
+    asm volatile(ALBERT_PRODUCT("32", ALBERT_NAMES_0, "%16", "%17", "%18")
+                 : ALBERT_SUMS16(0)
+                 : "l"(of_a), "l"(of_b), "r"(keep));
+  else if constexpr (kColumns == 64)
+    asm volatile(ALBERT_PRODUCT("64", ALBERT_NAMES_0 ALBERT_NAMES_16, "%32", "%33", "%34")
+                 : ALBERT_SUMS16(0), ALBERT_SUMS16(16)
+                 : "l"(of_a), "l"(of_b), "r"(keep));
+  else if constexpr (kColumns == 128)
+    asm volatile(ALBERT_PRODUCT("128", ALBERT_NAMES_0 ALBERT_NAMES_16 ALBERT_NAMES_32, "%64", "%65", "%66")
+                 : ALBERT_SUMS64(0)
+                 : "l"(of_a), "l"(of_b), "r"(keep));
+  else
+    asm volatile(ALBERT_PRODUCT("256", ALBERT_NAMES_0 ALBERT_NAMES_16 ALBERT_NAMES_32 ALBERT_NAMES_64, "%128",
+                                "%129", "%130")
+                 : ALBERT_SUMS64(0), ALBERT_SUMS64(64)
+                 : "l"(of_a), "l"(of_b), "r"(keep));
+}
+
+#endif
+
+}  // namespace albert::cuda
+#endif
