@@ -126,14 +126,15 @@ __device__ inline float activate(Activation activation, float x) {
   return x;
 }
 
-// activate() within 1e-6 by instructions that are less exact than the library's: for values that are rounded to
-// bf16 next. erf is formula 7.1.26 of Abramowitz and Stegun, Handbook of Mathematical Functions.
+// activate() within 1e-6 by instructions that are less exact than the library's: for values that are rounded
+// to bf16 next. erf is formula 7.1.26 of Abramowitz and Stegun, Handbook of Mathematical Functions.
 __device__ inline float activate_briefly(Activation activation, float x) {
   switch (activation) {
     case Activation::kGelu: {
       const float z = fabsf(x) * kSqrtHalf, t = __fdividef(1, 1 + 0.3275911f * z);
       const float tail =
-          t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
+          t *
+          (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
       const float half = 0.5f * tail * __expf(-z * z);  // of the complement
       return x * (x < 0 ? half : 1 - half);
     }
@@ -180,7 +181,8 @@ __device__ inline float keep_factor(const Dropout& dropout, int64_t row, int64_t
 }
 
 // Those of four columns from a multiple of four on.
-__device__ inline void keep_factors(float (&factors)[4], const Dropout& dropout, int64_t row, int64_t column) {
+__device__ inline void keep_factors(float (&factors)[4], const Dropout& dropout, int64_t row,
+                                    int64_t column) {
   const uint64_t index = static_cast<uint64_t>(row) << 16 | static_cast<uint64_t>(column / 4);
   const Philox4 random = philox(dropout.seed, dropout.stream, index);
   const uint32_t threshold = static_cast<uint32_t>(static_cast<double>(dropout.probability) * 4294967296.0);

@@ -1,5 +1,5 @@
-// What happens to the sums of a product: the values they become, and how a warp writes them in whole chunks of
-// 16 bytes.
+// What happens to the sums of a product: the values they become, and how a warp writes them in whole chunks
+// of 16 bytes.
 #pragma once
 
 #include <type_traits>
@@ -106,7 +106,7 @@ struct StoreHeads {
       return;
     }
     T each[kValues];
-    *reinterpret_cast<Chunk*>(each) = values;
+    memcpy(each, &values, sizeof each);
 #pragma unroll
     for (int i = 0; i < kValues; ++i)
       if (column + i < out) *at(row, column + i) = each[i];
@@ -116,52 +116,62 @@ struct StoreHeads {
 // Bytes of shared memory that a warp needs for store_strip().
 constexpr int kStagingBytes = 16 * 64 * static_cast<int>(sizeof(float));
 
-// Stores 16 rows of kColumns sums that a warp holds as its tensor cores leave them: of columns 8 j + 2 (l % 4)
-// and the next, lane l has row l / 4 in sums[4 j] and [4 j + 1], and the row 8 below in the following two. Past
-// shared memory, so that the warp writes whole chunks of neighbouring addresses. `out` is the first column that
-// is not stored.
-template <int kColumns, typename Store>
-__device__ void store_strip(const float (&sums)[kColumns / 2], int first_row, int first_column, int rows,
-                            int out, unsigned char* staging, const Store& store) {
-  using Value = typename Store::Value;
-  using Chunk = std::conditional_t<std::is_same_v<Value, float>, float4, uint4>;
-  constexpr int kGroup = kColumns < 64 ? kColumns : 64;  // columns at a time
-  constexpr int kValues = kChunk<Value>, kChunks = kGroup / kValues;
+// What a strip of sums becomes, kGroup columns of it from `group` on, in shared memory: a strip is 16 rows of
+// kColumns sums as a warp's tensor cores leave them. Of columns 8 j + 2 (l % 4) and the next, lane l has row
+// l / 4 in sums[4 j] and [4 j + 1], and the row 8 below in the following two. place(row, chunk) is where a
+// chunk of the group lies.
+template <int kGroup, int kColumns, typename Store, typename Place>
+__device__ void stage_group(typename Store::Value* staging, const float (&sums)[kColumns / 2], int group,
+                            int first_column, int out, const Store& store, const Place& place) {
+  constexpr int kValues = kChunk<typename Store::Value>;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  Value* const strip = reinterpret_cast<Value*>(staging);
-  // Chunks of a row change places with its number, so that rows lie in different banks.
-  const auto place = [&](int row, int chunk) {
-    constexpr int kPairs = kValues == 4 ? 2 : 1;  // two chunks take what a quad of lanes writes
-    constexpr int kRowsOfBanks = 128 / (kGroup * static_cast<int>(sizeof(Value))) > 1
-                                     ? 128 / (kGroup * static_cast<int>(sizeof(Value)))
-                                     : 1;
-    return row * kGroup + (chunk ^ (row / kRowsOfBanks * kPairs % kChunks)) * kValues;
-  };
-#pragma unroll
-  for (int group = 0; group < kColumns / kGroup; ++group) {
+  const auto stage = [&](auto whole) {
 #pragma unroll
     for (int j = 0; j < kGroup / 8; ++j) {
-      const int within = j * 8 + lane % 4 * 2, column = first_column + group * kGroup + within;
+      const int within = j * 8 + lane % 4 * 2, column = first_column + within;
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const float* const pair = sums + 4 * (group * kGroup / 8 + j) + 2 * half;
-        Value* const to = strip + place(lane / 4 + 8 * half, within / kValues) + within % kValues;
         float low = pair[0], high = pair[1];
-        if (column < out) store.pair(column, low, high);
+        if (decltype(whole)::value || column < out) store.pair(column, low, high);
+        auto* const to = staging + place(lane / 4 + 8 * half, within / kValues) + within % kValues;
         if constexpr (kValues == 4)
           *reinterpret_cast<float2*>(to) = {low, high};
         else
           *reinterpret_cast<uint32_t*>(to) = pack_bf16(low, high);
       }
     }
+  };
+  first_column + kGroup <= out ? stage(std::true_type{}) : stage(std::false_type{});
+}
+
+// Stores a strip past shared memory, so that the warp writes whole chunks of neighbouring addresses. `out` is
+// the first column that is not stored.
+template <int kColumns, typename Store>
+__device__ void store_strip(const float (&sums)[kColumns / 2], int first_row, int first_column, int rows,
+                            int out, unsigned char* memory, const Store& store) {
+  using Value = typename Store::Value;
+  using Chunk = std::conditional_t<std::is_same_v<Value, float>, float4, uint4>;
+  constexpr int kGroup = kColumns < 64 ? kColumns : 64;  // columns at a time
+  constexpr int kValues = kChunk<Value>, kChunks = kGroup / kValues, kRows = kWarp / kChunks;
+  constexpr int kRowBytes = kGroup * static_cast<int>(sizeof(Value));
+  constexpr int kRowsOfBanks = kRowBytes < 128 ? 128 / kRowBytes : 1;
+  constexpr int kPairs = kValues == 4 ? 2 : 1;  // chunks that a quad of lanes writes
+  Value* const staging = reinterpret_cast<Value*>(memory);
+  // Chunks of a row change places with its number, so that rows lie in different banks.
+  const auto place = [](int row, int chunk) {
+    return row * kGroup + (chunk ^ (row / kRowsOfBanks * kPairs % kChunks)) * kValues;
+  };
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, chunk = lane % kChunks;
+#pragma unroll
+  for (int group = 0; group < kColumns / kGroup; ++group) {
+    const int group_column = first_column + group * kGroup, column = group_column + chunk * kValues;
+    stage_group<kGroup, kColumns>(staging, sums, group, group_column, out, store, place);
     __syncwarp();
 #pragma unroll
-    for (int i = lane; i < 16 * kChunks; i += kWarp) {
-      const int row = i / kChunks, chunk = i % kChunks;
-      const int column = first_column + group * kGroup + chunk * kValues;
+    for (int row = lane / kChunks; row < 16; row += kRows)
       if (first_row + row < rows && column < out)
-        store.chunk(first_row + row, column, *reinterpret_cast<const Chunk*>(strip + place(row, chunk)));
-    }
+        store.chunk(first_row + row, column, *reinterpret_cast<const Chunk*>(staging + place(row, chunk)));
     __syncwarp();
   }
 }

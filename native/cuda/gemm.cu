@@ -83,9 +83,8 @@ CudaPackedLinear::CudaPackedLinear(const std::vector<LinearSource>& sources, int
   for (const LinearSource& source : sources) out += source.out;
   if (transposed) std::swap(in, out);
   const bool tiled = precision == Precision::kBf16;
-  const size_t weight_bytes =
-      tiled ? static_cast<size_t>(Tiles::count(out, in)) * sizeof(uint16_t)
-            : static_cast<size_t>(out * in) * sizeof(float);
+  const size_t weight_bytes = tiled ? static_cast<size_t>(Tiles::count(out, in)) * sizeof(uint16_t)
+                                    : static_cast<size_t>(out * in) * sizeof(float);
   const size_t bias_bytes = static_cast<size_t>(tiles_of(out) * kTile) * sizeof(float);
   bytes = weight_bytes + bias_bytes;
   Operation operation(memory);
@@ -130,8 +129,8 @@ void CudaBackend::repack(PackedLinear& weights, const std::vector<LinearSource>&
   const cudaStream_t stream = operation.stream();
   const int64_t width = linear.transposed ? linear.out : linear.in;
   const auto copy = [&](float* to, const float* from, int64_t count) {
-    check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(count) * sizeof(float),
-                               cudaMemcpyDeviceToDevice, stream),
+    check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(count) * sizeof(float), cudaMemcpyDeviceToDevice,
+                               stream),
                "packing");
   };
   int64_t first = 0;  // row of the stacked sources
@@ -194,7 +193,8 @@ void CudaBackend::linear_backward_input(float* dx, int64_t dx_stride, const floa
                                : operation.out(dx, dx_stride, linear.out, rows);
   const auto run = [&](auto accumulates) {
     multiply_by(transposed, from, dy_stride, rows,
-                StoreRows<Activation::kIdentity, accumulates()>(to, dx_stride, nullptr, linear.out), operation);
+                StoreRows<Activation::kIdentity, accumulates()>(to, dx_stride, nullptr, linear.out),
+                operation);
   };
   accumulate ? run(std::true_type{}) : run(std::false_type{});
   operation.finish();
@@ -232,7 +232,8 @@ void CudaBackend::add_weight_gradient(float* gradient, const TileProduct& produc
     return;
   }
   float* const parts = operation.scratch<float>(product.splits * out * in);
-  multiply(product, gpu_, StoreRows<Activation::kIdentity, false>(parts, in, nullptr, in), operation.stream());
+  multiply(product, gpu_, StoreRows<Activation::kIdentity, false>(parts, in, nullptr, in),
+           operation.stream());
   add_parts(gradient, parts, out * in, out * in, product.splits, operation);
 }
 
@@ -279,9 +280,9 @@ void CudaBackend::linear_backward_weights(const std::vector<LinearGradient>& gra
       if (tiled) {
         const Tiles dy_factor{dy_tiles, across};
         round_columns(dy_factor, 0, own_dy, dy_stride, gradient.out, count, across * kTile, stream);
-        add_weight_gradient(gradient.weight,
-                            {dy_factor, gradient.out, x_factor, in, splits_of(gradient.out, in, across, gpu_)},
-                            operation);
+        add_weight_gradient(
+            gradient.weight,
+            {dy_factor, gradient.out, x_factor, in, splits_of(gradient.out, in, across, gpu_)}, operation);
       } else {
         transpose(dy_columns, count, own_dy, dy_stride, gradient.out, count, stream);
         multiply(dy_columns, count, gradient.out, x_columns, count, in,
@@ -309,7 +310,8 @@ void CudaBackend::linear_residual_layernorm_forward(float* x, const float* input
   const float* const from = operation.in(input, input_stride, linear.in, rows);
   float* const to = operation.in_out(x, row_stride(linear.out), linear.out, rows);
   if (linear.tiles.values)
-    add_and_normalise(to, rounded(from, input_stride, linear.in, rows, operation), linear, norm, rows, operation);
+    add_and_normalise(to, rounded(from, input_stride, linear.in, rows, operation), linear, norm, rows,
+                      operation);
   else
     add_and_normalise(to, from, input_stride, linear, norm, rows, operation);
   operation.finish();
@@ -348,13 +350,13 @@ void CudaBackend::add_and_normalise(float* x, const Tiles& factor, const CudaPac
   const Tiles sums{operation.scratch<uint16_t>(Tiles::count(rows, linear.out)), tiles_of(linear.out)};
   multiply(TileProduct{factor, rows, linear.tiles, sums.across * kTile}, gpu_,
            StoreTiles<Activation::kIdentity>{sums, linear.bias}, operation.stream());
-  normalise({x, stride, memory_.keep_rounded(x, linear.out, rows)}, {x, stride, sums}, norm, linear.out,
-            rows, operation);
+  normalise({x, stride, memory_.keep_rounded(x, linear.out, rows)}, {x, stride, sums}, norm, linear.out, rows,
+            operation);
 }
 
 void CudaBackend::add_and_normalise(float* x, const float* factor, int64_t factor_stride,
-                                    const CudaPackedLinear& linear, const LayerNormWeights& norm, int64_t rows,
-                                    Operation& operation) {
+                                    const CudaPackedLinear& linear, const LayerNormWeights& norm,
+                                    int64_t rows, Operation& operation) {
   const int64_t stride = row_stride(linear.out);
   multiply(factor, factor_stride, rows, linear.rows, linear.in, linear.out,
            StoreRows<Activation::kIdentity, true>(x, stride, linear.bias, linear.out), operation.stream());

@@ -10,20 +10,21 @@
 
 namespace albert::cuda {
 
-// x [rows, x_stride] and weights [out, depth] of fp32. Small products get small tiles, so that more blocks share
-// them; the chain of a sum is the same.
+// x [rows, x_stride] and weights [out, depth] of fp32. Small products get small tiles, so that more blocks
+// share them; the chain of a sum is the same.
 template <typename Store>
-void multiply(const float* x, int64_t x_stride, int64_t rows, const float* weights, int64_t depth, int64_t out,
-              const Store& store, cudaStream_t stream) {
+void multiply(const float* x, int64_t x_stride, int64_t rows, const float* weights, int64_t depth,
+              int64_t out, const Store& store, cudaStream_t stream) {
   const auto start = [&](auto kernel, int64_t side) {
-    const dim3 grid(static_cast<unsigned>(divide_up(out, side)), static_cast<unsigned>(divide_up(rows, side)));
+    const dim3 grid(static_cast<unsigned>(divide_up(out, side)),
+                    static_cast<unsigned>(divide_up(rows, side)));
     launch(kernel, grid, kFp32Threads, 0, stream, x, x_stride, weights, depth, rows, out, store);
   };
   rows >= 512 ? start(multiply_fp32_kernel<8, Store>, 128) : start(multiply_fp32_kernel<4, Store>, 64);
 }
 
-// A product of bf16 tiles with fp32 sums. `splits` parts of the depth are added up apart, and their results lie
-// below one another: [splits * rows, out].
+// A product of bf16 tiles with fp32 sums. `splits` parts of the depth are added up apart, and their results
+// lie below one another: [splits * rows, out].
 struct TileProduct {
   Tiles x;
   int64_t rows;
@@ -36,7 +37,8 @@ template <typename Store>
 void multiply_by_warps(const TileProduct& product, const Store& store, cudaStream_t stream) {
   const auto start = [&](auto kernel, int64_t side, int threads, size_t shared_bytes) {
     const dim3 grid(static_cast<unsigned>(divide_up(product.out, side)),
-                    static_cast<unsigned>(divide_up(product.rows, side)), static_cast<unsigned>(product.splits));
+                    static_cast<unsigned>(divide_up(product.rows, side)),
+                    static_cast<unsigned>(product.splits));
     launch(kernel, grid, threads, shared_bytes, stream, product.x, product.weights,
            static_cast<int>(product.rows), static_cast<int>(product.out), product.splits, store);
   };
@@ -59,8 +61,8 @@ void start_hopper(const TileProduct& product, const Gpu& gpu, const Store& store
          Shape::kSharedBytes, stream, product.x, product.weights, work, store);
 }
 
-// The tile of a block that ends first, by a model of one multiprocessor of an H100: 33 bytes of factors a cycle
-// from L2, 2048 multiplications a cycle, and the time to fill the ring and to store.
+// The tile of a block that ends first, by a model of one multiprocessor of an H100: 33 bytes of factors a
+// cycle from L2, 2048 multiplications a cycle, and the time to fill the ring and to store.
 template <typename Store>
 void multiply_by_warpgroups(const TileProduct& product, const Gpu& gpu, const Store& store,
                             cudaStream_t stream) {

@@ -1,5 +1,5 @@
-// Products y = x W^T by warpgroups of compute capability 9.0a: one warp keeps copies of tiles ahead, the others
-// multiply and store.
+// Products y = x W^T by warpgroups of compute capability 9.0a: one thread keeps copies of tiles ahead, the
+// other warpgroups multiply and store.
 #pragma once
 
 #include "cuda/epilogue.cuh"
@@ -7,13 +7,13 @@
 
 namespace albert::cuda {
 
-// A block computes kRows x kColumns sums, each of kWarpgroups 64 rows of them, from a ring of kStages pairs of
-// tiles.
+// A block computes kRows x kColumns sums, each of kWarpgroups 64 rows of them, from a ring of kStages pairs
+// of tiles.
 template <int kWarpgroups, int kColumns>
 struct HopperTile {
   static constexpr int kRows = kWarpgroups * kTile;
   static constexpr int kWarpgroupThreads = 128;
-  static constexpr int kThreads = kWarpgroups * kWarpgroupThreads + kWarp;  // the last warp copies
+  static constexpr int kThreads = (kWarpgroups + 1) * kWarpgroupThreads;  // the last warpgroup copies
   static constexpr int kStageValues = (kRows + kColumns) * kTile;
   static constexpr int kStageBytes = kStageValues * static_cast<int>(sizeof(uint16_t));
   static constexpr int kStages = 196608 / kStageBytes < 10 ? 196608 / kStageBytes : 10;
@@ -22,9 +22,6 @@ struct HopperTile {
   static constexpr size_t kSharedBytes =
       kAlignment + kStages * (kStageBytes + 2 * sizeof(uint64_t)) + kStagings * kStagingBytes;
 };
-
-// Of a thread: as many as the nine warps of the largest block can have.
-constexpr int kHopperRegisters = 224;
 
 // What blocks work on, one tile after another: neighbours share the rows of x.
 struct ProductWork {
@@ -35,8 +32,39 @@ struct ProductWork {
   __host__ __device__ int count() const { return across * down * splits; }
 };
 
+template <typename Store>
+constexpr bool kStoresTiles = false;
+template <Activation kActivation>
+constexpr bool kStoresTiles<StoreTiles<kActivation>> = true;
+
+// Stores a strip (see store_strip()) that becomes tiles: a bulk copy takes 16 rows of a tile, which are
+// contiguous there, while the warp goes on.
+template <int kColumns, Activation kActivation>
+__device__ void store_tile_strip(const float (&sums)[kColumns / 2], int first_row, int first_column, int rows,
+                                 int out, unsigned char* memory, const StoreTiles<kActivation>& store) {
+  constexpr int kBuffers = 2, kBytes = 16 * kTile * static_cast<int>(sizeof(uint16_t));
+  static_assert(kBuffers * kBytes <= kStagingBytes);
+  const bool copies = threadIdx.x % kWarp == 0;
+#pragma unroll
+  for (int group = 0; group < kColumns / kTile; ++group) {
+    const int column = first_column + group * kTile;
+    uint16_t* const staging = reinterpret_cast<uint16_t*>(memory + group % kBuffers * kBytes);
+    if (copies) wait_for_bulk_reads<kBuffers - 1>();
+    __syncwarp();
+    stage_group<kTile, kColumns>(staging, sums, group, column, out, store, tile_chunk);
+    publish_shared();
+    __syncwarp();
+    if (copies) {
+      if (first_row < rows && column < out)
+        copy_bulk_out(store.y.tile(first_row / kTile, column / kTile) + first_row % kTile * kTile, staging,
+                      kBytes);
+      commit_bulk_copies();
+    }
+  }
+}
+
 template <int kWarpgroups, int kColumns, typename Store>
-__global__ void __maxnreg__(kHopperRegisters)
+__global__ void __launch_bounds__(HopperTile<kWarpgroups, kColumns>::kThreads, 1)
     multiply_hopper_kernel(Tiles x, Tiles weights, ProductWork work, Store store) {
 #if defined(ALBERT_HOPPER)
   using Shape = HopperTile<kWarpgroups, kColumns>;
@@ -69,9 +97,12 @@ __global__ void __maxnreg__(kHopperRegisters)
     if (++stage == kStages) stage = 0, phase ^= 1;
   };
 
+  // Of each thread; the warpgroup that copies leaves its own to the others.
+  constexpr int kCopyRegisters = 40, kProductRegisters = 232;
   if (warpgroup == kWarpgroups) {
-    if (threadIdx.x % kWarp != 0) return;
-    for (int i = static_cast<int>(blockIdx.x); i < work.count(); i += static_cast<int>(gridDim.x)) {
+    if constexpr (kWarpgroups > 1) give_registers<kCopyRegisters>();
+    const int items = threadIdx.x % Shape::kWarpgroupThreads == 0 ? work.count() : 0;
+    for (int i = static_cast<int>(blockIdx.x); i < items; i += static_cast<int>(gridDim.x)) {
       const Part part = part_of(i);
       // Tiles past the last row or column are not there.
       constexpr int kColumnTiles = (kColumns + kTile - 1) / kTile;
@@ -91,34 +122,37 @@ __global__ void __maxnreg__(kHopperRegisters)
         next_stage();
       }
     }
-    return;
-  }
-
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  const bool reports = threadIdx.x % Shape::kWarpgroupThreads == 0;
-  for (int i = static_cast<int>(blockIdx.x); i < work.count(); i += static_cast<int>(gridDim.x)) {
-    const Part part = part_of(i);
-    float sums[kColumns / 2];
-    int last = 0;
-    for (int step = 0; step < part.steps; ++step) {
-      wait_for_phase(full + stage, phase);
-      const uint16_t* const a = stages + stage * Shape::kStageValues + warpgroup * kTileValues;
-      const uint16_t* const b = stages + stage * Shape::kStageValues + Shape::kRows * kTile;
-      begin_products();
+  } else {
+    if constexpr (kWarpgroups > 1) take_registers<kProductRegisters>();
+    const int warp = static_cast<int>(threadIdx.x) / kWarp;
+    const bool reports = threadIdx.x % Shape::kWarpgroupThreads == 0;
+    for (int i = static_cast<int>(blockIdx.x); i < work.count(); i += static_cast<int>(gridDim.x)) {
+      const Part part = part_of(i);
+      float sums[kColumns / 2];
+      int last = 0;
+      for (int step = 0; step < part.steps; ++step) {
+        wait_for_phase(full + stage, phase);
+        const uint16_t* const a = stages + stage * Shape::kStageValues + warpgroup * kTileValues;
+        const uint16_t* const b = stages + stage * Shape::kStageValues + Shape::kRows * kTile;
+        begin_products();
 #pragma unroll
-      for (int k = 0; k < kTile / 16; ++k)
-        multiply_add_tiles<kColumns>(sums, a, b, k, step > 0 || k > 0);
-      commit_products();
-      wait_for_products<1>();  // the step before is done with its stage
-      if (step > 0 && reports) arrive(empty + last);
-      last = stage;
-      next_stage();
+        for (int k = 0; k < kTile / 16; ++k) multiply_add_tiles<kColumns>(sums, a, b, k, step > 0 || k > 0);
+        commit_products();
+        wait_for_products<1>();  // the step before is done with its stage
+        if (step > 0 && reports) arrive(empty + last);
+        last = stage;
+        next_stage();
+      }
+      wait_for_products<0>();
+      if (reports) arrive(empty + last);
+      unsigned char* const own = staging + warp * kStagingBytes;
+      const int below = i / (work.across * work.down) * work.rows, row = part.row + warp * 16;
+      if constexpr (kStoresTiles<Store> && kColumns >= kTile)
+        store_tile_strip<kColumns>(sums, row, part.column, work.rows, work.out, own, store);
+      else
+        store_strip<kColumns>(sums, below + row, part.column, below + work.rows, work.out, own, store);
     }
-    wait_for_products<0>();
-    if (reports) arrive(empty + last);
-    const int below = i / (work.across * work.down) * work.rows;
-    store_strip<kColumns>(sums, below + part.row + warp * 16, part.column, below + work.rows, work.out,
-                          staging + warp * kStagingBytes, store);
+    wait_for_bulk_reads<0>();
   }
 #endif
 }

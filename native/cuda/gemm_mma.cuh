@@ -36,7 +36,8 @@ __global__ void __launch_bounds__(MmaTile<kSide>::kThreads, kSide == 128 ? 1 : 2
   constexpr int kStages = Shape::kStages, kThreads = Shape::kThreads;
   constexpr int kRowStrips = Shape::kWarpRows / 16, kColumnTiles = Shape::kWarpColumns / 8;
   uint16_t* const stages = dynamic_shared<uint16_t>();
-  const int first_row = static_cast<int>(blockIdx.y) * kSide, first_column = static_cast<int>(blockIdx.x) * kSide;
+  const int first_row = static_cast<int>(blockIdx.y) * kSide,
+            first_column = static_cast<int>(blockIdx.x) * kSide;
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
   const int warp_row = warp / (kSide / Shape::kWarpColumns) * Shape::kWarpRows;
   const int warp_column = warp % (kSide / Shape::kWarpColumns) * Shape::kWarpColumns;
@@ -68,8 +69,8 @@ __global__ void __launch_bounds__(MmaTile<kSide>::kThreads, kSide == 128 ? 1 : 2
         load_matrices(a[i], x_tile + tile_chunk(warp_row + i * 16 + lane % 16, k * 2 + lane / 16));
 #pragma unroll
       for (int j = 0; j < kColumnTiles / 2; ++j)
-        load_matrices(b[j], w_tile + tile_chunk(warp_column + j * 16 + lane / 16 * 8 + lane % 8,
-                                                k * 2 + lane / 8 % 2));
+        load_matrices(
+            b[j], w_tile + tile_chunk(warp_column + j * 16 + lane / 16 * 8 + lane % 8, k * 2 + lane / 8 % 2));
 #pragma unroll
       for (int i = 0; i < kRowStrips; ++i)
 #pragma unroll

@@ -59,9 +59,33 @@ __device__ inline void copy_bulk(void* shared, const void* global, int bytes, ui
       : "memory");
 }
 
+// The way back: shows what this thread wrote to shared memory to copies, and copies that.
+__device__ inline void publish_shared() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+__device__ inline void copy_bulk_out(void* global, const void* shared, int bytes) {
+  asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(global),
+               "r"(shared_address(shared)), "r"(bytes)
+               : "memory");
+}
+__device__ inline void commit_bulk_copies() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
+// Waits until all groups of this thread's copies but the last kPending have read shared memory.
+template <int kPending>
+__device__ void wait_for_bulk_reads() {
+  asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kPending) : "memory");
+}
+
 // ---- products of a warpgroup
 
 #if defined(ALBERT_HOPPER)
+
+// Registers of each thread of this warpgroup, from now on.
+template <int kRegisters>
+__device__ void give_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+template <int kRegisters>
+__device__ void take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
 
 // Before the first product, and after other code touched the sums.
 __device__ inline void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
@@ -80,27 +104,25 @@ __device__ inline uint64_t describe_tile(const uint16_t* tile) {
 
 #define ALBERT_SUMS4(i) "+f"(sums[i]), "+f"(sums[i + 1]), "+f"(sums[i + 2]), "+f"(sums[i + 3])
 #define ALBERT_SUMS16(i) ALBERT_SUMS4(i), ALBERT_SUMS4(i + 4), ALBERT_SUMS4(i + 8), ALBERT_SUMS4(i + 12)
-#define ALBERT_SUMS64(i) \
-  ALBERT_SUMS16(i), ALBERT_SUMS16(i + 16), ALBERT_SUMS16(i + 32), ALBERT_SUMS16(i + 48)
+#define ALBERT_SUMS64(i) ALBERT_SUMS16(i), ALBERT_SUMS16(i + 16), ALBERT_SUMS16(i + 32), ALBERT_SUMS16(i + 48)
 #define ALBERT_NAMES_0 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
 #define ALBERT_NAMES_16 ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
-#define ALBERT_NAMES_32 \
+#define ALBERT_NAMES_32                                              \
   ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47" \
   ",%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
-#define ALBERT_NAMES_64 \
-  ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79" \
-  ",%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95" \
+#define ALBERT_NAMES_64                                                          \
+  ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79"             \
+  ",%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95"             \
   ",%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111" \
   ",%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
 // %a, %b: descriptors; %s: 0 forgets the sums.
-#define ALBERT_PRODUCT(columns, names, a, b, s)                                               \
-  "{\n.reg .pred p;\nsetp.ne.b32 p, " s                                                       \
-  ", 0;\nwgmma.mma_async.sync.aligned.m64n" columns "k16.f32.bf16.bf16 {" names "}, " a ", " b \
-  ", p, 1, 1, 0, 0;\n}"
+#define ALBERT_PRODUCT(columns, names, a, b, s)                                           \
+  "{\n.reg .pred p;\nsetp.ne.b32 p, " s ", 0;\nwgmma.mma_async.sync.aligned.m64n" columns \
+  "k16.f32.bf16.bf16 {" names "}, " a ", " b ", p, 1, 1, 0, 0;\n}"
 
-// sums += a b^T for 16 values of depth, `step` of 4, of 64 rows of a and kColumns of b; `add` false forgets the
-// sums before. Lane l of warp w holds, of columns 8 j + 2 (l % 4) and the next, row 16 w + l / 4 in sums[4 j]
-// and [4 j + 1], and the row 8 below in the following two.
+// sums += a b^T for 16 values of depth, `step` of 4, of 64 rows of a and kColumns of b; `add` false forgets
+// the sums before. Lane l of warp w holds, of columns 8 j + 2 (l % 4) and the next, row 16 w + l / 4 in
+// sums[4 j] and [4 j + 1], and the row 8 below in the following two.
 template <int kColumns>
 __device__ void multiply_add_tiles(float (&sums)[kColumns / 2], const uint16_t* a, const uint16_t* b,
                                    int step, bool add) {

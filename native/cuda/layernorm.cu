@@ -44,8 +44,8 @@ __global__ void __launch_bounds__(kRowThreads)
 
 // Rows that do not lie on 16 bytes, or end with their last value.
 __global__ void __launch_bounds__(kRowThreads)
-    unaligned_layernorm_kernel(float* y, int64_t y_stride, const float* x, int64_t x_stride, LayerNormWeights norm,
-                               int width, int rows) {
+    unaligned_layernorm_kernel(float* y, int64_t y_stride, const float* x, int64_t x_stride,
+                               LayerNormWeights norm, int width, int rows) {
   const int row = warp_row(), lane = static_cast<int>(threadIdx.x) % kWarp;
   if (row >= rows) return;
   x += row * x_stride;
@@ -60,8 +60,8 @@ __global__ void __launch_bounds__(kRowThreads)
 
 template <bool kNarrow>
 __global__ void __launch_bounds__(kRowThreads)
-    residual_layernorm_kernel(NormalisedRows y, float* sum, const float* x, Dropout dropout, LayerNormWeights norm,
-                              int width, int rows) {
+    residual_layernorm_kernel(NormalisedRows y, float* sum, const float* x, Dropout dropout,
+                              LayerNormWeights norm, int width, int rows) {
   const int row = warp_row();
   if (row >= rows) return;
   float* const own = sum + row * y.stride;
@@ -128,10 +128,12 @@ void CudaBackend::layernorm_forward(float* y, int64_t y_stride, const float* x, 
     return stride == row_stride(width) && reinterpret_cast<uintptr_t>(matrix) % 16 == 0;
   };
   if (on_vectors(to, y_stride) && on_vectors(from, x_stride))
-    normalise({to, y_stride, keep_rounded(to, width, rows)}, {from, x_stride, {}}, norm, width, rows, operation);
+    normalise({to, y_stride, keep_rounded(to, width, rows)}, {from, x_stride, {}}, norm, width, rows,
+              operation);
   else
-    launch(unaligned_layernorm_kernel, row_blocks(rows), kRowThreads, 0, operation.stream(), to, y_stride, from,
-           x_stride, on_device(norm, width, operation), static_cast<int>(width), static_cast<int>(rows));
+    launch(unaligned_layernorm_kernel, row_blocks(rows), kRowThreads, 0, operation.stream(), to, y_stride,
+           from, x_stride, on_device(norm, width, operation), static_cast<int>(width),
+           static_cast<int>(rows));
   operation.finish();
 }
 
@@ -171,8 +173,8 @@ void CudaBackend::embedding_forward(float* y, float* sum, const int32_t* ids, co
   const NormalisedRows result{to, stride, keep_rounded(to, width, rows)};
   by_width(width, [&](auto narrow) {
     launch(embedding_kernel<narrow()>, row_blocks(rows), kRowThreads, 0, operation.stream(), result, saved,
-           operation.upload(ids, rows), operation.upload(types, rows), operation.upload(positions, rows), on_gpu,
-           static_cast<int>(rows));
+           operation.upload(ids, rows), operation.upload(types, rows), operation.upload(positions, rows),
+           on_gpu, static_cast<int>(rows));
   });
   operation.finish();
 }

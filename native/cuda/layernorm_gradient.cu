@@ -11,8 +11,8 @@ constexpr int kBlockRows = 64;
 
 // Computes dx of one row, and calls of_value(vector, column, dy, dy n) for every four columns.
 template <bool kNarrow, typename OfValue>
-__device__ void layernorm_backward_row(float* dx, const float* dy, const float* x, const LayerNormWeights& norm,
-                                       int width, const OfValue& of_value) {
+__device__ void layernorm_backward_row(float* dx, const float* dy, const float* x,
+                                       const LayerNormWeights& norm, int width, const OfValue& of_value) {
   const auto load = [&](float(&values)[4], int column) { load_four(values, x, column, width); };
   const auto load_gradient = [&](float(&values)[4], int column) { load_four(values, dy, column, width); };
   const Row<kNarrow, decltype(load)> row(width, load);
@@ -63,15 +63,14 @@ __global__ void __launch_bounds__(kRowThreads)
     const int row = static_cast<int>(blockIdx.x) * kBlockRows + i;
     if (row >= rows) break;
     const int64_t at = row * stride;
-    layernorm_backward_row<true>(
-        dx + at, dy + at, x + at, norm, width,
-        [&](int v, int, const float(&of_y)[4], const float(&scaled)[4]) {
+    layernorm_backward_row<true>(dx + at, dy + at, x + at, norm, width,
+                                 [&](int v, int, const float(&of_y)[4], const float(&scaled)[4]) {
 #pragma unroll
-          for (int e = 0; e < 4; ++e) {
-            of_weight[v][e] += scaled[e];
-            of_bias[v][e] += of_y[e];
-          }
-        });
+                                   for (int e = 0; e < 4; ++e) {
+                                     of_weight[v][e] += scaled[e];
+                                     of_bias[v][e] += of_y[e];
+                                   }
+                                 });
   }
   const auto add_up = [&](const float(&sums)[kMostVectors][4], float* to) {
     for_fours<true>(width, [&](int v, int column) {
@@ -121,15 +120,15 @@ void CudaBackend::layernorm_backward(float* dx, const LayerNormGradient& gradien
   if (width <= kNarrowWidth) {
     const int64_t blocks = divide_up<int64_t>(rows, kBlockRows);
     float* const parts = operation.scratch<float>(blocks * 2 * width);
-    launch(narrow_backward_kernel, dim3(static_cast<unsigned>(blocks)), kRowThreads, 0, operation.stream(), to,
-           parts, dfrom, from, stride, weights, static_cast<int>(width), static_cast<int>(rows));
+    launch(narrow_backward_kernel, dim3(static_cast<unsigned>(blocks)), kRowThreads, 0, operation.stream(),
+           to, parts, dfrom, from, stride, weights, static_cast<int>(width), static_cast<int>(rows));
     add_parts(of_weight, parts, 2 * width, width, blocks, operation);
     add_parts(of_bias, parts + width, 2 * width, width, blocks, operation);
   } else {
     float* const scaled = operation.scratch<float>(rows * stride);
     add_column_sums(of_bias, dfrom, stride, width, rows, operation);  // before dx takes its place
-    launch(wide_backward_kernel, row_blocks(rows), kRowThreads, 0, operation.stream(), to, scaled, dfrom, from,
-           stride, weights, static_cast<int>(width), static_cast<int>(rows));
+    launch(wide_backward_kernel, row_blocks(rows), kRowThreads, 0, operation.stream(), to, scaled, dfrom,
+           from, stride, weights, static_cast<int>(width), static_cast<int>(rows));
     add_column_sums(of_weight, scaled, stride, width, rows, operation);
   }
   operation.finish();

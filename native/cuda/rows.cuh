@@ -48,8 +48,7 @@ __device__ inline void load_parameters(float (&values)[4], const float* paramete
   for (int e = 0; e < 4; ++e) values[e] = column + e < width ? parameters[column + e] : 0;
 }
 __device__ inline void store_four(float* row, int column, int width, const float (&values)[4]) {
-  if (column < width)
-    *reinterpret_cast<float4*>(row + column) = {values[0], values[1], values[2], values[3]};
+  if (column < width) *reinterpret_cast<float4*>(row + column) = {values[0], values[1], values[2], values[3]};
 }
 
 // A row that `load(values, column)` brings, once where it fits registers, else whenever it is asked.

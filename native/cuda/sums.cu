@@ -36,8 +36,8 @@ __global__ void __launch_bounds__(kThreads)
 
 void add_parts(float* sums, const float* parts, int64_t part_stride, int64_t width, int64_t count,
                Operation& operation) {
-  launch(add_parts_kernel, blocks_of(width, kThreads), kThreads, 0, operation.stream(), sums, parts, part_stride,
-         width, count);
+  launch(add_parts_kernel, blocks_of(width, kThreads), kThreads, 0, operation.stream(), sums, parts,
+         part_stride, width, count);
 }
 
 void add_column_sums(float* sums, const float* x, int64_t x_stride, int64_t width, int64_t rows,

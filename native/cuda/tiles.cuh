@@ -1,4 +1,5 @@
-// The layout of bf16 factors of products: tiles of 64 rows by 64 values of depth, as the tensor cores read them.
+// The layout of bf16 factors of products: tiles of 64 rows by 64 values of depth, as the tensor cores read
+// them.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -7,8 +8,8 @@
 
 namespace albert::cuda {
 
-constexpr int kTile = 64;                        // rows of a tile, and values of each
-constexpr int kTileValues = kTile * kTile;       // 8 KB
+constexpr int kTile = 64;                   // rows of a tile, and values of each
+constexpr int kTileValues = kTile * kTile;  // 8 KB
 constexpr int kTileBytes = 2 * kTileValues;
 constexpr int kTileChunk = 8;                    // values of 16 bytes
 constexpr int kTileChunks = kTile / kTileChunk;  // of a row
@@ -33,8 +34,8 @@ struct Tiles {
   }
   __host__ __device__ uint16_t* at(int64_t row, int64_t column) const {
     const int within = static_cast<int>(column % kTile);
-    return tile(row / kTile, column / kTile) + tile_chunk(static_cast<int>(row % kTile), within / kTileChunk) +
-           within % kTileChunk;
+    return tile(row / kTile, column / kTile) +
+           tile_chunk(static_cast<int>(row % kTile), within / kTileChunk) + within % kTileChunk;
   }
 };
 

@@ -42,8 +42,8 @@ struct Processor {
   const std::string& name() const { return device == "cpu" ? isa : device; }
 };
 
-// Those that --backend asks for: all by default. The first GPU of each compute capability, or their emulation,
-// where this build has any.
+// Those that --backend asks for: all by default. The first GPU of each compute capability, or their
+// emulation, where this build has any.
 inline std::vector<Processor> processors() {
   std::vector<Processor> all;
   if (tests_backend("cpu"))

@@ -39,6 +39,13 @@ double time_ms(Backend& backend, const Body& body) {
   return times[kRuns / 2];
 }
 
+// Random values, again and again: zeros would be computed with less power.
+void fill(Backend& backend, float* memory, size_t floats) {
+  static const std::vector<float> values = random_floats(1 << 20);
+  for (size_t i = 0; i < floats; i += values.size())
+    backend.upload(memory + i, values.data(), std::min(values.size(), floats - i));
+}
+
 void print(const std::string& name, Precision precision, double ms, double operations, int64_t tokens) {
   std::printf(
       "{\"case\": \"%s\", \"dtype\": \"%s\", \"ms\": %.4f, \"tflops\": %.3f, \"tokens_per_s\": %.0f}\n",
@@ -74,8 +81,7 @@ void bench_products(Backend& backend, Precision precision, int64_t rows) {
                  y_floats = static_cast<size_t>(rows * row_stride(out));
     float* const x = backend.allocate(x_floats);
     float* const y = backend.allocate(y_floats);
-    const std::vector<float> values = random_floats(static_cast<int64_t>(x_floats));
-    backend.upload(x, values.data(), x_floats);
+    fill(backend, x, x_floats);
     const double ms = time_ms(backend, [&] {
       backend.linear_forward(y, row_stride(out), x, row_stride(in), *packed, Activation::kIdentity, rows);
     });
@@ -84,6 +90,44 @@ void bench_products(Backend& backend, Precision precision, int64_t rows) {
     backend.release(x);
     backend.release(y);
   }
+}
+
+// The operations of a block, each alone.
+void bench_block(Backend& backend, const Config& config, const EncoderWeights& weights, Precision precision,
+                 const Shape& shape) {
+  const int64_t rows = shape.tokens(), hidden = config.hidden_size, inner = config.intermediate_size;
+  const SequenceBatch sequences = sequences_of(shape);
+  const std::vector<int32_t> no_pairs;
+  const PackedBatch batch({{&sequences, &no_pairs, false, true}});
+  const Segments segments = batch.segments(0, shape.sequences, false);
+  Heads heads;
+  heads.heads = config.num_attention_heads;
+  heads.size = config.head_size();
+  heads.precision = precision;
+  heads.stride = backend.head_stride(heads.size, precision);
+  const size_t floats = static_cast<size_t>(rows * row_stride(hidden));
+  float* memory[5];
+  for (float*& block : memory) fill(backend, block = backend.allocate(floats), floats);
+  heads.query = memory[0], heads.key = memory[1], heads.value = memory[2];
+  float *const x = memory[3], *const context = memory[4];
+  const double cells = static_cast<double>(rows), square = static_cast<double>(hidden * hidden);
+  const auto show = [&](const char* name, double operations, const auto& body) {
+    print(str(name, " ", shape.sequences, "x", shape.length), precision, time_ms(backend, body), operations,
+          rows);
+  };
+  const AttentionWeights& attention = weights.attention[0];
+  const FeedForwardWeights& feed_forward = weights.feed_forward[0];
+  show("qkv", 6 * cells * square, [&] { backend.qkv_forward(heads, x, *attention.qkv, rows); });
+  show("attention", 4 * cells * static_cast<double>(hidden * shape.length),
+       [&] { backend.attention_forward(context, nullptr, heads, segments, {}); });
+  show("output", 2 * cells * square, [&] {
+    backend.linear_residual_layernorm_forward(x, context, *attention.output, attention.norm, rows);
+  });
+  show("feed-forward", 4 * cells * static_cast<double>(hidden * inner), [&] {
+    backend.feed_forward_forward(x, *feed_forward.up, config.hidden_act, *feed_forward.down,
+                                 feed_forward.norm, rows);
+  });
+  for (float* block : memory) backend.release(block);
 }
 
 void bench_encoder(Backend& backend, const Config& config, const EncoderWeights& weights, Precision precision,
@@ -131,6 +175,8 @@ void bench(const std::string& device, int64_t most_tokens, const std::string& dt
     const EncoderWeights encoder(config, *weights, precision, nullptr, *backend);
     for (int64_t rows : {128, 1024, 32768})
       if (rows <= most_tokens) bench_products(*backend, precision, rows);
+    for (const Shape& shape : {Shape{1, 128}, {256, 128}, {64, 512}})
+      if (shape.tokens() <= most_tokens) bench_block(*backend, config, encoder, precision, shape);
     for (const Shape& shape : {Shape{1, 128}, {8, 128}, {64, 128}, {256, 128}, {64, 512}})
       if (shape.tokens() <= most_tokens) bench_encoder(*backend, config, encoder, precision, shape);
     for (const Shape& shape : {Shape{8, 128}, {64, 128}, {256, 128}})

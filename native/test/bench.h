@@ -5,9 +5,9 @@
 
 namespace albert::test {
 
-// Times products, attention, the whole encoder and a training step on a device, fp32 and bf16, and prints a
-// line of JSON each: name, dtype, milliseconds (median), and 10^12 operations or 10^9 bytes a second.
-// `most_tokens` leaves larger batches out.
-void bench(const std::string& device, int64_t most_tokens);
+// Times products, the operations of a block, the whole encoder and a training step on a device, and prints a
+// line of JSON each: name, dtype, milliseconds (median), 10^12 operations and tokens a second. `most_tokens`
+// leaves larger batches out; `dtype` is 'fp32', 'bf16' or empty for both.
+void bench(const std::string& device, int64_t most_tokens, const std::string& dtype);
 
 }  // namespace albert::test

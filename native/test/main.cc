@@ -1,6 +1,6 @@
 // Runs every registered test of the native core: albert_test [--filter text] [--backend cpu|cuda] [--golden
-// folder] [--shared folder]. With --bench cpu|cuda it times that device instead, with --tokens N batches of at
-// most N tokens alone, with --dtype fp32|bf16 that type alone.
+// folder] [--shared folder]. With --bench cpu|cuda it times that device instead, with --tokens N batches of
+// at most N tokens alone, with --dtype fp32|bf16 that type alone.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>

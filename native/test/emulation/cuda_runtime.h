@@ -20,7 +20,6 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-#define __maxnreg__(...)
 #define __shared__ static  // blocks run one after another
 
 struct dim3 {

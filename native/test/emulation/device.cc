@@ -88,8 +88,8 @@ struct Fiber {
   unsigned exchanges = 0;
   std::vector<Copy> open;
   std::deque<std::vector<Copy>> committed;
-  std::vector<std::function<void()>> open_products;
-  std::deque<std::vector<std::function<void()>>> committed_products;
+  std::vector<std::function<void()>> open_products, open_stores;
+  std::deque<std::vector<std::function<void()>>> committed_products, committed_stores;
 };
 
 struct Warp {
@@ -170,6 +170,8 @@ void run_block(int threads) {
     fiber.committed.clear();
     fiber.open_products.clear();
     fiber.committed_products.clear();
+    fiber.open_stores.clear();
+    fiber.committed_stores.clear();
     order.push_back(t);
   }
   for (int left = threads; left > 0;) {
@@ -190,6 +192,9 @@ void run_block(int threads) {
     else if (!moved)
       throw std::logic_error("threads of a block wait at different barriers");
   }
+  for (int t = 0; t < threads; ++t)
+    for (const auto& group : fibers[t]->committed_stores)
+      if (!group.empty()) throw std::logic_error("a block ended before copies from its memory did");
   if (!bulk_copies.empty()) throw std::logic_error("a block ended before copies to its memory did");
 }
 
@@ -309,13 +314,24 @@ void commit_products() {
   current->committed_products.push_back(std::move(current->open_products));
   current->open_products.clear();
 }
+// Does all groups but the last `pending`.
+void finish_groups(std::deque<std::vector<std::function<void()>>>& groups, int pending) {
+  for (; static_cast<int>(groups.size()) > pending; groups.pop_front())
+    for (const auto& action : groups.front()) action();
+}
 void wait_products(int pending) {
-  while (static_cast<int>(current->committed_products.size()) > pending) {
-    for (const auto& product : current->committed_products.front()) product();
-    current->committed_products.pop_front();
-  }
+  finish_groups(current->committed_products, pending);
   emulation::warpgroup_barrier();
 }
+
+void copy_bulk_out(void* global, const void* shared, int bytes) {
+  current->open_stores.push_back([=] { std::memcpy(global, shared, static_cast<size_t>(bytes)); });
+}
+void commit_bulk_copies() {
+  current->committed_stores.push_back(std::move(current->open_stores));
+  current->open_stores.clear();
+}
+void wait_bulk_reads(int pending) { finish_groups(current->committed_stores, pending); }
 
 }  // namespace albert::cuda
 

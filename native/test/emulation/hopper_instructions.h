@@ -1,5 +1,5 @@
-// The instructions of native/cuda/hopper.cuh for the emulation. A bulk copy happens at a random time before its
-// barrier passes; a product happens when it is waited for, and not before.
+// The instructions of native/cuda/hopper.cuh for the emulation. A bulk copy happens at a random time before
+// its barrier passes; a product happens when it is waited for, and not before.
 #pragma once
 
 #include <functional>
@@ -28,6 +28,19 @@ inline void arrive(uint64_t* barrier) { arrive_expecting(barrier, 0); }
 void wait_for_phase(uint64_t* barrier, int parity);
 void copy_bulk(void* shared, const void* global, int bytes, uint64_t* barrier);
 
+inline void publish_shared() {}
+void copy_bulk_out(void* global, const void* shared, int bytes);
+void commit_bulk_copies();
+void wait_bulk_reads(int pending);
+template <int kPending>
+void wait_for_bulk_reads() {
+  wait_bulk_reads(kPending);
+}
+
+template <int kRegisters>
+void give_registers() {}
+template <int kRegisters>
+void take_registers() {}
 inline void begin_products() {}
 void commit_products();
 void wait_products(int pending);
@@ -36,16 +49,19 @@ void wait_for_products() {
   wait_products(kPending);
 }
 
-// 9.7.15.5.1 of the manual has the rows and columns of a thread's sums, 9.7.15.5.1.2 the swizzle of the factors.
+// 9.7.15.5.1 of the manual has the rows and columns of a thread's sums, 9.7.15.5.1.2 the swizzle of the
+// factors.
 template <int kColumns>
-void multiply_add_tiles(float (&sums)[kColumns / 2], const uint16_t* a, const uint16_t* b, int step, bool add) {
+void multiply_add_tiles(float (&sums)[kColumns / 2], const uint16_t* a, const uint16_t* b, int step,
+                        bool add) {
   const int lane = emulation::lane_of_warpgroup();
   emulation::add_product([&sums, a, b, step, add, lane] {
     const auto value = [&](const uint16_t* tile, int row, int k) {
       return bf16_to_f32(tile[tile_chunk(row, (step * 16 + k) / kTileChunk) + k % kTileChunk]);
     };
     for (int i = 0; i < kColumns / 2; ++i) {
-      const int row = lane / 32 * 16 + lane % 32 / 4 + i % 4 / 2 * 8, column = i / 4 * 8 + lane % 4 * 2 + i % 2;
+      const int row = lane / 32 * 16 + lane % 32 / 4 + i % 4 / 2 * 8,
+                column = i / 4 * 8 + lane % 4 * 2 + i % 2;
       float sum = add ? sums[i] : 0;
       for (int k = 0; k < 16; ++k) sum = std::fma(value(a, row, k), value(b, column, k), sum);
       sums[i] = sum;
