@@ -159,6 +159,14 @@ struct BackendLimits {
   bool training = false;                   // backward operations will be called
 };
 
+// What one pass of a shard through the encoder reads from the host.
+struct PassInputs {
+  const int32_t *ids, *types, *positions;  // host [N]
+  int64_t rows = 0;                        // N
+  int64_t heads = 0;                       // A
+  Segments all, wanted;                    // every row a query, and the queries of the last block
+};
+
 // How a batch is divided between the workers of a backend.
 struct ShardPlan {
   int64_t workers = 1;         // 1: the body runs once, over everything, with operations that use all threads
@@ -202,6 +210,15 @@ class Backend {
   // ended. `backend` computes on that worker alone. The first exception thrown by a body is rethrown here.
   using ShardBody = std::function<void(Backend& backend, int64_t worker, int64_t shard)>;
   virtual void run(const ShardPlan& plan, const ShardBody& body) = 0;
+
+  // Calls pass(), which computes from `inputs` and says whether it came to its end; so does this. What the
+  // pass calls, and on which memory, depends on the sizes in `inputs` and on the addresses in `memory` alone,
+  // so that a device may record it and replay the record the next time.
+  virtual bool run_pass(const PassInputs& inputs, const std::vector<const void*>& memory,
+                        const std::function<bool()>& pass) {
+    (void)inputs, (void)memory;
+    return pass();
+  }
 
   // ---- operations
   // y = LayerNorm(word[id] + type[type] + position[position])
@@ -285,6 +302,8 @@ class Backend {
   virtual void gather_rows(float* y, int64_t y_stride, const float* x, int64_t x_stride,
                            const int32_t* rows,  // host
                            int64_t width, int64_t count) = 0;
+  // y[r] = x[row of query r], rows of row_stride(width).
+  virtual void gather_queries(float* y, const float* x, const Segments& segments, int64_t width) = 0;
   // x[rows[r]] += y[r], what gather_rows does to gradients; the rows differ.
   virtual void scatter_add_rows(float* x, int64_t x_stride, const float* y, int64_t y_stride,
                                 const int32_t* rows,  // host

@@ -57,14 +57,6 @@ Activations take_activations(const Config& config, const Heads& heads, int64_t r
   return activations;
 }
 
-// x of the queries' rows, one after another: the residual stream that the last block continues with.
-void gather_queries(Backend& backend, float* y, const float* x, const Segments& segments, int64_t width) {
-  const int64_t stride = row_stride(width);
-  for (int64_t s = 0; s < segments.count; ++s)
-    backend.gather_rows(y + segments.first_query(s) * stride, stride, x + segments.first_row(s) * stride,
-                        stride, segments.queries + segments.query_begin[s], width, segments.query_count(s));
-}
-
 // Shows a calibration, if there is one, the inputs of a block's products.
 struct Observer {
   Calibration* calibration;
@@ -96,7 +88,7 @@ float* block_forward(Backend& backend, const Config& config, const AttentionWeig
   backend.attention_forward(activations.context, probabilities, activations.heads, segments, {});
   observe(ProductInput::kContext, activations.context, rows);
   if (segments.queries) {
-    gather_queries(backend, selected, x, segments, config.hidden_size);
+    backend.gather_queries(selected, x, segments, config.hidden_size);
     rows = segments.query_begin[segments.count] - segments.query_begin[0];
     x = selected;
   }
@@ -282,47 +274,63 @@ const float* encoder_forward(Backend& backend, const Config& config, const Encod
     const int64_t row = batch.row_begin[sequence], rows = all.rows();
     if (rows == 0) return;
     float* const finished = result + (selects ? batch.query_begin[sequence] : row) * stride;
-    float* x = selects ? activations[worker].stream : finished;
-    const auto tap_hidden = [&](int64_t index) {
-      if (taps.hidden_states)
-        ops.gather_rows(taps.hidden_states + (index * total_rows + row) * hidden, hidden, x, stride, nullptr,
-                        hidden, rows);
-    };
-
-    float* const embeddings = activations[worker].embeddings;
-    const int64_t embedding_stride = row_stride(config.embedding_size);
-    ops.embedding_forward(embeddings, nullptr, batch.ids.data() + row, batch.types.data() + row,
-                          batch.positions.data() + row, weights.embedding, rows);
-    Observer{taps.calibration, 0}(ProductInput::kEmbeddings, embeddings, rows);
-    ops.linear_forward(x, stride, embeddings, embedding_stride, *weights.map, Activation::kIdentity, rows);
-    tap_hidden(0);
-    for (int32_t layer = 0; layer < layers; ++layer) {
-      if (stopped || cancelled()) {
-        stopped = true;
-        return;
-      }
-      const AttentionWeights* attention = &weights.attention[config.attention_group(layer) * inner_groups];
-      const FeedForwardWeights* feed_forward =
-          &weights.feed_forward[config.feed_forward_group(layer) * inner_groups];
-      for (int64_t k = 0; k < inner_groups; ++k) {
-        const bool last = layer == layers - 1 && k == inner_groups - 1;
-        float* probabilities = nullptr;
-        if (taps.attentions)
-          probabilities = taps.attentions + (layer * inner_groups + k) * taps.attention_begin.back() +
-                          taps.attention_begin[sequence];
-        const Heads& shard_heads = activations[worker].heads;
-        const Observer observe{taps.calibration, layer * inner_groups + k};
-        if (layer == 0 && k == 0 && weights.first_qkv) {
-          ops.qkv_forward(shard_heads, embeddings, *weights.first_qkv, rows);
-        } else {
-          observe(ProductInput::kBlock, x, rows);
-          ops.qkv_forward(shard_heads, x, *attention[k].qkv, rows);
+    const Activations& own = activations[worker];
+    const auto pass = [&] {
+      float* x = selects ? own.stream : finished;
+      const auto tap_hidden = [&](int64_t index) {
+        if (taps.hidden_states)
+          ops.gather_rows(taps.hidden_states + (index * total_rows + row) * hidden, hidden, x, stride,
+                          nullptr, hidden, rows);
+      };
+      ops.embedding_forward(own.embeddings, nullptr, batch.ids.data() + row, batch.types.data() + row,
+                            batch.positions.data() + row, weights.embedding, rows);
+      Observer{taps.calibration, 0}(ProductInput::kEmbeddings, own.embeddings, rows);
+      ops.linear_forward(x, stride, own.embeddings, row_stride(config.embedding_size), *weights.map,
+                         Activation::kIdentity, rows);
+      tap_hidden(0);
+      for (int32_t layer = 0; layer < layers; ++layer) {
+        if (stopped || cancelled()) {
+          stopped = true;
+          return false;
         }
-        x = block_forward(ops, config, attention[k], feed_forward[k], last ? wanted : all,
-                          activations[worker], x, finished, probabilities, observe);
+        const AttentionWeights* attention = &weights.attention[config.attention_group(layer) * inner_groups];
+        const FeedForwardWeights* feed_forward =
+            &weights.feed_forward[config.feed_forward_group(layer) * inner_groups];
+        for (int64_t k = 0; k < inner_groups; ++k) {
+          const bool last = layer == layers - 1 && k == inner_groups - 1;
+          float* probabilities = nullptr;
+          if (taps.attentions)
+            probabilities = taps.attentions + (layer * inner_groups + k) * taps.attention_begin.back() +
+                            taps.attention_begin[sequence];
+          const Observer observe{taps.calibration, layer * inner_groups + k};
+          if (layer == 0 && k == 0 && weights.first_qkv) {
+            ops.qkv_forward(own.heads, own.embeddings, *weights.first_qkv, rows);
+          } else {
+            observe(ProductInput::kBlock, x, rows);
+            ops.qkv_forward(own.heads, x, *attention[k].qkv, rows);
+          }
+          x = block_forward(ops, config, attention[k], feed_forward[k], last ? wanted : all, own, x, finished,
+                            probabilities, observe);
+        }
+        tap_hidden(layer + 1);
       }
-      tap_hidden(layer + 1);
+      return true;
+    };
+    if (taps.hidden_states || taps.attentions || taps.calibration) {
+      pass();
+      return;
     }
+    const PassInputs inputs{batch.ids.data() + row,
+                            batch.types.data() + row,
+                            batch.positions.data() + row,
+                            rows,
+                            heads.heads,
+                            all,
+                            wanted};
+    ops.run_pass(inputs,
+                 {&weights, finished, own.heads.query, own.heads.key, own.heads.value, own.embeddings,
+                  own.context, own.stream},
+                 pass);
   });
   return stopped ? nullptr : result;
 }

@@ -96,6 +96,7 @@ class CpuBackend final : public Backend {
                       const PackedLinear& weights, Activation activation, int64_t rows) override;
   void layernorm_forward(float* y, int64_t y_stride, const float* x, int64_t x_stride,
                          const LayerNormWeights& norm, int64_t width, int64_t rows) override;
+  void gather_queries(float* y, const float* x, const Segments& segments, int64_t width) override;
   void gather_rows(float* y, int64_t y_stride, const float* x, int64_t x_stride, const int32_t* rows,
                    int64_t width, int64_t count) override;
   void scatter_add_rows(float* x, int64_t x_stride, const float* y, int64_t y_stride, const int32_t* rows,

@@ -143,6 +143,14 @@ void CpuBackend::gather_rows(float* y, int64_t y_stride, const float* x, int64_t
                 static_cast<size_t>(width) * sizeof(float));
 }
 
+void CpuBackend::gather_queries(float* y, const float* x, const Segments& segments, int64_t width) {
+  const int64_t stride = row_stride(width);
+  for (int64_t s = 0; s < segments.count; ++s)
+    gather_rows(y + segments.first_query(s) * stride, stride, x + segments.first_row(s) * stride, stride,
+                segments.queries ? segments.queries + segments.query_begin[s] : nullptr, width,
+                segments.query_count(s));
+}
+
 void CpuBackend::scatter_add_rows(float* x, int64_t x_stride, const float* y, int64_t y_stride,
                                   const int32_t* rows, int64_t width, int64_t count) {
   for (int64_t r = 0; r < count; ++r)

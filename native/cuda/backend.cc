@@ -93,6 +93,18 @@ void CudaBackend::run(const ShardPlan& plan, const ShardBody& body) {
   for (size_t shard = 0; shard + 1 < plan.begin.size(); ++shard) body(*this, 0, static_cast<int64_t>(shard));
 }
 
+bool CudaBackend::run_pass(const PassInputs& inputs, const std::vector<const void*>& memory,
+                           const std::function<bool()>& pass) {
+  const Operation holds_the_backend(memory_);
+  std::vector<int64_t> key = inputs_.place(inputs);
+  for (const void* address : memory) key.push_back(static_cast<int64_t>(reinterpret_cast<intptr_t>(address)));
+  struct Forget {
+    PlacedInputs& inputs;
+    ~Forget() { inputs.forget(); }
+  } const at_the_end{inputs_};
+  return passes_.run(key, pass);
+}
+
 }  // namespace cuda
 
 std::unique_ptr<Backend> make_cuda_backend(int device) { return std::make_unique<cuda::CudaBackend>(device); }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cuda/memory.h"
+#include "cuda/passes.h"
 #include "cuda/tiles.cuh"
 #include "ops.h"
 
@@ -26,22 +27,6 @@ class CudaPackedLinear final : public PackedLinear {
  private:
   DeviceMemory& memory_;
 };
-
-// Where attention finds the rows of its sequences, on the device.
-struct DeviceSegments {
-  const int32_t* first_row = nullptr;          // [B]
-  const int32_t* keys = nullptr;               // [B]
-  const int32_t* rows = nullptr;               // [B] of the sequence
-  const int32_t* sequence_of = nullptr;        // [R] of a query
-  const int32_t* query_row = nullptr;          // [R] row of a query, among all rows
-  const int32_t* first_query = nullptr;        // [B + 1]
-  const int32_t* tile_sequence = nullptr;      // [tiles] sequence of a tile of kQueryTile queries
-  const int32_t* tile_begin = nullptr;         // [tiles] its first query within the sequence
-  const int64_t* probability_begin = nullptr;  // [B] where its probabilities begin
-  int64_t total_rows = 0, total_queries = 0, probabilities = 0;
-  int tiles = 0, most_keys = 0, most_rows = 0;
-};
-constexpr int kQueryTile = 64;
 
 // ---- what operations share, on the device
 
@@ -95,6 +80,8 @@ class CudaBackend final : public Backend {
 
   ShardPlan plan(const Segments& segments) const override;
   void run(const ShardPlan& plan, const ShardBody& body) override;
+  bool run_pass(const PassInputs& inputs, const std::vector<const void*>& memory,
+                const std::function<bool()>& pass) override;
 
   void embedding_forward(float* y, float* sum, const int32_t* ids, const int32_t* types,
                          const int32_t* positions, const EmbeddingWeights& weights, int64_t rows) override;
@@ -131,6 +118,7 @@ class CudaBackend final : public Backend {
                        int64_t rows) override;
   void cross_entropy_forward_backward(float* losses, uint8_t* hits, float* logits, const int32_t* labels,
                                       const float* scales, int64_t width, int64_t rows) override;
+  void gather_queries(float* y, const float* x, const Segments& segments, int64_t width) override;
   void gather_rows(float* y, int64_t y_stride, const float* x, int64_t x_stride, const int32_t* rows,
                    int64_t width, int64_t count) override;
   void scatter_add_rows(float* x, int64_t x_stride, const float* y, int64_t y_stride, const int32_t* rows,
@@ -141,7 +129,7 @@ class CudaBackend final : public Backend {
   double squared_norm(const float* x, int64_t count) override;
 
  private:
-  const DeviceSegments& upload_segments(const Segments& segments, int64_t heads, Operation& operation);
+  const DeviceSegments& segments_on_device(const Segments& segments, int64_t heads, Operation& operation);
   // x [rows, width] as a factor of bf16 products: what is kept, or rounded now.
   Tiles rounded(const float* x, int64_t x_stride, int64_t width, int64_t rows, Operation& operation);
   // Where the rounded values of x [rows, width] are kept; nowhere unless products are bf16.
@@ -163,8 +151,11 @@ class CudaBackend final : public Backend {
   // Of the last attention: what its segments were, and where they lie.
   std::vector<int32_t> segments_key_;
   DeviceSegments segments_;
-  void* segments_memory_ = nullptr;
+  int32_t* segments_memory_ = nullptr;
   size_t segments_capacity_ = 0;  // 32-bit values
+
+  PlacedInputs inputs_{memory_};
+  RecordedPasses passes_{memory_};
 };
 
 }  // namespace albert::cuda

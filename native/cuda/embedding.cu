@@ -95,6 +95,17 @@ void CudaBackend::embedding_backward(const EmbeddingGradient& gradient, const fl
   operation.finish();
 }
 
+void CudaBackend::gather_queries(float* y, const float* x, const Segments& segments, int64_t width) {
+  Operation operation(memory_);
+  const int64_t stride = row_stride(width);
+  const DeviceSegments& on_gpu = segments_on_device(segments, 0, operation);
+  const float* const from = operation.in(x, stride, width, on_gpu.total_rows);
+  float* const to = operation.out(y, stride, width, on_gpu.total_queries);
+  launch(gather_kernel, dim3(static_cast<unsigned>(on_gpu.total_queries)), kThreads, 0, operation.stream(),
+         to, stride, from, stride, on_gpu.query_row, width);
+  operation.finish();
+}
+
 void CudaBackend::gather_rows(float* y, int64_t y_stride, const float* x, int64_t x_stride,
                               const int32_t* rows, int64_t width, int64_t count) {
   Operation operation(memory_);

@@ -171,10 +171,13 @@ void CudaBackend::embedding_forward(float* y, float* sum, const int32_t* ids, co
   float* const to = operation.out(y, stride, width, rows);
   float* const saved = operation.out(sum, stride, width, rows);
   const NormalisedRows result{to, stride, keep_rounded(to, width, rows)};
+  const auto indices = [&](const int32_t* host) {
+    const int32_t* const placed = inputs_.find(host);
+    return placed ? placed : operation.upload(host, rows);
+  };
   by_width(width, [&](auto narrow) {
     launch(embedding_kernel<narrow()>, row_blocks(rows), kRowThreads, 0, operation.stream(), result, saved,
-           operation.upload(ids, rows), operation.upload(types, rows), operation.upload(positions, rows),
-           on_gpu, static_cast<int>(rows));
+           indices(ids), indices(types), indices(positions), on_gpu, static_cast<int>(rows));
   });
   operation.finish();
 }

@@ -35,6 +35,7 @@ DeviceMemory::~DeviceMemory() {
 
 void* DeviceMemory::allocate(size_t bytes, Place place) {
   std::lock_guard<std::recursive_mutex> lock(mutex_);
+  check_not_recording("allocates");
   check_cuda(cudaSetDevice(device_), "choosing the device");
   void* memory = nullptr;
   const size_t size = std::max(aligned(bytes), kAlignment);
@@ -58,6 +59,8 @@ void DeviceMemory::release(void* memory) {
   std::lock_guard<std::recursive_mutex> lock(mutex_);
   const auto found = blocks_.find(static_cast<const char*>(memory));
   if (found == blocks_.end()) return;
+  check_not_recording("gives back memory");
+  if (found->second.place == Place::kDevice) ++generation_;
   forget_rounded(memory, found->second.bytes);
   cudaSetDevice(device_);
   cudaStreamSynchronize(stream_);
@@ -100,6 +103,38 @@ void DeviceMemory::reset_scratch() {
   scratch_used_ = scratch_wanted_ = 0;
 }
 
+void DeviceMemory::check_not_recording(const char* what) const {
+  check(!recording_, ErrorCode::kDevice, "a recorded pass ", what, "; expected the device's memory alone");
+}
+
+cudaGraphExec_t DeviceMemory::record(const std::function<bool()>& body) {
+  std::lock_guard<std::recursive_mutex> lock(mutex_);
+  reset_scratch();
+  check_cuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "recording a pass");
+  recording_ = true;
+  bool ended = false;
+  std::exception_ptr failure;
+  try {
+    ended = body();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  recording_ = false;
+  cudaGraph_t graph = nullptr;
+  const cudaError_t error = cudaStreamEndCapture(stream_, &graph);
+  cudaGraphExec_t exec = nullptr;
+  if (ended && error == cudaSuccess) {
+    const cudaError_t made = cudaGraphInstantiate(&exec, graph, 0);
+    cudaGraphDestroy(graph);
+    check_cuda(made, "recording a pass");
+    return exec;
+  }
+  if (graph) cudaGraphDestroy(graph);
+  if (failure) std::rethrow_exception(failure);
+  if (ended) check_cuda(error, "recording a pass");
+  return nullptr;
+}
+
 Tiles DeviceMemory::keep_rounded(const float* x, int64_t width, int64_t rows) {
   const char* const matrix = reinterpret_cast<const char*>(x);
   forget_rounded(x, 1);
@@ -139,6 +174,11 @@ void DeviceMemory::forget_rounded(const void* written, size_t bytes) {
   }
 }
 
+void DeviceMemory::forget_all_rounded() {
+  for (Rounded& rounded : rounded_) rounded.matrix = nullptr;
+  next_rounded_ = 0;
+}
+
 Operation::Operation(DeviceMemory& memory) : memory_(memory), lock_(memory.mutex_) {
   check_cuda(cudaSetDevice(memory.device_), "choosing the device");
   memory_.reset_scratch();
@@ -146,6 +186,7 @@ Operation::Operation(DeviceMemory& memory) : memory_(memory), lock_(memory.mutex
 
 const float* Operation::in(const float* matrix, int64_t stride, int64_t width, int64_t rows) {
   if (!matrix || rows == 0 || memory_.is_device(matrix)) return matrix;
+  memory_.check_not_recording("reads the host's memory");
   float* const copy = scratch<float>(stride * rows);
   const size_t pitch = static_cast<size_t>(stride) * sizeof(float);
   check_cuda(cudaMemcpy2DAsync(copy, pitch, matrix, pitch, static_cast<size_t>(width) * sizeof(float),
@@ -173,6 +214,7 @@ float* Operation::in_out(float* matrix, int64_t stride, int64_t width, int64_t r
 }
 
 const void* Operation::upload_bytes(const void* host, size_t bytes) {
+  memory_.check_not_recording("reads the host's memory");
   void* const copy = memory_.take_scratch(bytes);
   if (bytes > 0)
     check_cuda(cudaMemcpyAsync(copy, host, bytes, cudaMemcpyHostToDevice, memory_.stream_),
@@ -182,6 +224,7 @@ const void* Operation::upload_bytes(const void* host, size_t bytes) {
 
 void Operation::download_bytes(void* host, const void* device, size_t bytes) {
   if (bytes == 0) return;
+  memory_.check_not_recording("writes the host's memory");
   check_cuda(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, memory_.stream_),
              "copying from the device");
   check_cuda(cudaStreamSynchronize(memory_.stream_), "running kernels");
@@ -189,6 +232,7 @@ void Operation::download_bytes(void* host, const void* device, size_t bytes) {
 
 void Operation::finish() {
   if (results_.empty()) return;
+  memory_.check_not_recording("writes the host's memory");
   for (const Result& result : results_) {
     const size_t pitch = static_cast<size_t>(result.stride) * sizeof(float);
     check_cuda(cudaMemcpy2DAsync(result.host, pitch, result.device, pitch,

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <array>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -32,12 +33,19 @@ class DeviceMemory {
   void release(void* memory);
   bool is_device(const void* memory) const;
   cudaStream_t stream() const { return stream_; }
+  // Grows whenever memory of the device is given back: what was recorded before may point to it.
+  uint64_t generation() const { return generation_; }
+
+  // Records what body() puts on the stream instead of doing it. Nothing can be allocated or copied from or to
+  // the host meanwhile: throws Error{kDevice} when body() tries. Null when body() says that it did not end.
+  cudaGraphExec_t record(const std::function<bool()>& body);
 
   // Matrices keep their rounded values beside them until they are written again: who writes a matrix that a
   // product will read may write both. Room for x [rows, width], to be filled by the operation that asks.
   Tiles keep_rounded(const float* x, int64_t width, int64_t rows);
   const Tiles* kept_rounded(const float* x, int64_t width, int64_t rows) const;  // null when there are none
   void forget_rounded(const void* written, size_t bytes);
+  void forget_all_rounded();
 
  private:
   friend class Operation;
@@ -47,10 +55,13 @@ class DeviceMemory {
   };
   void* take_scratch(size_t bytes);
   void reset_scratch();
+  void check_not_recording(const char* what) const;
 
   int device_;
   cudaStream_t stream_ = nullptr;
   mutable std::recursive_mutex mutex_;
+  uint64_t generation_ = 0;
+  bool recording_ = false;
   std::map<const char*, Block> blocks_;
 
   // Scratch of the running operation: slices of one block, and blocks for what that had no room for.

@@ -324,6 +324,16 @@ TEST(layernorm_and_gather) {
       const int32_t rows[] = {8, 3};
       backend.gather_rows(z.data.data(), z.stride, x.data.data(), x.stride, rows, width, 2);
       EXPECT(z.at(0, width - 1) == x.at(8, width - 1) && z.at(1, 0) == x.at(3, 0), "gather_rows on ", where);
+
+      const int32_t row_begin[] = {0, 4, 4, 9}, keys[] = {4, 0, 5}, queries[] = {3, 1, 0, 4},
+                    query_begin[] = {0, 2, 2, 4}, of_query[] = {3, 1, 4, 8};
+      Rows picked(4, width, true);
+      backend.gather_queries(picked.data.data(), x.data.data(), {3, row_begin, keys, queries, query_begin},
+                             width);
+      for (int64_t r = 0; r < 4; ++r)
+        EXPECT(picked.at(r, 0) == x.at(of_query[r], 0) &&
+                   picked.at(r, width - 1) == x.at(of_query[r], width - 1),
+               "gather_queries on ", where);
     }
   });
 }

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <tuple>
 
 #define __global__
 #define __device__
@@ -47,6 +48,8 @@ namespace albert::emulation {
 // Runs `kernel` once for each thread of the grid. Throws std::logic_error when threads of a block wait for
 // one another at different barriers.
 void run(const dim3& grid, const dim3& block, size_t shared_bytes, const std::function<void()>& kernel);
+// Does it now, or whenever the graph that is being recorded runs.
+void put_on_stream(const std::function<void()>& work);
 void* dynamic_shared_memory();
 void block_barrier();
 void warp_barrier();
@@ -92,6 +95,9 @@ enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cu
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum { cudaStreamNonBlocking = 1 };
 using cudaStream_t = struct EmulatedStream*;
+using cudaGraph_t = struct EmulatedGraph*;
+using cudaGraphExec_t = struct EmulatedGraph*;
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
 struct cudaDeviceProp {
   char name[256];
   int major, minor, multiProcessorCount;
@@ -120,6 +126,14 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
 
+// A graph keeps what was put on the stream while it was recorded.
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
+
 template <typename Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
   return cudaSuccess;
@@ -127,7 +141,10 @@ cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
 template <typename... Parameters, typename... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
-  albert::emulation::run(config->gridDim, config->blockDim, config->dynamicSmemBytes,
-                         [&] { kernel(static_cast<Parameters>(arguments)...); });
+  albert::emulation::put_on_stream(
+      [config = *config, kernel, values = std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)] {
+        albert::emulation::run(config.gridDim, config.blockDim, config.dynamicSmemBytes,
+                               [&] { std::apply(kernel, values); });
+      });
   return cudaSuccess;
 }

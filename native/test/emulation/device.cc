@@ -43,7 +43,19 @@ constexpr int kSavedWords = 6;
 #error "the emulation switches stacks on x86-64 alone"
 #endif
 
+struct EmulatedGraph {
+  std::vector<std::function<void()>> work;
+};
+
 namespace albert::emulation {
+
+// Null unless this thread records a graph.
+thread_local EmulatedGraph* recording = nullptr;
+
+void put_on_stream(const std::function<void()>& work) {
+  recording ? recording->work.push_back(work) : work();
+}
+
 namespace {
 
 constexpr size_t kStackBytes = 128 << 10;
@@ -375,27 +387,46 @@ cudaError_t cudaFree(void* memory) {
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
-  std::lock_guard<std::mutex> lock(albert::emulation::mutex);
-  const DeviceAccess access;
-  std::memcpy(to, from, bytes);
-  return cudaSuccess;
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  return cudaMemcpy2DAsync(to, bytes, from, bytes, bytes, 1, kind, stream);
 }
 cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
                               size_t height, cudaMemcpyKind, cudaStream_t) {
-  std::lock_guard<std::mutex> lock(albert::emulation::mutex);
-  const DeviceAccess access;
-  for (size_t row = 0; row < height; ++row)
-    std::memcpy(static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch,
-                width);
+  albert::emulation::put_on_stream([=] {
+    std::lock_guard<std::mutex> lock(albert::emulation::mutex);
+    const DeviceAccess access;
+    for (size_t row = 0; row < height; ++row)
+      std::memcpy(static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch,
+                  width);
+  });
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
-  std::lock_guard<std::mutex> lock(albert::emulation::mutex);
-  const DeviceAccess access;
-  std::memset(memory, value, bytes);
+  albert::emulation::put_on_stream([=] {
+    std::lock_guard<std::mutex> lock(albert::emulation::mutex);
+    const DeviceAccess access;
+    std::memset(memory, value, bytes);
+  });
   return cudaSuccess;
 }
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
+  return albert::emulation::recording = new EmulatedGraph, cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
+  *graph = albert::emulation::recording;
+  return albert::emulation::recording = nullptr, cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  return *exec = new EmulatedGraph(*graph), cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t) {
+  for (const auto& work : exec->work) work();
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return delete graph, cudaSuccess; }
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) { return delete exec, cudaSuccess; }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   return *stream = nullptr, cudaSuccess;
 }
