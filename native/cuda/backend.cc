@@ -63,6 +63,7 @@ int64_t CudaBackend::head_stride(int64_t head_size, Precision precision) const {
 void CudaBackend::reserve(const BackendLimits& limits) {
   check(limits.precision != Precision::kInt8, ErrorCode::kInvalidArgument,
         "expected dtype 'fp32' or 'bf16' on a GPU but received 'int8'; use bf16, or device: 'cpu'");
+  precision_ = limits.precision;
 }
 
 // The blocks of a launch share the work, whatever the sequences are; more rows than keep them busy would only

@@ -127,6 +127,7 @@ class CudaBackend final : public Backend {
 
   std::string name_, isa_;
   DeviceMemory memory_;
+  Precision precision_ = Precision::kFp32;  // of the encoder's products
 
   // Of the last attention: what its segments were, and where they lie.
   std::vector<int32_t> segments_key_;
