@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kThreads)
 // running maximum and sum of Milakov and Gimelshein 2018 (arXiv 1805.02867)
 
 template <int kDepth, typename T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kDepth <= 32 ? 4 : kDepth <= 64 ? 3 : 2)
     attention_tile_kernel(float* context, int64_t context_stride, DeviceHeads<T> heads,
                           DeviceSegments segments, Dropout dropout, float kept_factor, float scale_log2) {
   constexpr int kSteps = kDepth / 16, kColumns = kDepth / 8, kKeyColumns = kTile / 8;
@@ -56,7 +56,7 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t first_query = segments.first_query[s] + begin, head = blockIdx.y;
   const int64_t left = segments.first_query[s + 1] - first_query;
   const int queries = left < kTile ? static_cast<int>(left) : kTile, keys = segments.keys[s];
-  const int64_t first_row = segments.first_row[s];
+  const int first_row = segments.first_row[s];
   const int32_t* const query_row = segments.query_row + first_query;
   const HeadRows<T> own = heads.of(head);
 
@@ -102,19 +102,24 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int j = 0; j < kKeyColumns; ++j)
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
+      for (int e = 0; e < 4; ++e) 
         scores[j][e] = exp2f((scores[j][e] - largest[e / 2]) * scale_log2);
-        sum[e / 2] += scores[j][e];
-      }
+    // The sum is that of the rounded weights, so that what multiplies the values adds up to one.
+    uint32_t weights[kKeyColumns][2];
+    round_pairs(weights, scores);
+#pragma unroll
+    for (int j = 0; j < kKeyColumns; ++j)
+#pragma unroll
+      for (int half = 0; half < 2; ++half)
+        sum[half] += low_bf16(weights[j][half]) + high_bf16(weights[j][half]);
     if (dropout.probability > 0) {
       const KeptElements kept = exchange_kept(draw_kept(dropout, dropout_row, first_key));
 #pragma unroll
       for (int j = 0; j < kKeyColumns; ++j)
 #pragma unroll
-        for (int e = 0; e < 4; ++e)
-          if (!kept.has(j, e)) scores[j][e] = 0;
+        for (int half = 0; half < 2; ++half) weights[j][half] &= kept.mask(j, half);
     }
-    multiply_columns<kDepth>(result, scores, value_tile, 0);
+    multiply_columns<kDepth>(result, weights, value_tile, 0);
   }
 
 #pragma unroll

@@ -70,6 +70,11 @@ __device__ inline Softmax softmax(float* scores, int keys) {
   return {largest, inverse};
 }
 
+// ---- pairs of bf16, as pack_bf16() makes them
+
+__device__ inline float low_bf16(uint32_t pair) { return __uint_as_float(pair << 16); }
+__device__ inline float high_bf16(uint32_t pair) { return __uint_as_float(pair & 0xffff0000u); }
+
 // ---- tiles: 64 rows of a head, bf16, by a block whose warps have 16 rows each
 
 constexpr int kTile = 64, kChunk = 8;
@@ -91,7 +96,7 @@ __device__ int swizzled(int row, int chunk) {
 // Copies 64 rows; what lies past a row's head or past the last row is zero. `rows` null: the rows from
 // `first` on. They have arrived after finish_copies().
 template <int kDepth>
-__device__ void copy_rows(uint16_t* tile, const uint16_t* matrix, int64_t stride, int64_t size, int64_t first,
+__device__ void copy_rows(uint16_t* tile, const uint16_t* matrix, int64_t stride, int64_t size, int first,
                           const int32_t* rows, int count) {
   constexpr int kChunks = kDepth / kChunk;
   for (int i = static_cast<int>(threadIdx.x); i < kTile * kChunks; i += kThreads) {
@@ -99,8 +104,8 @@ __device__ void copy_rows(uint16_t* tile, const uint16_t* matrix, int64_t stride
     uint16_t* const to = tile + swizzled<kDepth>(row, chunk);
     const bool valid = row < count;
     const uint16_t* const from =
-        matrix + (valid ? (rows ? rows[row] : first + row) : 0) * stride + chunk * kChunk;
-    const int64_t left = size - chunk * kChunk;
+        matrix + int64_t{valid ? (rows ? rows[row] : first + row) : 0} * stride + chunk * kChunk;
+    const int left = static_cast<int>(size) - chunk * kChunk;
     if (left >= kChunk || !valid) {
       copy_async_16(to, valid ? from : matrix, valid);
     } else {
@@ -116,16 +121,17 @@ struct alignas(16) PackedChunk {
   uint32_t pair[kChunk / 2];
 };
 
-// The same from fp32. A thread asks for several chunks before it rounds the first.
+// The same from fp32, and to `rest`, where it is not null, what rounding takes away. A thread asks for several
+// chunks before it rounds the first.
 template <int kDepth>
-__device__ void copy_rows(uint16_t* tile, const float* matrix, int64_t stride, int64_t size, int64_t first,
-                          const int32_t* rows, int count) {
+__device__ void copy_rows(uint16_t* tile, const float* matrix, int64_t stride, int64_t size, int first,
+                          const int32_t* rows, int count, uint16_t* rest = nullptr) {
   constexpr int kChunks = kDepth / kChunk, kEach = kTile * kChunks / kThreads, kBatch = kEach < 4 ? kEach : 4;
   const bool whole_chunks =
       size % kChunk == 0 && stride % 4 == 0 && reinterpret_cast<uintptr_t>(matrix) % sizeof(FourFloats) == 0;
   const auto row_of = [](int i) { return (static_cast<int>(threadIdx.x) + i * kThreads) / kChunks; };
   const int chunk = static_cast<int>(threadIdx.x) % kChunks;
-  const int64_t left = size - chunk * kChunk;
+  const int left = static_cast<int>(size) - chunk * kChunk;
 #pragma unroll 1
   for (int begin = 0; begin < kEach; begin += kBatch) {
     float values[kBatch][kChunk] = {};
@@ -133,7 +139,7 @@ __device__ void copy_rows(uint16_t* tile, const float* matrix, int64_t stride, i
 #pragma unroll
       for (int b = 0; b < kBatch; ++b)
         if (const int row = row_of(begin + b); row < count)
-          load(values[b], matrix + (rows ? rows[row] : first + row) * stride + chunk * kChunk);
+          load(values[b], matrix + int64_t{rows ? rows[row] : first + row} * stride + chunk * kChunk);
     };
     if (whole_chunks && left > 0)
       each_row([](float(&to)[kChunk], const float* from) {
@@ -150,10 +156,16 @@ __device__ void copy_rows(uint16_t* tile, const float* matrix, int64_t stride, i
       });
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
-      PackedChunk packed;
+      const int at = swizzled<kDepth>(row_of(begin + b), chunk);
+      PackedChunk packed, left_over;
 #pragma unroll
-      for (int e = 0; e < kChunk; e += 2) packed.pair[e / 2] = pack_bf16(values[b][e], values[b][e + 1]);
-      *reinterpret_cast<PackedChunk*>(tile + swizzled<kDepth>(row_of(begin + b), chunk)) = packed;
+      for (int e = 0; e < kChunk; e += 2) {
+        const float low = values[b][e], high = values[b][e + 1];
+        const uint32_t pair = packed.pair[e / 2] = pack_bf16(low, high);
+        left_over.pair[e / 2] = pack_bf16(low - low_bf16(pair), high - high_bf16(pair));
+      }
+      *reinterpret_cast<PackedChunk*>(tile + at) = packed;
+      if (rest) *reinterpret_cast<PackedChunk*>(rest + at) = left_over;
     }
   }
 }
@@ -194,22 +206,30 @@ __device__ void multiply_rows(float (&c)[kColumns][4], const uint32_t (&a)[4], c
   }
 }
 
-// c += a b: a [16, 8 kRows] rounded to bf16, b the tile's rows from `row` on.
+// The elements of c in pairs of bf16: those of half h of c[j] in rounded[j][h].
+template <int kColumns>
+__device__ void round_pairs(uint32_t (&rounded)[kColumns][2], const float (&c)[kColumns][4]) {
+#pragma unroll
+  for (int j = 0; j < kColumns; ++j)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) rounded[j][half] = pack_bf16(c[j][2 * half], c[j][2 * half + 1]);
+}
+
+// c += a b: a [16, 8 kRows] as round_pairs() leaves it, b the tile's rows from `row` on.
 template <int kDepth, int kRows>
-__device__ void multiply_columns(float (&c)[kDepth / 8][4], const float (&a)[kRows][4], const uint16_t* tile,
-                                 int row) {
+__device__ void multiply_columns(float (&c)[kDepth / 8][4], const uint32_t (&a)[kRows][2],
+                                 const uint16_t* tile, int row) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
 #pragma unroll
   for (int k = 0; k < kRows; k += 2) {
-    const uint32_t rounded[4] = {pack_bf16(a[k][0], a[k][1]), pack_bf16(a[k][2], a[k][3]),
-                                 pack_bf16(a[k + 1][0], a[k + 1][1]), pack_bf16(a[k + 1][2], a[k + 1][3])};
+    const uint32_t step[4] = {a[k][0], a[k][1], a[k + 1][0], a[k + 1][1]};
 #pragma unroll
     for (int j = 0; j < kDepth / 8; j += 2) {
       uint32_t b[4];
       load_matrices_transposed(
           b, tile + swizzled<kDepth>(row + k * 8 + lane / 8 % 2 * 8 + lane % 8, j + lane / 16));
-      multiply_add(c[j], rounded, b[0], b[1]);
-      multiply_add(c[j + 1], rounded, b[2], b[3]);
+      multiply_add(c[j], step, b[0], b[1]);
+      multiply_add(c[j + 1], step, b[2], b[3]);
     }
   }
 }
@@ -263,7 +283,7 @@ __device__ inline uint32_t draw_kept(const Dropout& dropout, int64_t row, int fi
   const uint64_t begin =
       static_cast<uint64_t>(row) << 16 | static_cast<uint64_t>(first_key / 4 + drawn_half());
   uint32_t kept = 0;
-#pragma unroll
+#pragma unroll 2
   for (int j = 0; j < kTile / 8; ++j) {
     const Philox4 random = philox(dropout.seed, dropout.stream, begin + static_cast<uint64_t>(2 * j));
 #pragma unroll
@@ -276,6 +296,10 @@ __device__ inline uint32_t draw_kept(const Dropout& dropout, int64_t row, int fi
 struct KeptElements {
   uint32_t of_half[2];
   __device__ bool has(int j, int e) const { return of_half[e / 2] >> (4 * j + e % 2) & 1; }
+  // Of a pair of bf16.
+  __device__ uint32_t mask(int j, int half) const {
+    return (has(j, 2 * half) ? 0xffffu : 0) | (has(j, 2 * half + 1) ? 0xffff0000u : 0);
+  }
 };
 __device__ inline KeptElements exchange_kept(uint32_t drawn) {
   const uint32_t other = __shfl_xor_sync(kAllLanes, drawn, 1);

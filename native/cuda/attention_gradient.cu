@@ -113,10 +113,13 @@ struct TileGradients {
   }
 };
 
+// Of a multiprocessor, by the registers of two sums and two tiles of scores.
+constexpr int blocks_at_once(int depth) { return depth <= 64 ? 3 : 2; }
+
 // A block goes past the keys twice: forwards for the rows' statistics, and backwards for dQ, so that the last
 // tile, whose products it still holds, is the first.
 template <int kDepth>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
     query_gradient_tile_kernel(TileGradients gradients, DeviceHeads<float> heads, DeviceSegments segments,
                                Dropout dropout) {
   constexpr int kSteps = kDepth / 16, kKeyColumns = kTile / 8;
@@ -126,7 +129,8 @@ __global__ void __launch_bounds__(kThreads)
   uint16_t* const value_tile = key_tile + kTile * kDepth;
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int s = segments.tile_sequence[blockIdx.x], begin = segments.tile_begin[blockIdx.x];
-  const int64_t first = segments.first_row[s], first_query = first + begin, head = blockIdx.y;
+  const int first = segments.first_row[s], first_query = first + begin;
+  const int64_t head = blockIdx.y;
   const int left = segments.rows[s] - begin, queries = left < kTile ? left : kTile;
   const int keys = segments.keys[s], tiles = divide_up(keys, kTile);
   const HeadRows<float> own = heads.of(head);
@@ -138,7 +142,7 @@ __global__ void __launch_bounds__(kThreads)
   float scores[kKeyColumns][4], dweights[kKeyColumns][4];  // of keys past the last: -infinity, and 0
   const auto multiply = [&](int tile) {
     const int some = keys - tile * kTile < kTile ? keys - tile * kTile : kTile;
-    const int64_t first_key = first + tile * kTile;
+    const int first_key = first + tile * kTile;
     __syncthreads();  // everybody has left the tiles
     copy_rows<kDepth>(key_tile, own.key, heads.stride, heads.size, first_key, nullptr, some);
     copy_rows<kDepth>(value_tile, own.value, heads.stride, heads.size, first_key, nullptr, some);
@@ -147,7 +151,7 @@ __global__ void __launch_bounds__(kThreads)
     for (int j = 0; j < kKeyColumns; ++j)
 #pragma unroll
       for (int e = 0; e < 4; ++e) scores[j][e] = dweights[j][e] = 0;
-#pragma unroll
+#pragma unroll 1
     for (int step = 0; step < kSteps; ++step) {
       uint32_t rows[4];
       load_rows<kDepth>(rows, query_tile, warp * 16, step);
@@ -222,30 +226,34 @@ __global__ void __launch_bounds__(kThreads)
         const float dp = kept.has(j, e) ? dweights[j][e] * gradients.kept_factor : 0;
         scores[j][e] = p * (dp - shared[e / 2]);
       }
-    multiply_columns<kDepth>(dquery, scores, key_tile, 0);
+    uint32_t dscores[kKeyColumns][2];
+    round_pairs(dscores, scores);
+    multiply_columns<kDepth>(dquery, dscores, key_tile, 0);
   }
 #pragma unroll
   for (int half = 0; half < 2; ++half)
     if (const int row = warp * 16 + own_row(half); row < queries)
-      store_row(gradients.of.dqkv + (first_query + row) * gradients.of.stride + column, dquery, half,
+      store_row(gradients.of.dqkv + int64_t{first_query + row} * gradients.of.stride + column, dquery, half,
                 gradients.scale, heads.size);
 }
 
 // The scores and their gradients are transposed: a row is a key. Half a tile of queries at a time leaves room
 // for two sums.
 template <int kDepth>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
     key_gradient_tile_kernel(TileGradients gradients, DeviceHeads<float> heads, DeviceSegments segments) {
   constexpr int kSteps = kDepth / 16, kSome = kTile / 2, kQueryColumns = kSome / 8;
   uint16_t* const key_tile = dynamic_shared<uint16_t>();
   uint16_t* const value_tile = key_tile + kTile * kDepth;
   uint16_t* const query_tile = value_tile + kTile * kDepth;
   uint16_t* const dcontext_tile = query_tile + kTile * kDepth;
+  uint16_t* const dcontext_rest = dcontext_tile + kTile * kDepth;
   __shared__ TileStatistics statistics[kTile];
   __shared__ uint32_t kept[2][kTile];
   const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp;
   const int s = segments.tile_sequence[blockIdx.x], begin = segments.tile_begin[blockIdx.x];
-  const int64_t first = segments.first_row[s], first_key = first + begin, head = blockIdx.y;
+  const int first = segments.first_row[s], first_key = first + begin;
+  const int64_t head = blockIdx.y;
   const int left = segments.rows[s] - begin, rows = left < kTile ? left : kTile;
   const int keys_left = segments.keys[s] - begin, keys = keys_left < rows ? keys_left : rows;
   const int queries = keys > 0 ? segments.rows[s] : 0;  // rows that are no keys have no gradient
@@ -257,11 +265,11 @@ __global__ void __launch_bounds__(kThreads)
   float dkey[kDepth / 8][4] = {}, dvalue[kDepth / 8][4] = {};
   for (int first_query = 0; first_query < queries; first_query += kTile) {
     const int some = queries - first_query < kTile ? queries - first_query : kTile;
-    const int64_t first_row = first + first_query;
+    const int first_row = first + first_query;
     __syncthreads();  // everybody has left the tiles
     copy_rows<kDepth>(query_tile, own.query, heads.stride, heads.size, first_row, nullptr, some);
     copy_rows<kDepth>(dcontext_tile, gradients.of.dcontext + column, gradients.of.context_stride, heads.size,
-                      first_row, nullptr, some);
+                      first_row, nullptr, some, dcontext_rest);
     // The probabilities of a row past the last are 2^-infinity.
     if (thread < kTile)
       statistics[thread] = thread < some ? gradients.statistics[head * heads.rows + first_row + thread]
@@ -276,7 +284,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll 1
     for (int from = 0; from < kTile; from += kSome) {
       float scores[kQueryColumns][4] = {}, dweights[kQueryColumns][4] = {};
-#pragma unroll
+#pragma unroll 1
       for (int step = 0; step < kSteps; ++step) {
         uint32_t keys_or_values[4];
         load_rows<kDepth>(keys_or_values, key_tile, warp * 16, step);
@@ -295,14 +303,18 @@ __global__ void __launch_bounds__(kThreads)
           scores[j][e] = keeps ? p : 0;
           dweights[j][e] = p * ((keeps ? dweights[j][e] * gradients.kept_factor : 0) - of_query.shared);
         }
-      multiply_columns<kDepth>(dvalue, scores, dcontext_tile, from);
-      multiply_columns<kDepth>(dkey, dweights, query_tile, from);
+      uint32_t rounded[kQueryColumns][2];
+      round_pairs(rounded, scores);
+      multiply_columns<kDepth>(dvalue, rounded, dcontext_tile, from);
+      multiply_columns<kDepth>(dvalue, rounded, dcontext_rest, from);
+      round_pairs(rounded, dweights);
+      multiply_columns<kDepth>(dkey, rounded, query_tile, from);
     }
   }
 #pragma unroll
   for (int half = 0; half < 2; ++half)
     if (const int row = warp * 16 + own_row(half); row < rows) {
-      float* const to = gradients.of.dqkv + (first_key + row) * gradients.of.stride + column;
+      float* const to = gradients.of.dqkv + int64_t{first_key + row} * gradients.of.stride + column;
       const float is_key = row < keys ? 1 : 0;
       store_row(to + gradients.of.hidden, dkey, half, is_key * gradients.scale, heads.size);
       store_row(to + 2 * gradients.of.hidden, dvalue, half, is_key * gradients.kept_factor, heads.size);
@@ -315,7 +327,7 @@ void launch_tiles(const TileGradients& gradients, const DeviceHeads<float>& head
   const dim3 grid(static_cast<unsigned>(segments.tiles), static_cast<unsigned>(head_count));
   launch(query_gradient_tile_kernel<kDepth>, grid, kThreads, 4 * tile_bytes<kDepth>(), stream, gradients,
          heads, segments, dropout);
-  launch(key_gradient_tile_kernel<kDepth>, grid, kThreads, 4 * tile_bytes<kDepth>(), stream, gradients, heads,
+  launch(key_gradient_tile_kernel<kDepth>, grid, kThreads, 5 * tile_bytes<kDepth>(), stream, gradients, heads,
          segments);
 }
 
