@@ -43,11 +43,16 @@ __global__ void __launch_bounds__(kThreads)
 // ---- on the tensor cores: a block takes a tile of a head's queries past its keys, a tile at a time, with the
 // running maximum and sum of Milakov and Gimelshein 2018 (arXiv 1805.02867)
 
+// Of a multiprocessor, by the registers of a sum, a tile of scores and, of fp32, what is on its way.
+constexpr int blocks_at_once(int depth, size_t bytes) {
+  return depth <= 32 || (depth <= 64 && bytes == sizeof(uint16_t)) ? 4 : depth <= 64 ? 3 : 2;
+}
+
 template <int kDepth, typename T>
-__global__ void __launch_bounds__(kThreads, kDepth <= 32 ? 4 : kDepth <= 64 ? 3 : 2)
+__global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth, sizeof(T)))
     attention_tile_kernel(float* context, int64_t context_stride, DeviceHeads<T> heads,
                           DeviceSegments segments, Dropout dropout, float kept_factor, float scale_log2) {
-  constexpr int kSteps = kDepth / 16, kColumns = kDepth / 8, kKeyColumns = kTile / 8;
+  constexpr int kColumns = kDepth / 8, kKeyColumns = kTile / 8;
   uint16_t* const query_tile = dynamic_shared<uint16_t>();
   uint16_t* const key_tile = query_tile + kTile * kDepth;
   uint16_t* const value_tile = key_tile + kTile * kDepth;
@@ -61,14 +66,9 @@ __global__ void __launch_bounds__(kThreads, kDepth <= 32 ? 4 : kDepth <= 64 ? 3 
   const HeadRows<T> own = heads.of(head);
 
   copy_rows<kDepth>(query_tile, own.query, heads.stride, heads.size, 0, query_row, queries);
-  finish_copies();
-  uint32_t q[kSteps][4];
-#pragma unroll
-  for (int step = 0; step < kSteps; ++step) load_rows<kDepth>(q[step], query_tile, warp * 16, step);
-  const int drawn = warp * 16 + drawn_row();
-  const int64_t dropout_row = head * heads.rows + (drawn < queries ? query_row[drawn] : 0);
+  const int64_t dropout_row = head * heads.rows + query_row[drawn_row(warp * 16, queries)];
 
-  // Of this lane's two rows.
+  // Of this lane's two rows, in powers of two.
   float largest[2] = {-INFINITY, -INFINITY}, sum[2] = {0, 0};
   float result[kColumns][4] = {};
   for (int first_key = 0; first_key < keys; first_key += kTile) {
@@ -77,12 +77,17 @@ __global__ void __launch_bounds__(kThreads, kDepth <= 32 ? 4 : kDepth <= 64 ? 3 
     copy_rows<kDepth>(key_tile, own.key, heads.stride, heads.size, first_row + first_key, nullptr, some);
     copy_rows<kDepth>(value_tile, own.value, heads.stride, heads.size, first_row + first_key, nullptr, some);
     finish_copies();
+    if (warp * 16 >= queries) continue;
 
     float scores[kKeyColumns][4] = {};
-#pragma unroll
-    for (int step = 0; step < kSteps; ++step) multiply_rows<kDepth>(scores, q[step], key_tile, 0, step);
+#pragma unroll 1
+    for (int step = 0; step < kDepth / 16; ++step) {
+      uint32_t rows[4];
+      load_rows<kDepth>(rows, query_tile, warp * 16, step);
+      multiply_rows<kDepth>(scores, rows, key_tile, 0, step);
+    }
 
-    float most[2] = {largest[0], largest[1]};
+    float most[2] = {-INFINITY, -INFINITY};
 #pragma unroll
     for (int j = 0; j < kKeyColumns; ++j)
 #pragma unroll
@@ -92,9 +97,9 @@ __global__ void __launch_bounds__(kThreads, kDepth <= 32 ? 4 : kDepth <= 64 ? 3 
       }
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      most[half] = row_max(most[half]);
-      const float shrink = exp2f((largest[half] - most[half]) * scale_log2);
-      largest[half] = most[half];
+      const float before = largest[half], here = row_max(most[half]) * scale_log2;
+      largest[half] = here > before ? here : before;
+      const float shrink = power_of_two(before - largest[half]);
       sum[half] *= shrink;
 #pragma unroll
       for (int j = 0; j < kColumns; ++j) result[j][2 * half] *= shrink, result[j][2 * half + 1] *= shrink;
@@ -102,24 +107,24 @@ __global__ void __launch_bounds__(kThreads, kDepth <= 32 ? 4 : kDepth <= 64 ? 3 
 #pragma unroll
     for (int j = 0; j < kKeyColumns; ++j)
 #pragma unroll
-      for (int e = 0; e < 4; ++e) 
-        scores[j][e] = exp2f((scores[j][e] - largest[e / 2]) * scale_log2);
+      for (int e = 0; e < 4; ++e)
+        scores[j][e] = power_of_two(fmaf(scores[j][e], scale_log2, -largest[e / 2]));
+    KeptElements kept{{~0u, ~0u}};
+    if (dropout.probability > 0) kept = exchange_kept(draw_kept(dropout, dropout_row, first_key));
     // The sum is that of the rounded weights, so that what multiplies the values adds up to one.
-    uint32_t weights[kKeyColumns][2];
-    round_pairs(weights, scores);
 #pragma unroll
-    for (int j = 0; j < kKeyColumns; ++j)
+    for (int k = 0; k < kKeyColumns; k += 2) {
+      uint32_t weights[2][2];
 #pragma unroll
-      for (int half = 0; half < 2; ++half)
-        sum[half] += low_bf16(weights[j][half]) + high_bf16(weights[j][half]);
-    if (dropout.probability > 0) {
-      const KeptElements kept = exchange_kept(draw_kept(dropout, dropout_row, first_key));
-#pragma unroll
-      for (int j = 0; j < kKeyColumns; ++j)
-#pragma unroll
-        for (int half = 0; half < 2; ++half) weights[j][half] &= kept.mask(j, half);
+      for (int i = 0; i < 4; ++i) {
+        const float(&of)[4] = scores[k + i / 2];
+        const int half = i % 2;
+        const uint32_t pair = pack_bf16(of[2 * half], of[2 * half + 1]);
+        sum[half] += low_bf16(pair) + high_bf16(pair);
+        weights[i / 2][half] = pair & kept.mask(k + i / 2, half);
+      }
+      multiply_columns<kDepth>(result, weights, value_tile, k * 8);
     }
-    multiply_columns<kDepth>(result, weights, value_tile, 0);
   }
 
 #pragma unroll

@@ -4,6 +4,7 @@
 
 #include "cuda/backend.h"
 #include "cuda/common.cuh"
+#include "cuda/exponential.cuh"
 
 namespace albert::cuda::attention {
 
@@ -121,51 +122,57 @@ struct alignas(16) PackedChunk {
   uint32_t pair[kChunk / 2];
 };
 
-// The same from fp32, and to `rest`, where it is not null, what rounding takes away. A thread asks for several
-// chunks before it rounds the first.
+// To `rest`, where it is not null, goes what rounding takes away.
+__device__ inline void store_chunk(uint16_t* tile, uint16_t* rest, int at, const float (&values)[kChunk]) {
+  PackedChunk packed, left_over;
+#pragma unroll
+  for (int e = 0; e < kChunk; e += 2) {
+    const uint32_t pair = pack_bf16(values[e], values[e + 1]);
+    packed.pair[e / 2] = pair;
+    left_over.pair[e / 2] = pack_bf16(values[e] - low_bf16(pair), values[e + 1] - high_bf16(pair));
+  }
+  *reinterpret_cast<PackedChunk*>(tile + at) = packed;
+  if (rest) *reinterpret_cast<PackedChunk*>(rest + at) = left_over;
+}
+
+// The same from fp32. Where chunks are whole, a thread asks for several before it rounds the first.
 template <int kDepth>
 __device__ void copy_rows(uint16_t* tile, const float* matrix, int64_t stride, int64_t size, int first,
                           const int32_t* rows, int count, uint16_t* rest = nullptr) {
   constexpr int kChunks = kDepth / kChunk, kEach = kTile * kChunks / kThreads, kBatch = kEach < 4 ? kEach : 4;
-  const bool whole_chunks =
-      size % kChunk == 0 && stride % 4 == 0 && reinterpret_cast<uintptr_t>(matrix) % sizeof(FourFloats) == 0;
-  const auto row_of = [](int i) { return (static_cast<int>(threadIdx.x) + i * kThreads) / kChunks; };
   const int chunk = static_cast<int>(threadIdx.x) % kChunks;
   const int left = static_cast<int>(size) - chunk * kChunk;
+  const auto row_of = [](int i) { return (static_cast<int>(threadIdx.x) + i * kThreads) / kChunks; };
+  const auto from = [&](int row) {
+    return matrix + int64_t{rows ? rows[row] : first + row} * stride + chunk * kChunk;
+  };
+  if (size % kChunk == 0 && stride % 4 == 0 && reinterpret_cast<uintptr_t>(matrix) % sizeof(FourFloats) == 0) {
 #pragma unroll 1
-  for (int begin = 0; begin < kEach; begin += kBatch) {
-    float values[kBatch][kChunk] = {};
-    const auto each_row = [&](const auto& load) {
+    for (int begin = 0; begin < kEach; begin += kBatch) {
+      FourFloats low[kBatch] = {}, high[kBatch] = {};
 #pragma unroll
       for (int b = 0; b < kBatch; ++b)
-        if (const int row = row_of(begin + b); row < count)
-          load(values[b], matrix + int64_t{rows ? rows[row] : first + row} * stride + chunk * kChunk);
-    };
-    if (whole_chunks && left > 0)
-      each_row([](float(&to)[kChunk], const float* from) {
-        const FourFloats low = *reinterpret_cast<const FourFloats*>(from);
-        const FourFloats high = *reinterpret_cast<const FourFloats*>(from + 4);
+        if (const int row = row_of(begin + b); row < count && left > 0) {
+          const FourFloats* const values = reinterpret_cast<const FourFloats*>(from(row));
+          low[b] = values[0], high[b] = values[1];
+        }
 #pragma unroll
-        for (int e = 0; e < 4; ++e) to[e] = low.of[e], to[4 + e] = high.of[e];
-      });
-    else
-      each_row([&](float(&to)[kChunk], const float* from) {
-#pragma unroll
-        for (int e = 0; e < kChunk; ++e)
-          if (e < left) to[e] = from[e];
-      });
-#pragma unroll
-    for (int b = 0; b < kBatch; ++b) {
-      const int at = swizzled<kDepth>(row_of(begin + b), chunk);
-      PackedChunk packed, left_over;
-#pragma unroll
-      for (int e = 0; e < kChunk; e += 2) {
-        const float low = values[b][e], high = values[b][e + 1];
-        const uint32_t pair = packed.pair[e / 2] = pack_bf16(low, high);
-        left_over.pair[e / 2] = pack_bf16(low - low_bf16(pair), high - high_bf16(pair));
+      for (int b = 0; b < kBatch; ++b) {
+        const float(&l)[4] = low[b].of;
+        const float(&h)[4] = high[b].of;
+        store_chunk(tile, rest, swizzled<kDepth>(row_of(begin + b), chunk),
+                    {l[0], l[1], l[2], l[3], h[0], h[1], h[2], h[3]});
       }
-      *reinterpret_cast<PackedChunk*>(tile + at) = packed;
-      if (rest) *reinterpret_cast<PackedChunk*>(rest + at) = left_over;
+    }
+  } else {
+#pragma unroll 1
+    for (int i = 0; i < kEach; ++i) {
+      const int row = row_of(i);
+      float values[kChunk] = {};
+#pragma unroll
+      for (int e = 0; e < kChunk; ++e)
+        if (row < count && e < left) values[e] = from(row)[e];
+      store_chunk(tile, rest, swizzled<kDepth>(row, chunk), values);
     }
   }
 }
@@ -272,8 +279,12 @@ __device__ void store_row(float* to, const float (&c)[kColumns][4], int half, fl
 // ---- dropout of a warp's 16 x 64 scores. A draw decides on four keys of one query, and a lane draws for
 // half of the keys of one of the two rows it has elements of: it exchanges the results with its neighbour.
 
-// The row that this lane draws for, and which four of each eight keys.
-__device__ inline int drawn_row() { return own_row(static_cast<int>(threadIdx.x) % 2); }
+// The row that this lane draws for, of those from `first` on, or the last of `rows` past them; and which four of
+// each eight keys.
+__device__ inline int drawn_row(int first, int rows) {
+  const int row = first + own_row(static_cast<int>(threadIdx.x) % 2);
+  return row < rows ? row : rows - 1;
+}
 __device__ inline int drawn_half() { return static_cast<int>(threadIdx.x) % 4 / 2; }
 
 // Bit 4 j + i says whether key first_key + 8 j + 4 drawn_half() + i of row `row` is kept.
@@ -283,7 +294,7 @@ __device__ inline uint32_t draw_kept(const Dropout& dropout, int64_t row, int fi
   const uint64_t begin =
       static_cast<uint64_t>(row) << 16 | static_cast<uint64_t>(first_key / 4 + drawn_half());
   uint32_t kept = 0;
-#pragma unroll 2
+#pragma unroll 1
   for (int j = 0; j < kTile / 8; ++j) {
     const Philox4 random = philox(dropout.seed, dropout.stream, begin + static_cast<uint64_t>(2 * j));
 #pragma unroll

@@ -129,24 +129,31 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
   uint16_t* const value_tile = key_tile + kTile * kDepth;
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int s = segments.tile_sequence[blockIdx.x], begin = segments.tile_begin[blockIdx.x];
-  const int first = segments.first_row[s], first_query = first + begin;
-  const int64_t head = blockIdx.y;
+  const int first = segments.first_row[s], first_query = first + begin, head = static_cast<int>(blockIdx.y);
   const int left = segments.rows[s] - begin, queries = left < kTile ? left : kTile;
   const int keys = segments.keys[s], tiles = divide_up(keys, kTile);
   const HeadRows<float> own = heads.of(head);
-  const int64_t column = head * heads.size;
+  const int column = static_cast<int>(head * heads.size);
   copy_rows<kDepth>(query_tile, own.query, heads.stride, heads.size, first_query, nullptr, queries);
   copy_rows<kDepth>(dcontext_tile, gradients.of.dcontext + column, gradients.of.context_stride, heads.size,
                     first_query, nullptr, queries);
 
-  float scores[kKeyColumns][4], dweights[kKeyColumns][4];  // of keys past the last: -infinity, and 0
-  const auto multiply = [&](int tile) {
+  const auto load = [&](int tile) {
     const int some = keys - tile * kTile < kTile ? keys - tile * kTile : kTile;
     const int first_key = first + tile * kTile;
     __syncthreads();  // everybody has left the tiles
     copy_rows<kDepth>(key_tile, own.key, heads.stride, heads.size, first_key, nullptr, some);
     copy_rows<kDepth>(value_tile, own.value, heads.stride, heads.size, first_key, nullptr, some);
     finish_copies();
+  };
+  if (warp * 16 >= queries) {  // a warp without rows loads tiles for the others
+    for (int tile = 0; tile < tiles; ++tile) load(tile);
+    for (int tile = tiles - 2; tile >= 0; --tile) load(tile);
+    return;
+  }
+
+  float scores[kKeyColumns][4], dweights[kKeyColumns][4];  // of keys past the last: -infinity, and 0
+  const auto multiply = [&](int tile) {
 #pragma unroll
     for (int j = 0; j < kKeyColumns; ++j)
 #pragma unroll
@@ -163,42 +170,43 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
     for (int j = 0; j < kKeyColumns; ++j)
 #pragma unroll
       for (int e = 0; e < 4; ++e)
-        if (own_column(j, e) >= some) scores[j][e] = -INFINITY;
+        if (tile * kTile + own_column(j, e) >= keys) scores[j][e] = -INFINITY;
   };
 
   // This lane's word for a tile is written in the first pass and read in the second.
-  const int drawn = warp * 16 + drawn_row();
-  const bool draws = gradients.kept && drawn < queries;
+  const int drawn = first_query + drawn_row(warp * 16, queries);
   const auto kept_word = [&](int tile) {
-    return gradients.kept_of(head, heads.rows, tile, first_query + drawn) + drawn_half();
+    return gradients.kept_of(head, heads.rows, tile, drawn) + drawn_half();
   };
 
+  // Of this lane's two rows, in powers of two.
   float largest[2] = {-INFINITY, -INFINITY}, sum[2] = {0, 0}, shared[2] = {0, 0};
   for (int tile = 0; tile < tiles; ++tile) {
+    load(tile);
     multiply(tile);
     uint32_t word = ~0u;
-    if (draws) {
-      word = draw_kept(dropout, head * heads.rows + first_query + drawn, tile * kTile);
+    if (gradients.kept) {
+      word = draw_kept(dropout, head * heads.rows + drawn, tile * kTile);
       *kept_word(tile) = word;
     }
     const KeptElements kept = exchange_kept(word);
-    float most[2] = {largest[0], largest[1]};
+    float most[2] = {-INFINITY, -INFINITY};
 #pragma unroll
     for (int j = 0; j < kKeyColumns; ++j)
 #pragma unroll
       for (int e = 0; e < 4; ++e) most[e / 2] = scores[j][e] > most[e / 2] ? scores[j][e] : most[e / 2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      most[half] = row_max(most[half]);
-      const float shrink = exp2f((largest[half] - most[half]) * gradients.scale_log2);
-      largest[half] = most[half];
+      const float before = largest[half], here = row_max(most[half]) * gradients.scale_log2;
+      largest[half] = here > before ? here : before;
+      const float shrink = power_of_two(before - largest[half]);
       sum[half] *= shrink, shared[half] *= shrink;
     }
 #pragma unroll
     for (int j = 0; j < kKeyColumns; ++j)
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
-        const float weight = exp2f((scores[j][e] - largest[e / 2]) * gradients.scale_log2);
+        const float weight = power_of_two(fmaf(scores[j][e], gradients.scale_log2, -largest[e / 2]));
         sum[e / 2] += weight;
         if (kept.has(j, e)) shared[e / 2] = fmaf(weight, dweights[j][e], shared[e / 2]);
       }
@@ -208,7 +216,7 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
   for (int half = 0; half < 2; ++half) {
     const float total = row_sum(sum[half]);
     shared[half] = row_sum(shared[half]) * gradients.kept_factor / total;
-    logarithm[half] = largest[half] * gradients.scale_log2 + log2f(total);
+    logarithm[half] = largest[half] + log2f(total);
     const int row = warp * 16 + own_row(half);
     if (lane % 4 == 0 && row < queries)
       gradients.statistics[head * heads.rows + first_query + row] = {logarithm[half], shared[half]};
@@ -216,19 +224,24 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
 
   float dquery[kDepth / 8][4] = {};
   for (int tile = tiles - 1; tile >= 0; --tile) {
-    if (tile < tiles - 1) multiply(tile);
-    const KeptElements kept = exchange_kept(draws ? *kept_word(tile) : ~0u);
+    const KeptElements kept = exchange_kept(gradients.kept ? *kept_word(tile) : ~0u);
 #pragma unroll
-    for (int j = 0; j < kKeyColumns; ++j)
+    for (int k = 0; k < kKeyColumns; k += 2) {
+      float dscores[2][4];
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        const float p = exp2f(fmaf(scores[j][e], gradients.scale_log2, -logarithm[e / 2]));
-        const float dp = kept.has(j, e) ? dweights[j][e] * gradients.kept_factor : 0;
-        scores[j][e] = p * (dp - shared[e / 2]);
+      for (int e = 0; e < 8; ++e) {
+        const int j = k + e / 4, i = e % 4;
+        const float p = power_of_two(fmaf(scores[j][i], gradients.scale_log2, -logarithm[i / 2]));
+        const float dp = kept.has(j, i) ? dweights[j][i] : 0;
+        dscores[e / 4][i] = p * fmaf(dp, gradients.kept_factor, -shared[i / 2]);
       }
-    uint32_t dscores[kKeyColumns][2];
-    round_pairs(dscores, scores);
-    multiply_columns<kDepth>(dquery, dscores, key_tile, 0);
+      uint32_t rounded[2][2];
+      round_pairs(rounded, dscores);
+      multiply_columns<kDepth>(dquery, rounded, key_tile, k * 8);
+    }
+    if (tile == 0) break;
+    load(tile - 1);
+    multiply(tile - 1);
   }
 #pragma unroll
   for (int half = 0; half < 2; ++half)
@@ -252,13 +265,12 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
   __shared__ uint32_t kept[2][kTile];
   const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp;
   const int s = segments.tile_sequence[blockIdx.x], begin = segments.tile_begin[blockIdx.x];
-  const int first = segments.first_row[s], first_key = first + begin;
-  const int64_t head = blockIdx.y;
+  const int first = segments.first_row[s], first_key = first + begin, head = static_cast<int>(blockIdx.y);
   const int left = segments.rows[s] - begin, rows = left < kTile ? left : kTile;
   const int keys_left = segments.keys[s] - begin, keys = keys_left < rows ? keys_left : rows;
   const int queries = keys > 0 ? segments.rows[s] : 0;  // rows that are no keys have no gradient
   const HeadRows<float> own = heads.of(head);
-  const int64_t column = head * heads.size;
+  const int column = static_cast<int>(head * heads.size);
   copy_rows<kDepth>(key_tile, own.key, heads.stride, heads.size, first_key, nullptr, keys);
   copy_rows<kDepth>(value_tile, own.value, heads.stride, heads.size, first_key, nullptr, keys);
 
@@ -270,16 +282,17 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
     copy_rows<kDepth>(query_tile, own.query, heads.stride, heads.size, first_row, nullptr, some);
     copy_rows<kDepth>(dcontext_tile, gradients.of.dcontext + column, gradients.of.context_stride, heads.size,
                       first_row, nullptr, some, dcontext_rest);
-    // The probabilities of a row past the last are 2^-infinity.
+    // The rows of a tile past the last are zero: whatever their probabilities are, they add nothing.
     if (thread < kTile)
-      statistics[thread] = thread < some ? gradients.statistics[head * heads.rows + first_row + thread]
-                                         : TileStatistics{INFINITY, 0};
+      statistics[thread] =
+          thread < some ? gradients.statistics[head * heads.rows + first_row + thread] : TileStatistics{};
     const int row = thread / 2;
     kept[thread % 2][row] =
         gradients.kept && row < some
             ? gradients.kept_of(head, heads.rows, begin / kTile, first_row + row)[thread % 2]
             : ~0u;
     finish_copies();
+    if (warp * 16 >= keys) continue;
 
 #pragma unroll 1
     for (int from = 0; from < kTile; from += kSome) {
@@ -298,10 +311,11 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
         for (int e = 0; e < 4; ++e) {
           const int query = from + own_column(j, e), key = warp * 16 + own_row(e / 2);
           const TileStatistics of_query = statistics[query];
-          const float p = exp2f(fmaf(scores[j][e], gradients.scale_log2, -of_query.logarithm));
+          const float p = power_of_two(fmaf(scores[j][e], gradients.scale_log2, -of_query.logarithm));
           const bool keeps = kept[key / 4 % 2][query] >> (key / 8 * 4 + key % 4) & 1;
           scores[j][e] = keeps ? p : 0;
-          dweights[j][e] = p * ((keeps ? dweights[j][e] * gradients.kept_factor : 0) - of_query.shared);
+          const float dp = keeps ? dweights[j][e] : 0;
+          dweights[j][e] = p * fmaf(dp, gradients.kept_factor, -of_query.shared);
         }
       uint32_t rounded[kQueryColumns][2];
       round_pairs(rounded, scores);
