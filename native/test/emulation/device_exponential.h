@@ -1,0 +1,14 @@
+// The instruction of native/cuda/exponential.cuh for the emulation.
+#pragma once
+
+#include <cfloat>
+#include <cmath>
+
+namespace albert::cuda {
+
+inline float power_of_two(float x) {
+  const float result = std::exp2(x);
+  return result < FLT_MIN ? 0 : result;
+}
+
+}  // namespace albert::cuda
