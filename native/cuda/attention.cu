@@ -40,8 +40,8 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// ---- on the tensor cores: a block takes a tile of a head's queries past its keys, a tile at a time, with the
-// running maximum and sum of Milakov and Gimelshein 2018 (arXiv 1805.02867)
+// ---- on the tensor cores: a block takes a tile of a head's queries past its keys, a tile at a time, with
+// the running maximum and sum of Milakov and Gimelshein 2018 (arXiv 1805.02867)
 
 // Of a multiprocessor, by the registers of a sum, a tile of scores and, of fp32, what is on its way.
 constexpr int blocks_at_once(int depth, size_t bytes) {
@@ -77,7 +77,7 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth, sizeof(T)))
     copy_rows<kDepth>(key_tile, own.key, heads.stride, heads.size, first_row + first_key, nullptr, some);
     copy_rows<kDepth>(value_tile, own.value, heads.stride, heads.size, first_row + first_key, nullptr, some);
     finish_copies();
-    if (warp * 16 >= queries) continue;
+    if (warp * 16 >= queries) continue;  // a warp without rows loads tiles for the others
 
     float scores[kKeyColumns][4] = {};
 #pragma unroll 1
@@ -111,7 +111,8 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth, sizeof(T)))
         scores[j][e] = power_of_two(fmaf(scores[j][e], scale_log2, -largest[e / 2]));
     KeptElements kept{{~0u, ~0u}};
     if (dropout.probability > 0) kept = exchange_kept(draw_kept(dropout, dropout_row, first_key));
-    // The sum is that of the rounded weights, so that what multiplies the values adds up to one.
+    // The sum is that of the rounded weights, so that what multiplies the values adds up to one: values have
+    // much in common.
 #pragma unroll
     for (int k = 0; k < kKeyColumns; k += 2) {
       uint32_t weights[2][2];

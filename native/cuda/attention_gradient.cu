@@ -1,8 +1,8 @@
 // The gradient of attention: on the tensor cores where products are bf16, one query or key to a warp for
-// everything else. With P = softmax(Q K^T / sqrt(D)), M the dropout's factors and O = (P M) V: dV = (P M)^T dO,
-// dP = M dO V^T, dS = P (dP - rowsum(P dP)) / sqrt(D), dQ = dS K, dK = dS^T Q. A first launch goes by queries
-// and a second by keys, which needs what the first found out about each row: everything is added up in one
-// order.
+// everything else. With P = softmax(Q K^T / sqrt(D)), M the dropout's factors and O = (P M) V: dV = (P M)^T
+// dO, dP = M dO V^T, dS = P (dP - rowsum(P dP)) / sqrt(D), dQ = dS K, dK = dS^T Q. A first launch goes by
+// queries and a second by keys, which needs what the first found out about each row: everything is added up
+// in one order.
 #include "cuda/attention.cuh"
 
 namespace albert::cuda {
@@ -122,7 +122,7 @@ template <int kDepth>
 __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
     query_gradient_tile_kernel(TileGradients gradients, DeviceHeads<float> heads, DeviceSegments segments,
                                Dropout dropout) {
-  constexpr int kSteps = kDepth / 16, kKeyColumns = kTile / 8;
+  constexpr int kKeyColumns = kTile / 8;
   uint16_t* const query_tile = dynamic_shared<uint16_t>();
   uint16_t* const dcontext_tile = query_tile + kTile * kDepth;
   uint16_t* const key_tile = dcontext_tile + kTile * kDepth;
@@ -146,12 +146,7 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
     copy_rows<kDepth>(value_tile, own.value, heads.stride, heads.size, first_key, nullptr, some);
     finish_copies();
   };
-  if (warp * 16 >= queries) {  // a warp without rows loads tiles for the others
-    for (int tile = 0; tile < tiles; ++tile) load(tile);
-    for (int tile = tiles - 2; tile >= 0; --tile) load(tile);
-    return;
-  }
-
+  const int steps = warp * 16 < queries ? kDepth / 16 : 0;  // a warp without rows loads tiles for the others
   float scores[kKeyColumns][4], dweights[kKeyColumns][4];  // of keys past the last: -infinity, and 0
   const auto multiply = [&](int tile) {
 #pragma unroll
@@ -159,7 +154,7 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
 #pragma unroll
       for (int e = 0; e < 4; ++e) scores[j][e] = dweights[j][e] = 0;
 #pragma unroll 1
-    for (int step = 0; step < kSteps; ++step) {
+    for (int step = 0; step < steps; ++step) {
       uint32_t rows[4];
       load_rows<kDepth>(rows, query_tile, warp * 16, step);
       multiply_rows<kDepth>(scores, rows, key_tile, 0, step);
@@ -251,7 +246,7 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
 }
 
 // The scores and their gradients are transposed: a row is a key. Half a tile of queries at a time leaves room
-// for two sums.
+// for two sums. dV takes dO and what rounding took from it: rows of dO nearly cancel in the sums of dV.
 template <int kDepth>
 __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
     key_gradient_tile_kernel(TileGradients gradients, DeviceHeads<float> heads, DeviceSegments segments) {
