@@ -236,7 +236,9 @@ class Backend {
   // Rows of x W^T + b, W the stacked query, key and value weights [3H, K], stored head by head.
   virtual void qkv_forward(const Heads& heads, const float* x, const PackedLinear& weights, int64_t rows) = 0;
 
-  // context = softmax(Q K^T / sqrt(D)) V within each sequence, heads side by side.
+  // context = softmax(Q K^T / sqrt(D)) V within each sequence, heads side by side. Without probabilities,
+  // that of bf16 heads in a device's memory is for linear_residual_layernorm_forward alone, and in whatever
+  // form.
   virtual void attention_forward(
       float* context,        // [R, row_stride(H)]
       float* probabilities,  // null, or one [A, queries, keys] after another by sequence
@@ -269,12 +271,14 @@ class Backend {
                                        int64_t dy_stride, const float* x, int64_t x_stride, int64_t in,
                                        Precision precision, int64_t rows) = 0;
 
-  // y = activation(x), rows of row_stride(width); y may be x.
-  virtual void activation_forward(float* y, const float* x, Activation activation, int64_t width,
-                                  int64_t rows) = 0;
-  // dx = dy activation'(x), and y = activation(x) again, for the weights behind it. dx may be dy, y may be x.
+  // y = activation(x), rows of row_stride(width); y may be x. With readers kBf16 nothing but products of that
+  // precision will read y, and a device may leave it rounded.
+  virtual void activation_forward(float* y, const float* x, Activation activation, Precision readers,
+                                  int64_t width, int64_t rows) = 0;
+  // dx = dy activation'(x), and y = activation(x) again, for the weights behind it; `readers` of both as
+  // above. dx may be dy, y may be x.
   virtual void activation_backward(float* dx, float* y, const float* dy, const float* x,
-                                   Activation activation, int64_t width, int64_t rows) = 0;
+                                   Activation activation, Precision readers, int64_t width, int64_t rows) = 0;
 
   virtual void layernorm_forward(float* y, int64_t y_stride, const float* x, int64_t x_stride,
                                  const LayerNormWeights& norm, int64_t width, int64_t rows) = 0;

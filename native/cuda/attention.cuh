@@ -78,7 +78,7 @@ __device__ inline float high_bf16(uint32_t pair) { return __uint_as_float(pair &
 
 // ---- tiles: 64 rows of a head, bf16, by a block whose warps have 16 rows each
 
-constexpr int64_t kMostTileDepth = 128;  // what larger heads need has no room
+constexpr int64_t kMostTileDepth = 128;  // sums of larger heads have no room in a thread's registers
 static_assert(kTile == kQueryTile && kTile == kWarps * 16, "a warp multiplies 16 rows of a tile");
 
 template <int kDepth>
@@ -139,16 +139,16 @@ __device__ inline void store_chunk(uint16_t* tile, uint16_t* rest, int at,
 template <int kDepth>
 __device__ void copy_rows(uint16_t* tile, const float* matrix, int64_t stride, int64_t size, int first,
                           const int32_t* rows, int count, uint16_t* rest = nullptr) {
-  constexpr int kChunks = kDepth / kTileChunk, kEach = kTile * kChunks / kThreads,
-                kBatch = kEach < 4 ? kEach : 4;
+  constexpr int kChunks = kDepth / kTileChunk, kEach = kTile * kChunks / kThreads;
+  constexpr int kBatch = kEach < 4 ? kEach : 4;
   const int chunk = static_cast<int>(threadIdx.x) % kChunks;
   const int left = static_cast<int>(size) - chunk * kTileChunk;
   const auto row_of = [](int i) { return (static_cast<int>(threadIdx.x) + i * kThreads) / kChunks; };
   const auto from = [&](int row) {
     return matrix + int64_t{rows ? rows[row] : first + row} * stride + chunk * kTileChunk;
   };
-  if (size % kTileChunk == 0 && stride % 4 == 0 &&
-      reinterpret_cast<uintptr_t>(matrix) % sizeof(FourFloats) == 0) {
+  const bool aligned = stride % 4 == 0 && reinterpret_cast<uintptr_t>(matrix) % sizeof(FourFloats) == 0;
+  if (aligned && size % kTileChunk == 0) {
 #pragma unroll 1
     for (int begin = 0; begin < kEach; begin += kBatch) {
       FourFloats low[kBatch] = {}, high[kBatch] = {};
@@ -281,8 +281,8 @@ __device__ void store_row(float* to, const float (&c)[kColumns][4], int half, fl
 // ---- dropout of a warp's 16 x 64 scores. A draw decides on four keys of one query, and a lane draws for
 // half of the keys of one of the two rows it has elements of: it exchanges the results with its neighbour.
 
-// The row that this lane draws for, of those from `first` on, or the last of `rows` past them; and which four
-// of each eight keys.
+// The row that this lane draws for, of the 16 from `first` on, or the last of `rows` past them, and which
+// four of each eight keys.
 __device__ inline int drawn_row(int first, int rows) {
   const int row = first + own_row(static_cast<int>(threadIdx.x) % 2);
   return row < rows ? row : rows - 1;
@@ -291,7 +291,7 @@ __device__ inline int drawn_half() { return static_cast<int>(threadIdx.x) % 4 / 
 
 // Bit 4 j + i says whether key first_key + 8 j + 4 drawn_half() + i of row `row` is kept.
 __device__ inline uint32_t draw_kept(const Dropout& dropout, int64_t row, int first_key) {
-  const uint32_t threshold = static_cast<uint32_t>(static_cast<double>(dropout.probability) * 4294967296.0);
+  const uint32_t threshold = drop_threshold(dropout);
   const uint64_t begin =
       static_cast<uint64_t>(row) << 16 | static_cast<uint64_t>(first_key / 4 + drawn_half());
   uint32_t kept = 0;

@@ -122,7 +122,7 @@ template <int kDepth>
 __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
     query_gradient_tile_kernel(TileGradients gradients, DeviceHeads<float> heads, DeviceSegments segments,
                                Dropout dropout) {
-  constexpr int kSteps = kDepth / 16, kKeyColumns = kTile / 8;
+  constexpr int kKeyColumns = kTile / 8;
   uint16_t* const query_tile = dynamic_shared<uint16_t>();
   uint16_t* const dcontext_tile = query_tile + kTile * kDepth;
   uint16_t* const key_tile = dcontext_tile + kTile * kDepth;
@@ -146,20 +146,15 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
     copy_rows<kDepth>(value_tile, own.value, heads.stride, heads.size, first_key, nullptr, some);
     finish_copies();
   };
-  if (warp * 16 >= queries) {  // a warp without rows loads tiles for the others
-    for (int tile = 0; tile < tiles; ++tile) load(tile);
-    for (int tile = tiles - 2; tile >= 0; --tile) load(tile);
-    return;
-  }
-
-  float scores[kKeyColumns][4], dweights[kKeyColumns][4];  // of keys past the last: -infinity, and 0
+  const int steps = warp * 16 < queries ? kDepth / 16 : 0;  // a warp without rows loads tiles for the others
+  float scores[kKeyColumns][4], dweights[kKeyColumns][4];   // of keys past the last: -infinity, and 0
   const auto multiply = [&](int tile) {
 #pragma unroll
     for (int j = 0; j < kKeyColumns; ++j)
 #pragma unroll
       for (int e = 0; e < 4; ++e) scores[j][e] = dweights[j][e] = 0;
 #pragma unroll 1
-    for (int step = 0; step < kSteps; ++step) {
+    for (int step = 0; step < steps; ++step) {
       uint32_t rows[4];
       load_rows<kDepth>(rows, query_tile, warp * 16, step);
       multiply_rows<kDepth>(scores, rows, key_tile, 0, step);
@@ -251,7 +246,7 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
 }
 
 // The scores and their gradients are transposed: a row is a key. Half a tile of queries at a time leaves room
-// for two sums.
+// for two sums. dV takes dO and what rounding took from it: rows of dO nearly cancel in the sums of dV.
 template <int kDepth>
 __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
     key_gradient_tile_kernel(TileGradients gradients, DeviceHeads<float> heads, DeviceSegments segments) {

@@ -49,6 +49,7 @@ LayerNormWeights on_device(const LayerNormWeights& norm, int64_t width, Operatio
 // sums[c] += x[0][c] + x[1][c] + ..., in an order that the number of rows fixes.
 void add_column_sums(float* sums, const float* x, int64_t x_stride, int64_t width, int64_t rows,
                      Operation& operation);
+void add_column_sums(float* sums, const Tiles& x, int64_t width, int64_t rows, Operation& operation);
 // sums[c] += parts[0][c] + parts[1][c] + ...
 void add_parts(float* sums, const float* parts, int64_t part_stride, int64_t width, int64_t count,
                Operation& operation);
@@ -104,10 +105,10 @@ class CudaBackend final : public Backend {
   void linear_backward_weights(const std::vector<LinearGradient>& gradients, const float* dy,
                                int64_t dy_stride, const float* x, int64_t x_stride, int64_t in,
                                Precision precision, int64_t rows) override;
-  void activation_forward(float* y, const float* x, Activation activation, int64_t width,
+  void activation_forward(float* y, const float* x, Activation activation, Precision readers, int64_t width,
                           int64_t rows) override;
   void activation_backward(float* dx, float* y, const float* dy, const float* x, Activation activation,
-                           int64_t width, int64_t rows) override;
+                           Precision readers, int64_t width, int64_t rows) override;
   void layernorm_forward(float* y, int64_t y_stride, const float* x, int64_t x_stride,
                          const LayerNormWeights& norm, int64_t width, int64_t rows) override;
   void layernorm_backward(float* dx, const LayerNormGradient& gradient, const float* dy, const float* x,

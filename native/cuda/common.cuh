@@ -172,12 +172,16 @@ __device__ inline float activation_slope(Activation activation, float x) {
   return 1;
 }
 
+// A random word below it drops its element.
+__device__ inline uint32_t drop_threshold(const Dropout& dropout) {
+  return static_cast<uint32_t>(static_cast<double>(dropout.probability) * 4294967296.0);
+}
+
 // The factor of dropout at (row, column): 0 or 1 / (1 - p), as ops.h defines it.
 __device__ inline float keep_factor(const Dropout& dropout, int64_t row, int64_t column) {
   const uint64_t index = static_cast<uint64_t>(row) << 16 | static_cast<uint64_t>(column / 4);
   const Philox4 random = philox(dropout.seed, dropout.stream, index);
-  const uint32_t threshold = static_cast<uint32_t>(static_cast<double>(dropout.probability) * 4294967296.0);
-  return random.word[column % 4] >= threshold ? 1 / (1 - dropout.probability) : 0;
+  return random.word[column % 4] >= drop_threshold(dropout) ? 1 / (1 - dropout.probability) : 0;
 }
 
 // Those of four columns from a multiple of four on.
@@ -185,7 +189,7 @@ __device__ inline void keep_factors(float (&factors)[4], const Dropout& dropout,
                                     int64_t column) {
   const uint64_t index = static_cast<uint64_t>(row) << 16 | static_cast<uint64_t>(column / 4);
   const Philox4 random = philox(dropout.seed, dropout.stream, index);
-  const uint32_t threshold = static_cast<uint32_t>(static_cast<double>(dropout.probability) * 4294967296.0);
+  const uint32_t threshold = drop_threshold(dropout);
   const float kept = 1 / (1 - dropout.probability);
 #pragma unroll
   for (int e = 0; e < 4; ++e) factors[e] = random.word[e] >= threshold ? kept : 0;

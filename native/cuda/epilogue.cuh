@@ -9,6 +9,18 @@
 
 namespace albert::cuda {
 
+// What the blocks of a product work on: neighbours share the rows of x.
+struct ProductWork {
+  int rows, out;     // of the result
+  int depth;         // in tiles
+  int across, down;  // tiles of the result
+  int splits;        // parts of the depth, whose results lie below one another
+
+  __host__ __device__ int count() const { return across * down * splits; }
+  // Of a part of the depth, in tiles.
+  __device__ int begin(int split) const { return depth * split / splits; }
+};
+
 // A store has `Value`, what two neighbouring sums become by pair(column, low, high), and chunk(row, column,
 // values): `column` is a multiple of kChunk<Value>, and so many values follow, some perhaps past the matrix.
 template <typename Value>

@@ -32,6 +32,13 @@ const CudaPackedLinear& packed(const PackedLinear& weights) {
   return static_cast<const CudaPackedLinear&>(weights);
 }
 
+// What a layer multiplies with, on the device.
+const float* factor_of(const CudaPackedLinear& linear, const float* x, int64_t x_stride, int64_t rows,
+                       Operation& operation) {
+  return linear.tiles.values ? operation.factor(x, x_stride, linear.in, rows)
+                             : operation.in(x, x_stride, linear.in, rows);
+}
+
 // In how many parts the rows of a weight gradient are added up, so that every multiprocessor has blocks of
 // 128 x 256 to compute.
 int splits_of(int64_t out, int64_t in, int64_t across, const Gpu& gpu) {
@@ -155,7 +162,7 @@ void CudaBackend::repack(PackedLinear& weights, const std::vector<LinearSource>&
 Tiles CudaBackend::rounded(const float* x, int64_t x_stride, int64_t width, int64_t rows,
                            Operation& operation) {
   if (const Tiles* const kept = memory_.kept_rounded(x, width, rows)) return *kept;
-  const Tiles tiles{operation.scratch<uint16_t>(Tiles::count(rows, width)), tiles_of(width)};
+  const Tiles tiles = memory_.keep_rounded(x, width, rows);
   round_rows(tiles, 0, x, x_stride, width, rows, operation.stream());
   return tiles;
 }
@@ -165,7 +172,8 @@ void CudaBackend::multiply_by(const PackedLinear& weights, const float* x, int64
                               const Store& store, Operation& operation) {
   const CudaPackedLinear& linear = packed(weights);
   if (linear.tiles.values)
-    multiply(TileProduct{rounded(x, x_stride, linear.in, rows, operation), rows, linear.tiles, linear.out},
+    multiply(TileProduct{rounded(x, x_stride, linear.in, rows, operation), rows, linear.tiles, linear.out,
+                         linear.tiles.across},
              gpu_, store, operation.stream());
   else
     multiply(x, x_stride, rows, linear.rows, linear.in, linear.out, store, operation.stream());
@@ -175,7 +183,7 @@ void CudaBackend::linear_forward(float* y, int64_t y_stride, const float* x, int
                                  const PackedLinear& weights, Activation activation, int64_t rows) {
   Operation operation(memory_);
   const CudaPackedLinear& linear = packed(weights);
-  const float* const from = operation.in(x, x_stride, linear.in, rows);
+  const float* const from = factor_of(linear, x, x_stride, rows, operation);
   float* const to = operation.out(y, y_stride, linear.out, rows);
   with_activation(activation, [&](auto constant) {
     multiply_by(weights, from, x_stride, rows,
@@ -188,7 +196,7 @@ void CudaBackend::linear_backward_input(float* dx, int64_t dx_stride, const floa
                                         const PackedLinear& transposed, bool accumulate, int64_t rows) {
   Operation operation(memory_);
   const CudaPackedLinear& linear = packed(transposed);
-  const float* const from = operation.in(dy, dy_stride, linear.in, rows);
+  const float* const from = factor_of(linear, dy, dy_stride, rows, operation);
   float* const to = accumulate ? operation.in_out(dx, dx_stride, linear.out, rows)
                                : operation.out(dx, dx_stride, linear.out, rows);
   const auto run = [&](auto accumulates) {
@@ -204,7 +212,7 @@ void CudaBackend::qkv_forward(const Heads& heads, const float* x, const PackedLi
   Operation operation(memory_);
   const CudaPackedLinear& linear = packed(weights);
   const int64_t x_stride = row_stride(linear.in);
-  const float* const from = operation.in(x, x_stride, linear.in, rows);
+  const float* const from = factor_of(linear, x, x_stride, rows, operation);
   const bool narrow = heads.precision == Precision::kBf16;
   // As floats, of which a 16-bit value takes half.
   const int64_t matrix = heads.heads * rows * heads.stride,
@@ -223,79 +231,67 @@ void CudaBackend::qkv_forward(const Heads& heads, const float* x, const PackedLi
   operation.finish();
 }
 
-// dW += dy^T x for one layer and one stretch of rows, both turned into columns.
+// Columns of x from `first` on, which a product along the rows takes by whole tiles.
+Tiles columns_of(const Tiles& x, int64_t first, int64_t width, int64_t rows, Operation& operation) {
+  if (first % kTile == 0) return {x.tile(0, first / kTile), x.across};
+  const Tiles own{operation.scratch<uint16_t>(Tiles::count(rows, width)), tiles_of(width)};
+  copy_columns(own, x, first, width, rows, operation.stream());
+  return own;
+}
+
+// dW += dy^T x for one layer.
 void CudaBackend::add_weight_gradient(float* gradient, const TileProduct& product, Operation& operation) {
   const int64_t in = product.out, out = product.rows;
   if (product.splits == 1) {
-    multiply(product, gpu_, StoreRows<Activation::kIdentity, true>(gradient, in, nullptr, in),
-             operation.stream());
+    multiply_columns(product, gpu_, StoreRows<Activation::kIdentity, true>(gradient, in, nullptr, in),
+                     operation.stream());
     return;
   }
   float* const parts = operation.scratch<float>(product.splits * out * in);
-  multiply(product, gpu_, StoreRows<Activation::kIdentity, false>(parts, in, nullptr, in),
-           operation.stream());
+  multiply_columns(product, gpu_, StoreRows<Activation::kIdentity, false>(parts, in, nullptr, in),
+                   operation.stream());
   add_parts(gradient, parts, out * in, out * in, product.splits, operation);
 }
 
 void CudaBackend::linear_backward_weights(const std::vector<LinearGradient>& gradients, const float* dy,
                                           int64_t dy_stride, const float* x, int64_t x_stride, int64_t in,
                                           Precision precision, int64_t rows) {
-  // Rows that are turned into columns at a time.
-  constexpr int64_t kMostRows = 32768;
-  int64_t out = 0, widest = 0;
-  for (const LinearGradient& gradient : gradients) {
-    out += gradient.out;
-    widest = std::max(widest, gradient.out);
-  }
+  int64_t out = 0;
+  for (const LinearGradient& gradient : gradients) out += gradient.out;
   Operation operation(memory_);
-  const cudaStream_t stream = operation.stream();
-  const float* const dy_rows = operation.in(dy, dy_stride, out, rows);
-  const float* const x_rows = operation.in(x, x_stride, in, rows);
-  const int64_t most = std::min(rows, kMostRows);
-  const bool tiled = precision == Precision::kBf16;
-  uint16_t *dy_tiles = nullptr, *x_tiles = nullptr;
-  float *dy_columns = nullptr, *x_columns = nullptr;
-  if (tiled) {
-    dy_tiles = operation.scratch<uint16_t>(Tiles::count(widest, most));
-    x_tiles = operation.scratch<uint16_t>(Tiles::count(in, most));
-  } else {
-    dy_columns = operation.scratch<float>(widest * most);
-    x_columns = operation.scratch<float>(in * most);
-  }
   std::vector<LinearGradient> to = gradients;
   for (LinearGradient& gradient : to) {
     gradient.weight = operation.in_out(gradient.weight, in, in, gradient.out);
     gradient.bias = operation.in_out(gradient.bias, gradient.out);
   }
-  for (int64_t begin = 0; begin < rows; begin += kMostRows) {
-    const int64_t count = std::min(kMostRows, rows - begin), across = tiles_of(count);
-    const float* const own_x = x_rows + begin * x_stride;
-    const Tiles x_factor{x_tiles, across};
-    if (tiled)
-      round_columns(x_factor, 0, own_x, x_stride, in, count, across * kTile, stream);
-    else
-      transpose(x_columns, count, own_x, x_stride, in, count, stream);
-    const float* own_dy = dy_rows + begin * dy_stride;
+  if (precision == Precision::kBf16) {
+    const Tiles x_tiles = rounded(operation.factor(x, x_stride, in, rows), x_stride, in, rows, operation);
+    const float* const dy_rows = operation.factor(dy, dy_stride, out, rows);
+    const Tiles dy_tiles = rounded(dy_rows, dy_stride, out, rows, operation);
+    int64_t first = 0;
     for (const LinearGradient& gradient : to) {
-      if (tiled) {
-        const Tiles dy_factor{dy_tiles, across};
-        round_columns(dy_factor, 0, own_dy, dy_stride, gradient.out, count, across * kTile, stream);
-        add_weight_gradient(
-            gradient.weight,
-            {dy_factor, gradient.out, x_factor, in, splits_of(gradient.out, in, across, gpu_)}, operation);
-      } else {
-        transpose(dy_columns, count, own_dy, dy_stride, gradient.out, count, stream);
-        multiply(dy_columns, count, gradient.out, x_columns, count, in,
-                 StoreRows<Activation::kIdentity, true>(gradient.weight, in, nullptr, in), stream);
-      }
-      own_dy += gradient.out;
+      const Tiles own = columns_of(dy_tiles, first, gradient.out, rows, operation);
+      TileProduct product{own, gradient.out, x_tiles, in, tiles_of(rows)};
+      product.splits = splits_of(gradient.out, in, product.depth, gpu_);
+      add_weight_gradient(gradient.weight, product, operation);
+      if (gradient.bias) add_column_sums(gradient.bias, own, gradient.out, rows, operation);
+      first += gradient.out;
     }
-  }
-  int64_t first = 0;
-  for (const LinearGradient& gradient : to) {
-    if (gradient.bias)
-      add_column_sums(gradient.bias, dy_rows + first, dy_stride, gradient.out, rows, operation);
-    first += gradient.out;
+  } else {
+    const float* const x_rows = operation.in(x, x_stride, in, rows);
+    const float* dy_rows = operation.in(dy, dy_stride, out, rows);
+    float* const x_columns = operation.scratch<float>(in * rows);
+    float* const dy_columns = operation.scratch<float>(out * rows);
+    transpose(x_columns, rows, x_rows, x_stride, in, rows, operation.stream());
+    transpose(dy_columns, rows, dy_rows, dy_stride, out, rows, operation.stream());
+    const float* own = dy_columns;
+    for (const LinearGradient& gradient : to) {
+      multiply(own, rows, gradient.out, x_columns, rows, in,
+               StoreRows<Activation::kIdentity, true>(gradient.weight, in, nullptr, in), operation.stream());
+      if (gradient.bias) add_column_sums(gradient.bias, dy_rows, dy_stride, gradient.out, rows, operation);
+      own += gradient.out * rows;
+      dy_rows += gradient.out;
+    }
   }
   operation.finish();
 }
@@ -307,7 +303,7 @@ void CudaBackend::linear_residual_layernorm_forward(float* x, const float* input
   Operation operation(memory_);
   const CudaPackedLinear& linear = packed(weights);
   const int64_t input_stride = row_stride(linear.in);
-  const float* const from = operation.in(input, input_stride, linear.in, rows);
+  const float* const from = factor_of(linear, input, input_stride, rows, operation);
   float* const to = operation.in_out(x, row_stride(linear.out), linear.out, rows);
   if (linear.tiles.values)
     add_and_normalise(to, rounded(from, input_stride, linear.in, rows, operation), linear, norm, rows,
@@ -322,12 +318,12 @@ void CudaBackend::feed_forward_forward(float* x, const PackedLinear& up, Activat
   Operation operation(memory_);
   const CudaPackedLinear &widen = packed(up), &narrow = packed(down);
   const int64_t stride = row_stride(widen.in);
-  const float* const from = operation.in(x, stride, widen.in, rows);
+  const float* const from = factor_of(widen, x, stride, rows, operation);
   if (widen.tiles.values) {
     const Tiles factor = rounded(from, stride, widen.in, rows, operation);
     const Tiles inner{operation.scratch<uint16_t>(Tiles::count(rows, widen.out)), tiles_of(widen.out)};
     with_activation(activation, [&](auto constant) {
-      multiply(TileProduct{factor, rows, widen.tiles, inner.across * kTile}, gpu_,
+      multiply(TileProduct{factor, rows, widen.tiles, inner.across * kTile, widen.tiles.across}, gpu_,
                StoreTiles<constant()>{inner, widen.bias}, operation.stream());
     });
     add_and_normalise(operation.in_out(x, stride, widen.in, rows), inner, narrow, norm, rows, operation);
@@ -348,7 +344,7 @@ void CudaBackend::add_and_normalise(float* x, const Tiles& factor, const CudaPac
                                     const LayerNormWeights& norm, int64_t rows, Operation& operation) {
   const int64_t stride = row_stride(linear.out);
   const Tiles sums{operation.scratch<uint16_t>(Tiles::count(rows, linear.out)), tiles_of(linear.out)};
-  multiply(TileProduct{factor, rows, linear.tiles, sums.across * kTile}, gpu_,
+  multiply(TileProduct{factor, rows, linear.tiles, sums.across * kTile, linear.tiles.across}, gpu_,
            StoreTiles<Activation::kIdentity>{sums, linear.bias}, operation.stream());
   normalise({x, stride, memory_.keep_rounded(x, linear.out, rows)}, {x, stride, sums}, norm, linear.out, rows,
             operation);

@@ -23,15 +23,6 @@ struct HopperTile {
       kAlignment + kStages * (kStageBytes + 2 * sizeof(uint64_t)) + kStagings * kStagingBytes;
 };
 
-// What blocks work on, one tile after another: neighbours share the rows of x.
-struct ProductWork {
-  int rows, out;     // of the result
-  int across, down;  // tiles of it
-  int splits;        // parts of the depth, whose results lie below one another
-
-  __host__ __device__ int count() const { return across * down * splits; }
-};
-
 template <typename Store>
 constexpr bool kStoresTiles = false;
 template <Activation kActivation>
@@ -63,7 +54,8 @@ __device__ void store_tile_strip(const float (&sums)[kColumns / 2], int first_ro
   }
 }
 
-template <int kWarpgroups, int kColumns, typename Store>
+// kByColumns: of x and weights [depth, rows] and [depth, out], see TileProduct.
+template <int kWarpgroups, int kColumns, bool kByColumns, typename Store>
 __global__ void __launch_bounds__(HopperTile<kWarpgroups, kColumns>::kThreads, 1)
     multiply_hopper_kernel(Tiles x, Tiles weights, ProductWork work, Store store) {
 #if defined(ALBERT_HOPPER)
@@ -85,12 +77,12 @@ __global__ void __launch_bounds__(HopperTile<kWarpgroups, kColumns>::kThreads, 1
   __syncthreads();
   const int warpgroup = static_cast<int>(threadIdx.x) / Shape::kWarpgroupThreads;
   struct Part {
-    int row, column, begin, steps;  // of the result; of the depth, in tiles
+    int row, column, begin, end;  // of the result; of the depth, in tiles
   };
   const auto part_of = [&](int i) {
-    const int split = i / (work.across * work.down), depth = static_cast<int>(x.across);
-    const int begin = depth * split / work.splits, end = depth * (split + 1) / work.splits;
-    return Part{i / work.across % work.down * Shape::kRows, i % work.across * kColumns, begin, end - begin};
+    const int split = i / (work.across * work.down);
+    return Part{i / work.across % work.down * Shape::kRows, i % work.across * kColumns, work.begin(split),
+                work.begin(split + 1)};
   };
   int stage = 0, phase = 0;
   const auto next_stage = [&] {
@@ -109,16 +101,20 @@ __global__ void __launch_bounds__(HopperTile<kWarpgroups, kColumns>::kThreads, 1
       constexpr int kColumnBytes = (kColumns < kTile ? kColumns : kTile) * kTileBytes / kTile;
       const int row_tiles = min(kWarpgroups, static_cast<int>(tiles_of(work.rows - part.row)));
       const int column_tiles = min(kColumnTiles, static_cast<int>(tiles_of(work.out - part.column)));
-      for (int step = part.begin; step < part.begin + part.steps; ++step) {
+      for (int step = part.begin; step < part.end; ++step) {
         wait_for_phase(empty + stage, phase ^ 1);
         arrive_expecting(full + stage, row_tiles * kTileBytes + column_tiles * kColumnBytes);
         uint16_t* const to = stages + stage * Shape::kStageValues;
+        const int row_tile = part.row / kTile, column_tile = part.column / kTile;
         for (int t = 0; t < row_tiles; ++t)
-          copy_bulk(to + t * kTileValues, x.tile(part.row / kTile + t, step), kTileBytes, full + stage);
+          copy_bulk(to + t * kTileValues,
+                    kByColumns ? x.tile(step, row_tile + t) : x.tile(row_tile + t, step), kTileBytes,
+                    full + stage);
         for (int t = 0; t < column_tiles; ++t)
           copy_bulk(to + Shape::kRows * kTile + t * kTileValues,
-                    weights.tile(part.column / kTile + t, step) + part.column % kTile * kTile, kColumnBytes,
-                    full + stage);
+                    kByColumns ? weights.tile(step, column_tile + t)
+                               : weights.tile(column_tile + t, step) + part.column % kTile * kTile,
+                    kColumnBytes, full + stage);
         next_stage();
       }
     }
@@ -130,13 +126,14 @@ __global__ void __launch_bounds__(HopperTile<kWarpgroups, kColumns>::kThreads, 1
       const Part part = part_of(i);
       float sums[kColumns / 2];
       int last = 0;
-      for (int step = 0; step < part.steps; ++step) {
+      for (int step = 0; step < part.end - part.begin; ++step) {
         wait_for_phase(full + stage, phase);
         const uint16_t* const a = stages + stage * Shape::kStageValues + warpgroup * kTileValues;
         const uint16_t* const b = stages + stage * Shape::kStageValues + Shape::kRows * kTile;
         begin_products();
 #pragma unroll
-        for (int k = 0; k < kTile / 16; ++k) multiply_add_tiles<kColumns>(sums, a, b, k, step > 0 || k > 0);
+        for (int k = 0; k < kTile / 16; ++k)
+          multiply_add_tiles<kColumns, kByColumns>(sums, a, b, k, step > 0 || k > 0);
         commit_products();
         wait_for_products<1>();  // the step before is done with its stage
         if (step > 0 && reports) arrive(empty + last);

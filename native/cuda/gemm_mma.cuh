@@ -16,39 +16,65 @@ struct MmaTile {
   static constexpr size_t kSharedBytes = kStages * kStageValues * sizeof(uint16_t);
 };
 
-// Starts copying `kSide` rows of a step of depth, a tile after another; those past the last become zeros.
-template <int kSide, int kThreads>
-__device__ void copy_tiles(uint16_t* to, const Tiles& from, int first_row, int rows, int step) {
+// Starts copying a step of depth of kSide rows, a tile after another, or kSide columns; those past the last
+// become zeros.
+template <int kSide, int kThreads, bool kByColumns>
+__device__ void copy_tiles(uint16_t* to, const Tiles& from, int first, int end, int step) {
   constexpr int kChunksOfAll = kSide * kTileChunks;
 #pragma unroll
   for (int i = static_cast<int>(threadIdx.x); i < kChunksOfAll; i += kThreads) {
     const int tile = i / (kTile * kTileChunks), within = i % (kTile * kTileChunks) * kTileChunk;
-    const bool valid = first_row + tile * kTile < rows;
-    const uint16_t* const source = from.tile(valid ? first_row / kTile + tile : 0, step);
+    const bool valid = first + tile * kTile < end;
+    const int at = valid ? first / kTile + tile : 0;
+    const uint16_t* const source = kByColumns ? from.tile(step, at) : from.tile(at, step);
     copy_async_16(to + tile * kTileValues + within, source + within, valid);
   }
 }
 
-template <int kSide, typename Store>
+// 16 rows of a factor and 16 values of depth, `step` of 4, from kSide rows of tiles; or as many columns.
+template <bool kByColumns>
+__device__ void load_factor_a(uint32_t (&a)[4], const uint16_t* tiles, int row, int step) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  if constexpr (kByColumns)
+    load_matrices_transposed(
+        a, tiles + row / kTile * kTileValues +
+               tile_chunk(step * 16 + lane / 16 * 8 + lane % 8, row % kTile / kTileChunk + lane / 8 % 2));
+  else
+    load_matrices(a, tiles + tile_chunk(row + lane % 16, step * 2 + lane / 16));
+}
+template <bool kByColumns>
+__device__ void load_factor_b(uint32_t (&b)[4], const uint16_t* tiles, int row, int step) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  if constexpr (kByColumns)
+    load_matrices_transposed(
+        b, tiles + row / kTile * kTileValues +
+               tile_chunk(step * 16 + lane / 8 % 2 * 8 + lane % 8, row % kTile / kTileChunk + lane / 16));
+  else
+    load_matrices(b, tiles + tile_chunk(row + lane / 16 * 8 + lane % 8, step * 2 + lane / 8 % 2));
+}
+
+// kByColumns: of x and weights [depth, rows] and [depth, out], see TileProduct.
+template <int kSide, bool kByColumns, typename Store>
 __global__ void __launch_bounds__(MmaTile<kSide>::kThreads, kSide == 128 ? 1 : 2)
-    multiply_mma_kernel(Tiles x, Tiles weights, int rows, int out, int splits, Store store) {
+    multiply_mma_kernel(Tiles x, Tiles weights, ProductWork work, Store store) {
   using Shape = MmaTile<kSide>;
   constexpr int kStages = Shape::kStages, kThreads = Shape::kThreads;
   constexpr int kRowStrips = Shape::kWarpRows / 16, kColumnTiles = Shape::kWarpColumns / 8;
   uint16_t* const stages = dynamic_shared<uint16_t>();
   const int first_row = static_cast<int>(blockIdx.y) * kSide,
             first_column = static_cast<int>(blockIdx.x) * kSide;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int warp_row = warp / (kSide / Shape::kWarpColumns) * Shape::kWarpRows;
   const int warp_column = warp % (kSide / Shape::kWarpColumns) * Shape::kWarpColumns;
-  const int split = static_cast<int>(blockIdx.z), depth = static_cast<int>(x.across);
-  const int begin = depth * split / splits, steps = depth * (split + 1) / splits - begin;
+  const int split = static_cast<int>(blockIdx.z);
+  const int begin = work.begin(split), steps = work.begin(split + 1) - begin;
 
   const auto copy_stage = [&](int step) {
     if (step < steps) {
       uint16_t* const stage = stages + step % kStages * Shape::kStageValues;
-      copy_tiles<kSide, kThreads>(stage, x, first_row, rows, begin + step);
-      copy_tiles<kSide, kThreads>(stage + kSide * kTile, weights, first_column, out, begin + step);
+      copy_tiles<kSide, kThreads, kByColumns>(stage, x, first_row, work.rows, begin + step);
+      copy_tiles<kSide, kThreads, kByColumns>(stage + kSide * kTile, weights, first_column, work.out,
+                                              begin + step);
     }
     commit_copies();
   };
@@ -65,12 +91,10 @@ __global__ void __launch_bounds__(MmaTile<kSide>::kThreads, kSide == 128 ? 1 : 2
     for (int k = 0; k < kTile / 16; ++k) {
       uint32_t a[kRowStrips][4], b[kColumnTiles / 2][4];
 #pragma unroll
-      for (int i = 0; i < kRowStrips; ++i)
-        load_matrices(a[i], x_tile + tile_chunk(warp_row + i * 16 + lane % 16, k * 2 + lane / 16));
+      for (int i = 0; i < kRowStrips; ++i) load_factor_a<kByColumns>(a[i], x_tile, warp_row + i * 16, k);
 #pragma unroll
       for (int j = 0; j < kColumnTiles / 2; ++j)
-        load_matrices(
-            b[j], w_tile + tile_chunk(warp_column + j * 16 + lane / 16 * 8 + lane % 8, k * 2 + lane / 8 % 2));
+        load_factor_b<kByColumns>(b[j], w_tile, warp_column + j * 16, k);
 #pragma unroll
       for (int i = 0; i < kRowStrips; ++i)
 #pragma unroll
@@ -84,8 +108,9 @@ __global__ void __launch_bounds__(MmaTile<kSide>::kThreads, kSide == 128 ? 1 : 2
   unsigned char* const staging = reinterpret_cast<unsigned char*>(stages) + warp * kStagingBytes;
 #pragma unroll
   for (int i = 0; i < kRowStrips; ++i)
-    store_strip<Shape::kWarpColumns>(sums[i], split * rows + first_row + warp_row + i * 16,
-                                     first_column + warp_column, (split + 1) * rows, out, staging, store);
+    store_strip<Shape::kWarpColumns>(sums[i], split * work.rows + first_row + warp_row + i * 16,
+                                     first_column + warp_column, (split + 1) * work.rows, work.out, staging,
+                                     store);
 }
 
 }  // namespace albert::cuda

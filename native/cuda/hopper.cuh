@@ -96,10 +96,16 @@ __device__ void wait_for_products() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
 
-// Describes rows of a tile, on 1024 bytes: 128-byte swizzle, 1024 bytes from eight rows to the next.
-__device__ inline uint64_t describe_tile(const uint16_t* tile) {
-  return static_cast<uint64_t>((shared_address(tile) & 0x3ffff) >> 4) | uint64_t{1} << 16 |
-         uint64_t{1024 >> 4} << 32 | uint64_t{1} << 62;
+// Describes a factor of a product of 16 values of depth, `step` of 4 in its tiles, which begin on 1024 bytes
+// and have the 128-byte swizzle. By rows, the depth lies along the rows of a tile: eight rows take 1024
+// bytes. By columns it lies across them: eight values of depth take 1024 bytes, and the next 64 columns are
+// the next tile.
+template <bool kByColumns>
+__device__ uint64_t describe_tile(const uint16_t* tile, int step) {
+  constexpr uint64_t kSwizzle = uint64_t{1} << 62, kEight = uint64_t{1024 >> 4} << 32;
+  constexpr uint64_t kNext = uint64_t{kByColumns ? kTileBytes >> 4 : 1} << 16;
+  const uint32_t address = shared_address(tile) + step * 16 * 2 * (kByColumns ? kTile : 1);
+  return static_cast<uint64_t>((address & 0x3ffff) >> 4) | kNext | kEight | kSwizzle;
 }
 
 #define ALBERT_SUMS4(i) "+f"(sums[i]), "+f"(sums[i + 1]), "+f"(sums[i + 2]), "+f"(sums[i + 3])
@@ -115,36 +121,37 @@ __device__ inline uint64_t describe_tile(const uint16_t* tile) {
   ",%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95"             \
   ",%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111" \
   ",%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
-// %a, %b: descriptors; %s: 0 forgets the sums.
-#define ALBERT_PRODUCT(columns, names, a, b, s)                                           \
+// a, b: descriptors; s: 0 forgets the sums; c: 1 by columns.
+#define ALBERT_PRODUCT(columns, names, a, b, s, c)                                        \
   "{\n.reg .pred p;\nsetp.ne.b32 p, " s ", 0;\nwgmma.mma_async.sync.aligned.m64n" columns \
-  "k16.f32.bf16.bf16 {" names "}, " a ", " b ", p, 1, 1, 0, 0;\n}"
+  "k16.f32.bf16.bf16 {" names "}, " a ", " b ", p, 1, 1, " c ", " c ";\n}"
 
 // sums += a b^T for 16 values of depth, `step` of 4, of 64 rows of a and kColumns of b; `add` false forgets
 // the sums before. Lane l of warp w holds, of columns 8 j + 2 (l % 4) and the next, row 16 w + l / 4 in
 // sums[4 j] and [4 j + 1], and the row 8 below in the following two.
-template <int kColumns>
+template <int kColumns, bool kByColumns>
 __device__ void multiply_add_tiles(float (&sums)[kColumns / 2], const uint16_t* a, const uint16_t* b,
                                    int step, bool add) {
-  const uint64_t of_a = describe_tile(a) + step * 2, of_b = describe_tile(b) + step * 2;
+  const uint64_t of_a = describe_tile<kByColumns>(a, step), of_b = describe_tile<kByColumns>(b, step);
   const int keep = add ? 1 : 0;
   if constexpr (kColumns == 32)
-    asm volatile(ALBERT_PRODUCT("32", ALBERT_NAMES_0, "%16", "%17", "%18")
+    asm volatile(ALBERT_PRODUCT("32", ALBERT_NAMES_0, "%16", "%17", "%18", "%19")
                  : ALBERT_SUMS16(0)
-                 : "l"(of_a), "l"(of_b), "r"(keep));
+                 : "l"(of_a), "l"(of_b), "r"(keep), "n"(kByColumns ? 1 : 0));
   else if constexpr (kColumns == 64)
-    asm volatile(ALBERT_PRODUCT("64", ALBERT_NAMES_0 ALBERT_NAMES_16, "%32", "%33", "%34")
+    asm volatile(ALBERT_PRODUCT("64", ALBERT_NAMES_0 ALBERT_NAMES_16, "%32", "%33", "%34", "%35")
                  : ALBERT_SUMS16(0), ALBERT_SUMS16(16)
-                 : "l"(of_a), "l"(of_b), "r"(keep));
+                 : "l"(of_a), "l"(of_b), "r"(keep), "n"(kByColumns ? 1 : 0));
   else if constexpr (kColumns == 128)
-    asm volatile(ALBERT_PRODUCT("128", ALBERT_NAMES_0 ALBERT_NAMES_16 ALBERT_NAMES_32, "%64", "%65", "%66")
-                 : ALBERT_SUMS64(0)
-                 : "l"(of_a), "l"(of_b), "r"(keep));
+    asm volatile(
+        ALBERT_PRODUCT("128", ALBERT_NAMES_0 ALBERT_NAMES_16 ALBERT_NAMES_32, "%64", "%65", "%66", "%67")
+        : ALBERT_SUMS64(0)
+        : "l"(of_a), "l"(of_b), "r"(keep), "n"(kByColumns ? 1 : 0));
   else
     asm volatile(ALBERT_PRODUCT("256", ALBERT_NAMES_0 ALBERT_NAMES_16 ALBERT_NAMES_32 ALBERT_NAMES_64, "%128",
-                                "%129", "%130")
+                                "%129", "%130", "%131")
                  : ALBERT_SUMS64(0), ALBERT_SUMS64(64)
-                 : "l"(of_a), "l"(of_b), "r"(keep));
+                 : "l"(of_a), "l"(of_b), "r"(keep), "n"(kByColumns ? 1 : 0));
 }
 
 #endif

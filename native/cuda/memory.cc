@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "cuda/runtime.h"
+#include "cuda/tiles.h"
 
 namespace albert::cuda {
 namespace {
@@ -135,26 +136,34 @@ cudaGraphExec_t DeviceMemory::record(const std::function<bool()>& body) {
   return nullptr;
 }
 
-Tiles DeviceMemory::keep_rounded(const float* x, int64_t width, int64_t rows) {
-  const char* const matrix = reinterpret_cast<const char*>(x);
+Tiles DeviceMemory::keep_rounded(const float* x, int64_t width, int64_t rows, bool only) {
+  constexpr size_t kPlaces = 4;  // more where all are in use
   forget_rounded(x, 1);
-  size_t place = next_rounded_;
+  size_t place = rounded_.size();
   for (size_t i = 0; i < rounded_.size(); ++i)
     if (!rounded_[i].matrix) place = i;
-  next_rounded_ = (place + 1) % rounded_.size();
+  for (size_t i = 0; i < kPlaces && place == rounded_.size() && place >= kPlaces; ++i, ++next_rounded_)
+    if (!rounded_[next_rounded_ % kPlaces].only) place = next_rounded_ % kPlaces;
+  if (place == rounded_.size()) rounded_.emplace_back();
   Rounded& rounded = rounded_[place];
-  const int64_t values = Tiles::count(rows, width);
   rounded.matrix = nullptr;
+  const int64_t values = Tiles::count(rows, width);
   if (values > rounded.capacity) {
     release(rounded.tiles.values);
     rounded.capacity = 0;
+    rounded.tiles.values = nullptr;
     rounded.tiles.values = static_cast<uint16_t*>(allocate(static_cast<size_t>(values) * sizeof(uint16_t)));
     rounded.capacity = values;
   }
   rounded.tiles.across = tiles_of(width);
-  rounded.matrix = matrix;
+  rounded.matrix = reinterpret_cast<const char*>(x);
   rounded.width = width;
   rounded.rows = rows;
+  rounded.only = only;
+  if (rows % kTile != 0)
+    check_cuda(cudaMemsetAsync(rounded.tiles.tile(rows / kTile, 0), 0,
+                               static_cast<size_t>(rounded.tiles.across * kTileBytes), stream_),
+               "clearing rows");
   return rounded.tiles;
 }
 
@@ -162,6 +171,12 @@ const Tiles* DeviceMemory::kept_rounded(const float* x, int64_t width, int64_t r
   for (const Rounded& rounded : rounded_)
     if (rounded.matrix == reinterpret_cast<const char*>(x) && rounded.width == width && rounded.rows >= rows)
       return &rounded.tiles;
+  return nullptr;
+}
+
+const DeviceMemory::Rounded* DeviceMemory::only_rounded(const float* x) const {
+  for (const Rounded& rounded : rounded_)
+    if (rounded.only && rounded.matrix == reinterpret_cast<const char*>(x)) return &rounded;
   return nullptr;
 }
 
@@ -185,7 +200,15 @@ Operation::Operation(DeviceMemory& memory) : memory_(memory), lock_(memory.mutex
 }
 
 const float* Operation::in(const float* matrix, int64_t stride, int64_t width, int64_t rows) {
-  if (!matrix || rows == 0 || memory_.is_device(matrix)) return matrix;
+  if (!matrix || rows == 0) return matrix;
+  if (memory_.is_device(matrix)) {
+    const DeviceMemory::Rounded* const only = memory_.only_rounded(matrix);
+    if (!only) return matrix;
+    const Tiles tiles = only->tiles;
+    float* const values = scratch<float>(stride * rows);
+    expand_rows(values, stride, tiles, width, rows, memory_.stream_);
+    return values;
+  }
   memory_.check_not_recording("reads the host's memory");
   float* const copy = scratch<float>(stride * rows);
   const size_t pitch = static_cast<size_t>(stride) * sizeof(float);
@@ -193,6 +216,10 @@ const float* Operation::in(const float* matrix, int64_t stride, int64_t width, i
                                static_cast<size_t>(rows), cudaMemcpyHostToDevice, memory_.stream_),
              "copying to the device");
   return copy;
+}
+
+const float* Operation::factor(const float* matrix, int64_t stride, int64_t width, int64_t rows) {
+  return matrix && memory_.kept_rounded(matrix, width, rows) ? matrix : in(matrix, stride, width, rows);
 }
 
 float* Operation::out(float* matrix, int64_t stride, int64_t width, int64_t rows) {

@@ -3,7 +3,6 @@
 
 #include <cuda_runtime.h>
 
-#include <array>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -41,8 +40,10 @@ class DeviceMemory {
   cudaGraphExec_t record(const std::function<bool()>& body);
 
   // Matrices keep their rounded values beside them until they are written again: who writes a matrix that a
-  // product will read may write both. Room for x [rows, width], to be filled by the operation that asks.
-  Tiles keep_rounded(const float* x, int64_t width, int64_t rows);
+  // product will read may write both, or the rounded values `only`; a reader then gets those as fp32. Room
+  // for x [rows, width], to be filled by the operation that asks; rows past the last are zeros, as products
+  // along the rows need them.
+  Tiles keep_rounded(const float* x, int64_t width, int64_t rows, bool only = false);
   const Tiles* kept_rounded(const float* x, int64_t width, int64_t rows) const;  // null when there are none
   void forget_rounded(const void* written, size_t bytes);
   void forget_all_rounded();
@@ -74,8 +75,10 @@ class DeviceMemory {
     int64_t width = 0, rows = 0;
     Tiles tiles;
     int64_t capacity = 0;  // values
+    bool only = false;     // the matrix holds nothing else
   };
-  std::array<Rounded, 3> rounded_;
+  const Rounded* only_rounded(const float* x) const;
+  std::vector<Rounded> rounded_;
   size_t next_rounded_ = 0;
 };
 
@@ -91,6 +94,8 @@ class Operation {
 
   // Matrices [rows, width] with `stride` between rows, on either side.
   const float* in(const float* matrix, int64_t stride, int64_t width, int64_t rows);
+  // For a product of bf16, which may find the rounded values of a matrix instead.
+  const float* factor(const float* matrix, int64_t stride, int64_t width, int64_t rows);
   float* out(float* matrix, int64_t stride, int64_t width, int64_t rows);
   float* in_out(float* matrix, int64_t stride, int64_t width, int64_t rows);
   // Vectors likewise; null stays null.

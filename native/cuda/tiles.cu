@@ -1,4 +1,4 @@
-// Rounding of fp32 matrices to bf16 tiles, as they are or transposed.
+// Rounding of fp32 matrices to bf16 tiles, as they are or transposed, and the way back.
 #include "cuda/tiles.h"
 
 #include "cuda/common.cuh"
@@ -28,6 +28,20 @@ __global__ void __launch_bounds__(kThreads)
   *reinterpret_cast<uint4*>(y.at(first_row + row, column)) = {
       pack_bf16(values[0], values[1]), pack_bf16(values[2], values[3]), pack_bf16(values[4], values[5]),
       pack_bf16(values[6], values[7])};
+}
+
+__global__ void __launch_bounds__(kThreads)
+    expand_rows_kernel(float* y, int64_t y_stride, Tiles x, int width, int rows) {
+  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x, row = i / width;
+  if (row < rows) y[row * y_stride + i % width] = value_of(*x.at(row, i % width));
+}
+
+__global__ void __launch_bounds__(kThreads)
+    copy_columns_kernel(Tiles y, Tiles x, int first, int width, int padded_rows) {
+  const int padded_width = static_cast<int>(y.across) * kTile;
+  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x, row = i / padded_width;
+  const int column = static_cast<int>(i % padded_width);
+  if (row < padded_rows) *y.at(row, column) = column < width ? *x.at(row, first + column) : uint16_t{0};
 }
 
 // Squares of 64 in shared memory.
@@ -67,6 +81,19 @@ void round_rows(const Tiles& y, int64_t first_row, const float* x, int64_t x_str
   const bool aligned = x_stride % 4 == 0 && reinterpret_cast<uintptr_t>(x) % 16 == 0;
   launch(round_rows_kernel, blocks_of(rows * y.across * kTileChunks, kThreads), kThreads, 0, stream, y,
          static_cast<int>(first_row), x, x_stride, static_cast<int>(width), static_cast<int>(rows), aligned);
+}
+
+void expand_rows(float* y, int64_t y_stride, const Tiles& x, int64_t width, int64_t rows,
+                 cudaStream_t stream) {
+  launch(expand_rows_kernel, blocks_of(rows * width, kThreads), kThreads, 0, stream, y, y_stride, x,
+         static_cast<int>(width), static_cast<int>(rows));
+}
+
+void copy_columns(const Tiles& y, const Tiles& x, int64_t first, int64_t width, int64_t rows,
+                  cudaStream_t stream) {
+  const int64_t padded_rows = tiles_of(rows) * kTile;
+  launch(copy_columns_kernel, blocks_of(padded_rows * y.across * kTile, kThreads), kThreads, 0, stream, y, x,
+         static_cast<int>(first), static_cast<int>(width), static_cast<int>(padded_rows));
 }
 
 void round_columns(const Tiles& y, int64_t first_column, const float* x, int64_t x_stride, int64_t width,

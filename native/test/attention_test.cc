@@ -164,8 +164,9 @@ TEST(attention_in_training_against_double_precision) {
         const std::vector<Doubles> truth = truth_of(at, dropout);
         for (int which = 0; which < 4; ++which) {
           const double error = relative_error(at.result(which), truth[static_cast<size_t>(which)]);
-          EXPECT(error < (precision == Precision::kFp32 ? 1e-5 : 1e-2), kResults[which], " of heads of ",
-                 size, ", p ", probability, where, ": relative error ", error);
+          const double tolerance = precision == Precision::kFp32 ? 1e-5 : 1e-2;
+          EXPECT(error < tolerance, kResults[which], " of heads of ", size, ", p ", probability, where,
+                 ": relative error ", error);
         }
       }
   });

@@ -51,13 +51,15 @@ void wait_for_products() {
 
 // 9.7.15.5.1 of the manual has the rows and columns of a thread's sums, 9.7.15.5.1.2 the swizzle of the
 // factors.
-template <int kColumns>
+template <int kColumns, bool kByColumns>
 void multiply_add_tiles(float (&sums)[kColumns / 2], const uint16_t* a, const uint16_t* b, int step,
                         bool add) {
   const int lane = emulation::lane_of_warpgroup();
   emulation::add_product([&sums, a, b, step, add, lane] {
-    const auto value = [&](const uint16_t* tile, int row, int k) {
-      return bf16_to_f32(tile[tile_chunk(row, (step * 16 + k) / kTileChunk) + k % kTileChunk]);
+    const auto value = [&](const uint16_t* tiles, int i, int k) {
+      const int row = kByColumns ? step * 16 + k : i, column = kByColumns ? i % kTile : step * 16 + k;
+      const uint16_t* const tile = tiles + (kByColumns ? i / kTile * kTileValues : 0);
+      return bf16_to_f32(tile[tile_chunk(row, column / kTileChunk) + column % kTileChunk]);
     };
     for (int i = 0; i < kColumns / 2; ++i) {
       const int row = lane / 32 * 16 + lane % 32 / 4 + i % 4 / 2 * 8,
