@@ -266,7 +266,8 @@ void CudaBackend::linear_backward_weights(const std::vector<LinearGradient>& gra
   }
   if (precision == Precision::kBf16) {
     const Tiles x_tiles = rounded(operation.factor(x, x_stride, in, rows), x_stride, in, rows, operation);
-    const float* const dy_rows = operation.factor(dy, dy_stride, out, rows);
+    const bool only_tiles = memory_.has_only_rounded(dy);
+    const float* const dy_rows = only_tiles ? dy : operation.in(dy, dy_stride, out, rows);
     const Tiles dy_tiles = rounded(dy_rows, dy_stride, out, rows, operation);
     int64_t first = 0;
     for (const LinearGradient& gradient : to) {
@@ -274,7 +275,10 @@ void CudaBackend::linear_backward_weights(const std::vector<LinearGradient>& gra
       TileProduct product{own, gradient.out, x_tiles, in, tiles_of(rows)};
       product.splits = splits_of(gradient.out, in, product.depth, gpu_);
       add_weight_gradient(gradient.weight, product, operation);
-      if (gradient.bias) add_column_sums(gradient.bias, own, gradient.out, rows, operation);
+      if (gradient.bias && only_tiles)
+        add_column_sums(gradient.bias, own, gradient.out, rows, operation);
+      else if (gradient.bias)
+        add_column_sums(gradient.bias, dy_rows + first, dy_stride, gradient.out, rows, operation);
       first += gradient.out;
     }
   } else {

@@ -137,14 +137,20 @@ cudaGraphExec_t DeviceMemory::record(const std::function<bool()>& body) {
 }
 
 Tiles DeviceMemory::keep_rounded(const float* x, int64_t width, int64_t rows, bool only) {
-  constexpr size_t kPlaces = 4;  // more where all are in use
+  // Among those that may go there are always the two factors of a product and one more.
+  constexpr int kMayGo = 3;
   forget_rounded(x, 1);
-  size_t place = rounded_.size();
-  for (size_t i = 0; i < rounded_.size(); ++i)
-    if (!rounded_[i].matrix) place = i;
-  for (size_t i = 0; i < kPlaces && place == rounded_.size() && place >= kPlaces; ++i, ++next_rounded_)
-    if (!rounded_[next_rounded_ % kPlaces].only) place = next_rounded_ % kPlaces;
-  if (place == rounded_.size()) rounded_.emplace_back();
+  const size_t none = rounded_.size();
+  size_t place = none, oldest = none;
+  int may_go = 0;
+  for (size_t i = 0; i < rounded_.size(); ++i) {
+    if (!rounded_[i].matrix && place == none) place = i;
+    if (!rounded_[i].matrix || rounded_[i].only) continue;
+    ++may_go;
+    if (oldest == none || rounded_[i].used < rounded_[oldest].used) oldest = i;
+  }
+  if (place == none && may_go >= kMayGo) place = oldest;
+  if (place == none) rounded_.emplace_back();
   Rounded& rounded = rounded_[place];
   rounded.matrix = nullptr;
   const int64_t values = Tiles::count(rows, width);
@@ -160,6 +166,7 @@ Tiles DeviceMemory::keep_rounded(const float* x, int64_t width, int64_t rows, bo
   rounded.width = width;
   rounded.rows = rows;
   rounded.only = only;
+  rounded.used = ++clock_;
   if (rows % kTile != 0)
     check_cuda(cudaMemsetAsync(rounded.tiles.tile(rows / kTile, 0), 0,
                                static_cast<size_t>(rounded.tiles.across * kTileBytes), stream_),
@@ -167,10 +174,13 @@ Tiles DeviceMemory::keep_rounded(const float* x, int64_t width, int64_t rows, bo
   return rounded.tiles;
 }
 
-const Tiles* DeviceMemory::kept_rounded(const float* x, int64_t width, int64_t rows) const {
-  for (const Rounded& rounded : rounded_)
-    if (rounded.matrix == reinterpret_cast<const char*>(x) && rounded.width == width && rounded.rows >= rows)
+const Tiles* DeviceMemory::kept_rounded(const float* x, int64_t width, int64_t rows) {
+  for (Rounded& rounded : rounded_)
+    if (rounded.matrix == reinterpret_cast<const char*>(x) && rounded.width == width &&
+        rounded.rows == rows) {
+      rounded.used = ++clock_;
       return &rounded.tiles;
+    }
   return nullptr;
 }
 
@@ -191,7 +201,6 @@ void DeviceMemory::forget_rounded(const void* written, size_t bytes) {
 
 void DeviceMemory::forget_all_rounded() {
   for (Rounded& rounded : rounded_) rounded.matrix = nullptr;
-  next_rounded_ = 0;
 }
 
 Operation::Operation(DeviceMemory& memory) : memory_(memory), lock_(memory.mutex_) {

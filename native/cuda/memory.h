@@ -44,7 +44,8 @@ class DeviceMemory {
   // for x [rows, width], to be filled by the operation that asks; rows past the last are zeros, as products
   // along the rows need them.
   Tiles keep_rounded(const float* x, int64_t width, int64_t rows, bool only = false);
-  const Tiles* kept_rounded(const float* x, int64_t width, int64_t rows) const;  // null when there are none
+  const Tiles* kept_rounded(const float* x, int64_t width, int64_t rows);  // null when there are none
+  bool has_only_rounded(const float* x) const { return only_rounded(x) != nullptr; }
   void forget_rounded(const void* written, size_t bytes);
   void forget_all_rounded();
 
@@ -57,6 +58,8 @@ class DeviceMemory {
   void* take_scratch(size_t bytes);
   void reset_scratch();
   void check_not_recording(const char* what) const;
+  struct Rounded;
+  const Rounded* only_rounded(const float* x) const;
 
   int device_;
   cudaStream_t stream_ = nullptr;
@@ -76,10 +79,10 @@ class DeviceMemory {
     Tiles tiles;
     int64_t capacity = 0;  // values
     bool only = false;     // the matrix holds nothing else
+    uint64_t used = 0;     // when, by the clock
   };
-  const Rounded* only_rounded(const float* x) const;
   std::vector<Rounded> rounded_;
-  size_t next_rounded_ = 0;
+  uint64_t clock_ = 0;
 };
 
 // One operation: holds the backend while it is put on the stream, brings its arguments to the device and
