@@ -53,6 +53,7 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth, sizeof(T)))
     attention_tile_kernel(float* context, int64_t context_stride, Tiles rounded, DeviceHeads<T> heads,
                           DeviceSegments segments, Dropout dropout, float kept_factor, float scale_log2) {
   constexpr int kColumns = kDepth / 8, kKeyColumns = kTile / 8;
+  follow_previous();
   uint16_t* const query_tile = dynamic_shared<uint16_t>();
   uint16_t* const stages = query_tile + kTile * kDepth;  // two pairs of a key tile and a value tile
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
@@ -194,9 +195,9 @@ void CudaBackend::attention_forward(float* context, float* probabilities, const 
     const bool only = whole && heads.precision == Precision::kBf16 && memory_.is_device(context);
     const Tiles rounded = whole ? memory_.keep_rounded(to, hidden, on_gpu.total_queries, only) : Tiles{};
     const auto start = [&](auto kernel, size_t bytes) {
-      launch(kernel, dim3(static_cast<unsigned>(on_gpu.tiles), static_cast<unsigned>(heads.heads)), kThreads,
-             5 * bytes, stream, only ? nullptr : to, stride, rounded, from, on_gpu, dropout,
-             kept_scale(dropout), scale * kLog2E);
+      launch_early(kernel, dim3(static_cast<unsigned>(on_gpu.tiles), static_cast<unsigned>(heads.heads)),
+                   kThreads, 5 * bytes, stream, only ? nullptr : to, stride, rounded, from, on_gpu, dropout,
+                   kept_scale(dropout), scale * kLog2E);
     };
     if (heads.size <= 32)
       start(attention_tile_kernel<32, T>, tile_bytes<32>());

@@ -31,8 +31,8 @@ inline dim3 blocks_of(int64_t items, int threads) {
 }
 
 template <typename... Parameters, typename... Arguments>
-void launch(void (*kernel)(Parameters...), dim3 grid, int threads, size_t shared_bytes, cudaStream_t stream,
-            Arguments... arguments) {
+void launch_with(cudaLaunchAttribute* attributes, unsigned count, void (*kernel)(Parameters...), dim3 grid,
+                 int threads, size_t shared_bytes, cudaStream_t stream, Arguments... arguments) {
   if (grid.x == 0 || grid.y == 0) return;
   constexpr size_t kUnasked = 48 << 10;  // a kernel must ask for more
   if (shared_bytes > kUnasked)
@@ -44,7 +44,26 @@ void launch(void (*kernel)(Parameters...), dim3 grid, int threads, size_t shared
   config.blockDim = dim3(static_cast<unsigned>(threads));
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
+  config.attrs = attributes;
+  config.numAttrs = count;
   check_cuda(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), "starting a kernel");
+}
+
+template <typename Kernel, typename... Arguments>
+void launch(Kernel* kernel, dim3 grid, int threads, size_t shared_bytes, cudaStream_t stream,
+            Arguments... arguments) {
+  launch_with(nullptr, 0, kernel, grid, threads, shared_bytes, stream, arguments...);
+}
+
+// Starts a kernel that calls follow_previous() before it touches memory: its blocks take their places while
+// the previous kernel ends (programmatic dependent launch, of compute capability 9.0; without effect before).
+template <typename Kernel, typename... Arguments>
+void launch_early(Kernel* kernel, dim3 grid, int threads, size_t shared_bytes, cudaStream_t stream,
+                  Arguments... arguments) {
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  launch_with(&early, 1, kernel, grid, threads, shared_bytes, stream, arguments...);
 }
 
 // ---- sums, in an order that nothing changes

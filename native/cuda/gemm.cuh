@@ -82,9 +82,9 @@ void multiply_by_warpgroups(const TileProduct& product, const Gpu& gpu, const St
     fewest = time;
     best = [&] {
       const ProductWork work = product.work(Shape::kRows, columns());
-      launch(multiply_hopper_kernel<warpgroups(), columns(), kByColumns, Store>,
-             dim3(static_cast<unsigned>(std::min(work.count(), gpu.multiprocessors))), Shape::kThreads,
-             Shape::kSharedBytes, stream, product.x, product.weights, work, store);
+      launch_early(multiply_hopper_kernel<warpgroups(), columns(), kByColumns, Store>,
+                   dim3(static_cast<unsigned>(std::min(work.count(), gpu.multiprocessors))), Shape::kThreads,
+                   Shape::kSharedBytes, stream, product.x, product.weights, work, store);
     };
   };
   consider(std::integral_constant<int, 2>{}, std::integral_constant<int, 256>{});

@@ -75,6 +75,7 @@ __global__ void __launch_bounds__(HopperTile<kWarpgroups, kColumns>::kThreads, 1
     publish_barriers();
   }
   __syncthreads();
+  follow_previous();
   const int warpgroup = static_cast<int>(threadIdx.x) / Shape::kWarpgroupThreads;
   struct Part {
     int row, column, begin, end;  // of the result; of the depth, in tiles

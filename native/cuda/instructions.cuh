@@ -18,6 +18,15 @@ __device__ T* dynamic_shared() {
   return reinterpret_cast<T*>(memory);
 }
 
+// The previous kernel of the stream has ended, and what it wrote is there; then the next one may begin to
+// start. For kernels that launch_early() starts.
+__device__ inline void follow_previous() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 // Two values rounded to nearest even, the first in the lower half.
 __device__ inline uint32_t pack_bf16(float low, float high) {
   uint32_t pair;

@@ -28,6 +28,7 @@ __device__ void store_normalised(const NormalisedRows& y, int row, const Row<kNa
 template <bool kNarrow>
 __global__ void __launch_bounds__(kRowThreads)
     layernorm_kernel(NormalisedRows y, SummedRows x, LayerNormWeights norm, int width, int rows) {
+  follow_previous();
   const int row = warp_row();
   if (row >= rows) return;
   const auto load = [&](float(&values)[4], int column) {
@@ -114,8 +115,8 @@ LayerNormWeights on_device(const LayerNormWeights& norm, int64_t width, Operatio
 void normalise(const NormalisedRows& y, const SummedRows& x, const LayerNormWeights& norm, int64_t width,
                int64_t rows, Operation& operation) {
   by_width(width, [&](auto narrow) {
-    launch(layernorm_kernel<narrow()>, row_blocks(rows), kRowThreads, 0, operation.stream(), y, x,
-           on_device(norm, width, operation), static_cast<int>(width), static_cast<int>(rows));
+    launch_early(layernorm_kernel<narrow()>, row_blocks(rows), kRowThreads, 0, operation.stream(), y, x,
+                 on_device(norm, width, operation), static_cast<int>(width), static_cast<int>(rows));
   });
 }
 

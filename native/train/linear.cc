@@ -16,11 +16,12 @@ TrainingLinear::TrainingLinear(const std::vector<std::string>& names, int64_t in
 }
 
 TrainingLinear::TrainingLinear(const std::string& weight, const std::string& bias, int64_t in, int64_t out,
-                               ParameterSet& weights, ParameterSet& gradients, Backend& backend)
+                               Precision precision, ParameterSet& weights, ParameterSet& gradients,
+                               Backend& backend)
     : backend_(backend),
       sources_{{weights.of(weight), bias.empty() ? nullptr : weights.of(bias), out}},
       gradients_{{gradients.of(weight), bias.empty() ? nullptr : gradients.of(bias), out}} {
-  pack(in, Precision::kFp32);
+  pack(in, precision);
 }
 
 void TrainingLinear::pack(int64_t in, Precision precision) {

@@ -17,7 +17,7 @@ class TrainingLinear {
                  Precision precision, ParameterSet& weights, ParameterSet& gradients, Backend& backend);
   // A layer whose weight and bias have names of their own; an empty one: no bias.
   TrainingLinear(const std::string& weight, const std::string& bias, int64_t in, int64_t out,
-                 ParameterSet& weights, ParameterSet& gradients, Backend& backend);
+                 Precision precision, ParameterSet& weights, ParameterSet& gradients, Backend& backend);
 
   // Leaves the gradient of the bias of layer i at zero: for one that shifts everything a softmax compares,
   // whose gradient is zero in theory and would be rounding alone.

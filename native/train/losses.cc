@@ -21,7 +21,8 @@ size_t matrix_floats(size_t rows, int64_t stride) {
 }  // namespace
 
 TrainingHeads::TrainingHeads(const Config& config, Head head, std::vector<float> class_weights,
-                             ParameterSet& weights, ParameterSet& gradients, Backend& backend)
+                             Precision precision, ParameterSet& weights, ParameterSet& gradients,
+                             Backend& backend)
     : config_(config),
       head_(head),
       class_weights_(std::move(class_weights)),
@@ -36,7 +37,7 @@ TrainingHeads::TrainingHeads(const Config& config, Head head, std::vector<float>
   if (is_language(head)) {
     linear(transform_, "predictions.dense", width);
     decoder_.emplace("embeddings.word_embeddings.weight", "predictions.bias", width, config.vocab_size,
-                     weights, gradients, backend);
+                     precision, weights, gradients, backend);
     const std::string weight = "predictions.LayerNorm.weight", bias = "predictions.LayerNorm.bias";
     transform_norm_ = {weights.of(weight), weights.of(bias), config.layer_norm_eps};
     transform_norm_gradient_ = {gradients.of(weight), gradients.of(bias)};

@@ -17,9 +17,10 @@ namespace albert {
 
 class TrainingHeads {
  public:
-  // With class_weights, a classifier's cross-entropy is a mean weighted by those of its labels.
-  TrainingHeads(const Config& config, Head head, std::vector<float> class_weights, ParameterSet& weights,
-                ParameterSet& gradients, Backend& backend);
+  // `precision`: of the product with the vocabulary; those of other heads are fp32. With class_weights, a
+  // classifier's cross-entropy is a mean weighted by those of its labels.
+  TrainingHeads(const Config& config, Head head, std::vector<float> class_weights, Precision precision,
+                ParameterSet& weights, ParameterSet& gradients, Backend& backend);
   void repack();
 
   // The loss of a batch whose last hidden state is x [result rows, row_stride(H)]; adds the gradients of the

@@ -14,6 +14,8 @@ T* dynamic_shared() {
   return static_cast<T*>(emulation::dynamic_shared_memory());
 }
 
+inline void follow_previous() {}
+
 inline uint32_t pack_bf16(float low, float high) {
   return f32_to_bf16(low) | static_cast<uint32_t>(f32_to_bf16(high)) << 16;
 }
