@@ -1,6 +1,6 @@
 """ALBERT-base in PyTorch beside the CUDA backend: the same shapes, in one run, on one GPU.
 
-    python3 bench/gpu/compare.py build/gpu/albert_test
+    python3 bench/gpu/compare.py build/gpu/albert_test [mode of torch.compile, max-autotune by default]
 
 Times an ALBERT of torch.nn modules with scaled_dot_product_attention, eager and compiled, and Hugging Face's where
 transformers is installed; then runs `albert_test --bench cuda`. Rounds alternate; medians of milliseconds. Random
@@ -106,17 +106,17 @@ def hugging_face():
 
 
 def ours(program):
-    output = subprocess.run([program, "--bench", "cuda"], check=True, capture_output=True, text=True).stdout
+    output = subprocess.run([program, "--bench", "cuda", "--dtype", "bf16"], check=True, capture_output=True, text=True).stdout
     lines = [json.loads(line) for line in output.splitlines()]
     return {line["case"]: line["ms"] for line in lines if line.get("dtype") == "bf16"}
 
 
-def main(program):
+def main(program, mode="max-autotune"):
     print(torch.cuda.get_device_name(), "torch", torch.__version__, file=sys.stderr)
     plain = Albert().cuda().bfloat16().eval()
     trained = Albert().cuda()
-    compiled, compiled_training = torch.compile(plain, mode="max-autotune"), torch.compile(trained)
-    compiled_training.loss = torch.compile(trained.loss)
+    compiled, compiled_training = torch.compile(plain, mode=mode, dynamic=False), torch.compile(trained)
+    compiled_training.loss = torch.compile(trained.loss, dynamic=False)
     transformer = hugging_face()
     bodies = {}
     for batch, length in SHAPES:
@@ -144,6 +144,6 @@ def main(program):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -7,7 +7,7 @@ namespace albert::cuda {
 namespace {
 
 // Rows of a block, whose sums over rows are added to those of the others in order.
-constexpr int kBlockRows = 64;
+constexpr int kBlockRows = 16;
 
 // Computes dx of one row, and calls of_value(vector, column, dy, dy n) for every four columns.
 template <bool kNarrow, typename OfValue>
