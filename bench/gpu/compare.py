@@ -107,7 +107,7 @@ def hugging_face():
 
 def ours(program):
     output = subprocess.run([program, "--bench", "cuda", "--dtype", "bf16"], check=True, capture_output=True, text=True).stdout
-    lines = [json.loads(line) for line in output.splitlines()]
+    lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     return {line["case"]: line["ms"] for line in lines if line.get("dtype") == "bf16"}
 
 

@@ -48,7 +48,7 @@ constexpr int blocks_at_once(int depth, size_t bytes) {
   return depth <= 32 || (depth <= 64 && bytes == sizeof(uint16_t)) ? 4 : depth <= 64 ? 3 : 2;
 }
 
-template <int kDepth, typename T>
+template <int kDepth, bool kDrops, typename T>
 __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth, sizeof(T)))
     attention_tile_kernel(float* context, int64_t context_stride, Tiles rounded, DeviceHeads<T> heads,
                           DeviceSegments segments, Dropout dropout, float kept_factor, float scale_log2) {
@@ -121,8 +121,8 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth, sizeof(T)))
 #pragma unroll
         for (int e = 0; e < 4; ++e)
           scores[j][e] = power_of_two(fmaf(scores[j][e], scale_log2, -largest[e / 2]));
-      KeptElements kept{{~0u, ~0u}};
-      if (dropout.probability > 0) kept = exchange_kept(draw_kept(dropout, dropout_row, first_key));
+      KeptElements kept{};
+      if constexpr (kDrops) kept = exchange_kept(draw_kept(dropout, dropout_row, first_key));
         // The sum is that of the rounded weights, so that what multiplies the values adds up to one: values
         // have much in common.
 #pragma unroll
@@ -134,7 +134,7 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth, sizeof(T)))
           const int half = i % 2;
           const uint32_t pair = pack_bf16(of[2 * half], of[2 * half + 1]);
           sum[half] += low_bf16(pair) + high_bf16(pair);
-          weights[i / 2][half] = pair & kept.mask(k + i / 2, half);
+          weights[i / 2][half] = kDrops ? pair & kept.mask(k + i / 2, half) : pair;
         }
         multiply_columns<kDepth>(result, weights, value_tile, k * 8);
       }
@@ -199,12 +199,17 @@ void CudaBackend::attention_forward(float* context, float* probabilities, const 
                    kThreads, 5 * bytes, stream, only ? nullptr : to, stride, rounded, from, on_gpu, dropout,
                    kept_scale(dropout), scale * kLog2E);
     };
+    const auto of_depth = [&](auto depth) {
+      constexpr int kDepth = decltype(depth)::value;
+      dropout.probability > 0 ? start(attention_tile_kernel<kDepth, true, T>, tile_bytes<kDepth>())
+                              : start(attention_tile_kernel<kDepth, false, T>, tile_bytes<kDepth>());
+    };
     if (heads.size <= 32)
-      start(attention_tile_kernel<32, T>, tile_bytes<32>());
+      of_depth(std::integral_constant<int, 32>{});
     else if (heads.size <= 64)
-      start(attention_tile_kernel<64, T>, tile_bytes<64>());
+      of_depth(std::integral_constant<int, 64>{});
     else
-      start(attention_tile_kernel<128, T>, tile_bytes<128>());
+      of_depth(std::integral_constant<int, 128>{});
   };
   const bool tiled = !probabilities && heads.size <= kMostTileDepth;
   if (heads.precision == Precision::kBf16)
