@@ -3,7 +3,7 @@
     python3 bench/gpu/compare.py build/gpu/albert_test [mode of torch.compile, max-autotune by default]
 
 Times an ALBERT of torch.nn modules with scaled_dot_product_attention, eager and compiled, and Hugging Face's where
-transformers is installed; then runs `albert_test --bench cuda`. Rounds alternate; medians of milliseconds. Random
+transformers is installed, and `albert_test --bench cuda` in turn with them; a line for each case, medians of milliseconds. Random
 weights, bf16, no dropout, tokens of full length. The first product's fold, ragged batches and selected rows, in which
 the backend would gain, are left out of the cases.
 """
@@ -105,10 +105,11 @@ def hugging_face():
     return AlbertModel(config).cuda().bfloat16().eval()
 
 
-def ours(program):
-    output = subprocess.run([program, "--bench", "cuda", "--dtype", "bf16"], check=True, capture_output=True, text=True).stdout
+def ours(program, case):
+    command = [program, "--bench", "cuda", "--dtype", "bf16", "--case", case]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-    return {line["case"]: line["ms"] for line in lines if line.get("dtype") == "bf16"}
+    return next(line["ms"] for line in lines if line.get("case") == case)
 
 
 def main(program, mode="max-autotune"):
@@ -118,29 +119,28 @@ def main(program, mode="max-autotune"):
     compiled, compiled_training = torch.compile(plain, mode=mode, dynamic=False), torch.compile(trained)
     compiled_training.loss = torch.compile(trained.loss, dynamic=False)
     transformer = hugging_face()
-    bodies = {}
+    cases = []
     for batch, length in SHAPES:
         ids = torch.randint(0, VOCABULARY, (batch, length), device="cuda")
         rivals = {"eager": plain, "compiled": compiled, "transformers": transformer}
-        for name, model in rivals.items():
-            if model is not None:
-                bodies[(f"encoder {batch}x{length}", name)] = forward(model, ids)
+        bodies = {name: forward(model, ids) for name, model in rivals.items() if model is not None}
+        cases.append((f"encoder {batch}x{length}", bodies))
     for batch, length in TRAINING_SHAPES:
         ids = torch.randint(0, VOCABULARY, (batch, length), device="cuda")
-        for name, model in {"eager": trained, "compiled": compiled_training}.items():
-            bodies[(f"training {batch}x{length}", name)] = training(model, ids)
+        rivals = {"eager": trained, "compiled": compiled_training}
+        cases.append((f"training {batch}x{length}", {name: training(model, ids) for name, model in rivals.items()}))
 
-    times = {}
-    for _ in range(ROUNDS):
-        for case, ms in ours(program).items():
-            times.setdefault((case, "albert-native"), []).append(ms)
-        for key, body in bodies.items():
-            times.setdefault(key, []).append(median_ms(body))
-    for case in sorted({case for case, _ in bodies}):
-        row = {name: statistics.median(values) for (of, name), values in times.items() if of == case}
+    for case, bodies in cases:
+        times = {"albert-native": [], **{name: [] for name in bodies}}
+        for _ in range(ROUNDS):
+            times["albert-native"].append(ours(program, case))
+            for name, body in bodies.items():
+                times[name].append(median_ms(body))
+        row = {name: statistics.median(values) for name, values in times.items()}
         best = min(ms for name, ms in row.items() if name != "albert-native")
+        ratio = round(best / row["albert-native"], 2)
         row = {name: round(ms, 3) for name, ms in row.items()}
-        print(json.dumps({"case": case, "ms": row, "best_rival_over_ours": round(best / row["albert-native"], 2)}))
+        print(json.dumps({"case": case, "ms": row, "best_rival_over_ours": ratio}), flush=True)
 
 
 if __name__ == "__main__":

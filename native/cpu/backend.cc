@@ -58,7 +58,7 @@ void CpuBackend::reserve(const BackendLimits& limits) {
   };
   inner_ = allocate_rows(row_stride(limits.max_width) / (precision == Precision::kFp32 ? 1 : 2));
   if (precision != Precision::kFp32)
-    operand_ = allocate_rows(row_stride(lanes_of(limits.max_width, precision)));
+    operand_ = allocate_rows(row_stride(lanes_of(std::max(limits.max_width, limits.max_depth), precision)));
   if (precision == Precision::kInt8) {
     row_scale_ = allocate_rows(2);
     outliers_ = allocate_rows(lanes_of(kMaxOutliers, Precision::kBf16));

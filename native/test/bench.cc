@@ -58,6 +58,10 @@ struct Shape {
   int64_t tokens() const { return sequences * length; }
 };
 
+std::string name_of(const std::string& kind, const Shape& shape) {
+  return str(kind, " ", shape.sequences, "x", shape.length);
+}
+
 SequenceBatch sequences_of(const Shape& shape) {
   SequenceBatch batch;
   batch.lengths.assign(static_cast<size_t>(shape.sequences), static_cast<int32_t>(shape.length));
@@ -111,9 +115,8 @@ void bench_block(Backend& backend, const Config& config, const EncoderWeights& w
   heads.query = memory[0], heads.key = memory[1], heads.value = memory[2];
   float *const x = memory[3], *const context = memory[4];
   const double cells = static_cast<double>(rows), square = static_cast<double>(hidden * hidden);
-  const auto show = [&](const char* name, double operations, const auto& body) {
-    print(str(name, " ", shape.sequences, "x", shape.length), precision, time_ms(backend, body), operations,
-          rows);
+  const auto show = [&](const char* operation, double operations, const auto& body) {
+    print(name_of(str("block ", operation), shape), precision, time_ms(backend, body), operations, rows);
   };
   const AttentionWeights& attention = weights.attention[0];
   const FeedForwardWeights& feed_forward = weights.feed_forward[0];
@@ -141,7 +144,7 @@ void bench_encoder(Backend& backend, const Config& config, const EncoderWeights&
   });
   const double operations =
       static_cast<double>(shape.tokens()) * config.num_hidden_layers * layer_operations(config, shape.length);
-  print(str("encoder ", shape.sequences, "x", shape.length), precision, ms, operations, shape.tokens());
+  print(name_of("encoder", shape), precision, ms, operations, shape.tokens());
 }
 
 void bench_training(const std::string& device, const Config& config, const Weights& weights,
@@ -158,29 +161,33 @@ void bench_training(const std::string& device, const Config& config, const Weigh
   const double ms = time_ms(model.backend(), [&] { model.forward_backward(batch, DropoutPlaces::none()); });
   const double operations = 3.0 * static_cast<double>(shape.tokens()) * config.num_hidden_layers *
                             layer_operations(config, shape.length);
-  print(str("training ", shape.sequences, "x", shape.length), precision, ms, operations, shape.tokens());
+  print(name_of("training", shape), precision, ms, operations, shape.tokens());
 }
 
 }  // namespace
 
-void bench(const std::string& device, int64_t most_tokens, const std::string& dtype) {
+void bench(const BenchOptions& options) {
   const Config config = Config::parse(kBase, "base");
   const std::unique_ptr<Weights> weights = Weights::create(config, Head::kPretraining, 1);
+  const auto wanted = [&](const char* kind, const Shape& shape) {
+    return shape.tokens() <= options.most_tokens &&
+           name_of(kind, shape).find(options.of_name) != std::string::npos;
+  };
   for (Precision precision : {Precision::kFp32, Precision::kBf16}) {
-    if (!dtype.empty() && dtype != to_string(precision)) continue;
-    const std::unique_ptr<Backend> backend = make_backend(device, precision, "", 0);
+    if (!options.dtype.empty() && options.dtype != to_string(precision)) continue;
+    const std::unique_ptr<Backend> backend = make_backend(options.device, precision, "", 0);
     backend->reserve(
         {precision, config.intermediate_size, config.max_position_embeddings, config.head_size(), false});
     std::printf("{\"device\": \"%s\", \"isa\": \"%s\"}\n", backend->device(), backend->isa());
     const EncoderWeights encoder(config, *weights, precision, nullptr, *backend);
     for (int64_t rows : {128, 1024, 32768})
-      if (rows <= most_tokens) bench_products(*backend, precision, rows);
+      if (wanted("linear", {1, rows})) bench_products(*backend, precision, rows);
     for (const Shape& shape : {Shape{1, 128}, {256, 128}, {64, 512}})
-      if (shape.tokens() <= most_tokens) bench_block(*backend, config, encoder, precision, shape);
+      if (wanted("block", shape)) bench_block(*backend, config, encoder, precision, shape);
     for (const Shape& shape : {Shape{1, 128}, {8, 128}, {64, 128}, {256, 128}, {64, 512}})
-      if (shape.tokens() <= most_tokens) bench_encoder(*backend, config, encoder, precision, shape);
+      if (wanted("encoder", shape)) bench_encoder(*backend, config, encoder, precision, shape);
     for (const Shape& shape : {Shape{8, 128}, {64, 128}, {256, 128}})
-      if (shape.tokens() <= most_tokens) bench_training(device, config, *weights, precision, shape);
+      if (wanted("training", shape)) bench_training(options.device, config, *weights, precision, shape);
   }
 }
 

@@ -93,7 +93,7 @@ const char* const kVariants[] = {
     "\"hidden_act\": \"tanh\", \"parameter_sharing\": \"feed_forward\""};
 
 Config variant(const char* fields) {
-  return Config::parse(str("{\"model_type\": \"albert\", \"vocab_size\": 50, \"num_hidden_layers\": 3, "
+  return Config::parse(str("{\"model_type\": \"albert\", \"vocab_size\": 150, \"num_hidden_layers\": 3, "
                            "\"max_position_embeddings\": 20, \"num_labels\": 3, \"initializer_range\": 0.3, ",
                            fields, "}"),
                        "config");

@@ -1,6 +1,7 @@
 // Runs every registered test of the native core: albert_test [--filter text] [--backend cpu|cuda] [--golden
 // folder] [--shared folder]. With --bench cpu|cuda it times that device instead, with --tokens N batches of
-// at most N tokens alone, with --dtype fp32|bf16 that type alone.
+// at most N tokens alone, with --dtype fp32|bf16 that type alone, with --case text the cases whose name
+// has it.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -25,7 +26,7 @@ int main(int argc, char** argv) {
   using namespace albert::test;
   const char* filter = "";
   const char* bench_device = nullptr;
-  const char* dtype = "";
+  const char *dtype = "", *bench_case = "";
   int64_t most_tokens = 1 << 20;
   const char* data = std::getenv("ALBERT_TEST_DATA");
   if (data)
@@ -47,10 +48,12 @@ int main(int argc, char** argv) {
       most_tokens = std::atoll(argv[i + 1]);
     else if (!std::strcmp(argv[i], "--dtype"))
       dtype = argv[i + 1];
+    else if (!std::strcmp(argv[i], "--case"))
+      bench_case = argv[i + 1];
     else
       return std::fprintf(stderr, "unknown option %s\n", argv[i]), 2;
   }
-  if (bench_device) return bench(bench_device, most_tokens, dtype), 0;
+  if (bench_device) return bench({bench_device, most_tokens, dtype, bench_case}), 0;
   int passed = 0, failed = 0, skipped = 0;
   for (const Case& test : cases()) {
     if (!std::strstr(test.name, filter)) continue;

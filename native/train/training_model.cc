@@ -33,6 +33,7 @@ TrainingModel::TrainingModel(const Config& config, Head head, const Weights& wei
   BackendLimits limits;
   limits.precision = precision;
   limits.max_width = std::max({config.embedding_size, 3 * config.hidden_size, config.intermediate_size});
+  if (is_language(head)) limits.max_depth = config.vocab_size;
   limits.max_length = config.max_position_embeddings;
   limits.head_size = config.head_size();
   limits.training = true;
