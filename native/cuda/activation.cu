@@ -68,6 +68,12 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
+void activate(float* y, int64_t y_stride, Activation activation, int64_t width, int64_t rows,
+              Operation& operation) {
+  launch(activation_kernel, blocks_of(rows * width, kThreads), kThreads, 0, operation.stream(), y, y,
+         activation, y_stride, width, rows);
+}
+
 void CudaBackend::activation_forward(float* y, const float* x, Activation activation, Precision readers,
                                      int64_t width, int64_t rows) {
   Operation operation(memory_);

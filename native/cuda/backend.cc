@@ -47,6 +47,7 @@ void CudaBackend::upload(float* memory, const float* host, size_t floats) {
 
 void CudaBackend::download(float* host, const float* memory, size_t floats) {
   Operation operation(memory_);
+  check(!memory_.has_only_rounded(memory), ErrorCode::kDevice, "a matrix that holds rounded values is read");
   operation.download(host, memory, static_cast<int64_t>(floats));
 }
 

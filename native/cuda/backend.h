@@ -46,6 +46,9 @@ struct NormalisedRows {
 void normalise(const NormalisedRows& y, const SummedRows& x, const LayerNormWeights& norm, int64_t width,
                int64_t rows, Operation& operation);
 LayerNormWeights on_device(const LayerNormWeights& norm, int64_t width, Operation& operation);
+// y = activation(y)
+void activate(float* y, int64_t y_stride, Activation activation, int64_t width, int64_t rows,
+              Operation& operation);
 // sums[c] += x[0][c] + x[1][c] + ..., in an order that the number of rows fixes.
 void add_column_sums(float* sums, const float* x, int64_t x_stride, int64_t width, int64_t rows,
                      Operation& operation);

@@ -179,16 +179,24 @@ void CudaBackend::multiply_by(const PackedLinear& weights, const float* x, int64
     multiply(x, x_stride, rows, linear.rows, linear.in, linear.out, store, operation.stream());
 }
 
+// Activations after bf16 products of their own are rare, and have a launch of their own: the kernels of
+// products are many.
 void CudaBackend::linear_forward(float* y, int64_t y_stride, const float* x, int64_t x_stride,
                                  const PackedLinear& weights, Activation activation, int64_t rows) {
   Operation operation(memory_);
   const CudaPackedLinear& linear = packed(weights);
   const float* const from = factor_of(linear, x, x_stride, rows, operation);
   float* const to = operation.out(y, y_stride, linear.out, rows);
-  with_activation(activation, [&](auto constant) {
+  if (linear.tiles.values) {
     multiply_by(weights, from, x_stride, rows,
-                StoreRows<constant(), false>(to, y_stride, linear.bias, linear.out), operation);
-  });
+                StoreRows<Activation::kIdentity, false>(to, y_stride, linear.bias, linear.out), operation);
+    if (activation != Activation::kIdentity) activate(to, y_stride, activation, linear.out, rows, operation);
+  } else {
+    with_activation(activation, [&](auto constant) {
+      multiply(from, x_stride, rows, linear.rows, linear.in, linear.out,
+               StoreRows<constant(), false>(to, y_stride, linear.bias, linear.out), operation.stream());
+    });
+  }
   operation.finish();
 }
 

@@ -243,6 +243,8 @@ float* Operation::out(float* matrix, int64_t stride, int64_t width, int64_t rows
 }
 
 float* Operation::in_out(float* matrix, int64_t stride, int64_t width, int64_t rows) {
+  check(!memory_.has_only_rounded(matrix), ErrorCode::kDevice,
+        "a matrix that holds rounded values is added to");
   if (!matrix || rows == 0 || memory_.is_device(matrix)) return out(matrix, stride, width, rows);
   float* const copy = const_cast<float*>(in(matrix, stride, width, rows));
   results_.push_back({matrix, copy, stride, width, rows});
