@@ -2,7 +2,7 @@
 #pragma once
 
 #include <algorithm>
-#include <functional>
+#include <iterator>
 #include <type_traits>
 
 #include "cuda/gemm_fp32.cuh"
@@ -73,26 +73,34 @@ void multiply_by_warpgroups(const TileProduct& product, const Gpu& gpu, const St
     return divide_up<int64_t>(blocks, gpu.multiprocessors) *
            (product.depth / product.splits * step + 2000 + rows * columns / 16);
   };
-  int64_t fewest = INT64_MAX;
-  std::function<void()> best;
-  const auto consider = [&](auto warpgroups, auto columns) {
-    using Shape = HopperTile<warpgroups(), columns()>;
-    const int64_t time = cycles(Shape::kRows, columns());
-    if (time >= fewest) return;
-    fewest = time;
-    best = [&] {
-      const ProductWork work = product.work(Shape::kRows, columns());
-      launch_early(multiply_hopper_kernel<warpgroups(), columns(), kByColumns, Store>,
-                   dim3(static_cast<unsigned>(std::min(work.count(), gpu.multiprocessors))), Shape::kThreads,
-                   Shape::kSharedBytes, stream, product.x, product.weights, work, store);
-    };
+  constexpr int kShapes[][2] = {{128, 256}, {128, 128}, {64, 128}, {64, 64}, {64, 32}};
+  constexpr size_t kCount =
+      std::size(kShapes) - (kByColumns ? 1 : 0);  // by columns a block takes whole tiles
+  size_t best = 0;
+  for (size_t i = 1; i < kCount; ++i)
+    if (cycles(kShapes[i][0], kShapes[i][1]) < cycles(kShapes[best][0], kShapes[best][1])) best = i;
+  const auto start = [&](auto warpgroups, auto columns) {
+    constexpr int kWarpgroups = decltype(warpgroups)::value, kColumns = decltype(columns)::value;
+    using Shape = HopperTile<kWarpgroups, kColumns>;
+    const ProductWork work = product.work(Shape::kRows, kColumns);
+    launch_early(multiply_hopper_kernel<kWarpgroups, kColumns, kByColumns, Store>,
+                 dim3(static_cast<unsigned>(std::min(work.count(), gpu.multiprocessors))), Shape::kThreads,
+                 Shape::kSharedBytes, stream, product.x, product.weights, work, store);
   };
-  consider(std::integral_constant<int, 2>{}, std::integral_constant<int, 256>{});
-  consider(std::integral_constant<int, 2>{}, std::integral_constant<int, 128>{});
-  consider(std::integral_constant<int, 1>{}, std::integral_constant<int, 128>{});
-  consider(std::integral_constant<int, 1>{}, std::integral_constant<int, 64>{});
-  if constexpr (!kByColumns) consider(std::integral_constant<int, 1>{}, std::integral_constant<int, 32>{});
-  best();
+  constexpr std::integral_constant<int, 1> kOne{};
+  constexpr std::integral_constant<int, 2> kTwo{};
+  switch (best) {
+    case 0:
+      return start(kTwo, std::integral_constant<int, 256>{});
+    case 1:
+      return start(kTwo, std::integral_constant<int, 128>{});
+    case 2:
+      return start(kOne, std::integral_constant<int, 128>{});
+    case 3:
+      return start(kOne, std::integral_constant<int, 64>{});
+    default:
+      if constexpr (!kByColumns) start(kOne, std::integral_constant<int, 32>{});
+  }
 }
 
 template <typename Store>
