@@ -154,10 +154,10 @@ enum class Place { kDevice, kHost };
 struct BackendLimits {
   Precision precision = Precision::kFp32;  // of the encoder's products
   int64_t max_width = 0;                   // the widest of E, H and F
-  int64_t max_depth = 0;   // the deepest product where it is deeper: V, of the gradient of logits
-  int64_t max_length = 0;  // T
-  int64_t head_size = 0;   // D
-  bool training = false;   // backward operations will be called
+  int64_t max_length = 0;                  // T
+  int64_t head_size = 0;                   // D
+  bool training = false;                   // backward operations will be called
+  int64_t max_depth = 0;                   // of a product, where it is deeper: V, of the gradient of logits
 };
 
 // What one pass of a shard through the encoder reads from the host.
