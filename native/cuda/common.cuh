@@ -57,13 +57,21 @@ void launch(Kernel* kernel, dim3 grid, int threads, size_t shared_bytes, cudaStr
 
 // Starts a kernel that calls follow_previous() before it touches memory: its blocks take their places while
 // the previous kernel ends (programmatic dependent launch, of compute capability 9.0; without effect before).
+// Clusters of that many neighbouring blocks run at the same time.
+template <typename Kernel, typename... Arguments>
+void launch_clusters_early(int cluster, Kernel* kernel, dim3 grid, int threads, size_t shared_bytes,
+                           cudaStream_t stream, Arguments... arguments) {
+  cudaLaunchAttribute attributes[2] = {};
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim = {static_cast<unsigned>(cluster), 1, 1};
+  launch_with(attributes, cluster > 1 ? 2 : 1, kernel, grid, threads, shared_bytes, stream, arguments...);
+}
 template <typename Kernel, typename... Arguments>
 void launch_early(Kernel* kernel, dim3 grid, int threads, size_t shared_bytes, cudaStream_t stream,
                   Arguments... arguments) {
-  cudaLaunchAttribute early{};
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
-  launch_with(&early, 1, kernel, grid, threads, shared_bytes, stream, arguments...);
+  launch_clusters_early(1, kernel, grid, threads, shared_bytes, stream, arguments...);
 }
 
 // ---- sums, in an order that nothing changes

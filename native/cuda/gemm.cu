@@ -39,16 +39,17 @@ const float* factor_of(const CudaPackedLinear& linear, const float* x, int64_t x
                              : operation.in(x, x_stride, linear.in, rows);
 }
 
-// In how many parts the rows of a weight gradient are added up, so that every multiprocessor has blocks of
-// 128 x 256 to compute.
-int splits_of(int64_t out, int64_t in, int64_t across, const Gpu& gpu) {
-  constexpr int64_t kMost = 8, kStep = 1489, kStore = 6000;  // cycles
-  const int64_t blocks = divide_up<int64_t>(out, 128) * divide_up<int64_t>(in, 256);
+// In how many parts the depth of a weight gradient is added up: more keep every multiprocessor busy, and
+// have to be written, read again and added.
+int splits_of(TileProduct product, const Gpu& gpu) {
+  constexpr int64_t kMost = 8, kPartBytes = 1400;  // a cycle
   const auto cycles = [&](int64_t splits) {
-    return divide_up<int64_t>(blocks * splits, gpu.multiprocessors) * (across / splits * kStep + kStore);
+    product.splits = static_cast<int>(splits);
+    const int64_t bytes = splits > 1 ? 2 * splits * product.rows * product.out * int64_t{sizeof(float)} : 0;
+    return estimate_cycles<LargestTile>(product, gpu.multiprocessors) + bytes / kPartBytes;
   };
   int64_t best = 1;
-  for (int64_t splits = 2; splits <= std::min(kMost, across); ++splits)
+  for (int64_t splits = 2; splits <= std::min(kMost, product.depth); ++splits)
     if (cycles(splits) < cycles(best)) best = splits;
   return static_cast<int>(best);
 }
@@ -281,7 +282,7 @@ void CudaBackend::linear_backward_weights(const std::vector<LinearGradient>& gra
     for (const LinearGradient& gradient : to) {
       const Tiles own = columns_of(dy_tiles, first, gradient.out, rows, operation);
       TileProduct product{own, gradient.out, x_tiles, in, tiles_of(rows)};
-      product.splits = splits_of(gradient.out, in, product.depth, gpu_);
+      product.splits = splits_of(product, gpu_);
       add_weight_gradient(gradient.weight, product, operation);
       if (gradient.bias && only_tiles)
         add_column_sums(gradient.bias, own, gradient.out, rows, operation);

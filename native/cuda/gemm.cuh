@@ -62,45 +62,49 @@ void multiply_by_warps(const TileProduct& product, const Store& store, cudaStrea
     start(multiply_mma_kernel<64, kByColumns, Store>, 64, Small::kThreads, Small::kSharedBytes);
 }
 
-// The tile of a block that ends first, by a model of one multiprocessor of an H100: 33 bytes of factors a
-// cycle from L2, 2048 multiplications a cycle, and the time to fill the ring and to store.
+// Blocks of pairs share the weights of the largest tile, which 33 bytes of factors a cycle would not feed.
+using LargestTile = HopperTile<2, 256, 2>;
+
+// Cycles until the last block of a product ends, by a model of one multiprocessor of an H100: 33 bytes of
+// factors a cycle from L2, 2048 multiplications a cycle, and the time to fill the ring and to store.
+template <typename Shape>
+int64_t estimate_cycles(const TileProduct& product, int multiprocessors) {
+  constexpr int64_t kFactors = (Shape::kRows + Shape::kColumns / Shape::kBlocks) * kTile * sizeof(uint16_t);
+  constexpr int64_t kSums = Shape::kRows * Shape::kColumns;
+  constexpr int64_t kStep = std::max(kFactors / 33, kSums * kTile / 2048);
+  const int64_t items = product.work(Shape::kBlocks * Shape::kRows, Shape::kColumns).count();
+  return divide_up<int64_t>(items, multiprocessors / Shape::kBlocks) *
+         (product.depth / product.splits * kStep + 2000 + kSums / 16);
+}
+
+template <typename Shape, bool kByColumns, typename Store>
+void launch_hopper(const TileProduct& product, const Gpu& gpu, const Store& store, cudaStream_t stream) {
+  const ProductWork work = product.work(Shape::kBlocks * Shape::kRows, Shape::kColumns);
+  const int clusters = std::min(work.count(), gpu.multiprocessors / Shape::kBlocks);
+  launch_clusters_early(Shape::kBlocks, multiply_hopper_kernel<Shape, kByColumns, Store>,
+                        dim3(static_cast<unsigned>(clusters * Shape::kBlocks)), Shape::kThreads,
+                        Shape::kSharedBytes, stream, product.x, product.weights, work, store);
+}
+
+// By the shape of tile that ends first.
+template <bool kByColumns, typename Store, typename... Shapes>
+void launch_best(const TileProduct& product, const Gpu& gpu, const Store& store, cudaStream_t stream) {
+  using Launch = void (*)(const TileProduct&, const Gpu&, const Store&, cudaStream_t);
+  constexpr Launch kLaunches[] = {launch_hopper<Shapes, kByColumns, Store>...};
+  const int64_t cycles[] = {estimate_cycles<Shapes>(product, gpu.multiprocessors)...};
+  kLaunches[std::min_element(std::begin(cycles), std::end(cycles)) - std::begin(cycles)](product, gpu, store,
+                                                                                         stream);
+}
+
 template <bool kByColumns, typename Store>
 void multiply_by_warpgroups(const TileProduct& product, const Gpu& gpu, const Store& store,
                             cudaStream_t stream) {
-  const auto cycles = [&](int64_t rows, int64_t columns) {
-    const int64_t blocks = product.work(rows, columns).count();
-    const int64_t step = std::max((rows + columns) * kTile * 2 / 33, rows * columns * kTile / 2048);
-    return divide_up<int64_t>(blocks, gpu.multiprocessors) *
-           (product.depth / product.splits * step + 2000 + rows * columns / 16);
-  };
-  constexpr int kShapes[][2] = {{128, 256}, {128, 128}, {64, 128}, {64, 64}, {64, 32}};
-  constexpr size_t kCount =
-      std::size(kShapes) - (kByColumns ? 1 : 0);  // by columns a block takes whole tiles
-  size_t best = 0;
-  for (size_t i = 1; i < kCount; ++i)
-    if (cycles(kShapes[i][0], kShapes[i][1]) < cycles(kShapes[best][0], kShapes[best][1])) best = i;
-  const auto start = [&](auto warpgroups, auto columns) {
-    constexpr int kWarpgroups = decltype(warpgroups)::value, kColumns = decltype(columns)::value;
-    using Shape = HopperTile<kWarpgroups, kColumns>;
-    const ProductWork work = product.work(Shape::kRows, kColumns);
-    launch_early(multiply_hopper_kernel<kWarpgroups, kColumns, kByColumns, Store>,
-                 dim3(static_cast<unsigned>(std::min(work.count(), gpu.multiprocessors))), Shape::kThreads,
-                 Shape::kSharedBytes, stream, product.x, product.weights, work, store);
-  };
-  constexpr std::integral_constant<int, 1> kOne{};
-  constexpr std::integral_constant<int, 2> kTwo{};
-  switch (best) {
-    case 0:
-      return start(kTwo, std::integral_constant<int, 256>{});
-    case 1:
-      return start(kTwo, std::integral_constant<int, 128>{});
-    case 2:
-      return start(kOne, std::integral_constant<int, 128>{});
-    case 3:
-      return start(kOne, std::integral_constant<int, 64>{});
-    default:
-      if constexpr (!kByColumns) start(kOne, std::integral_constant<int, 32>{});
-  }
+  if constexpr (kByColumns)  // a block takes whole tiles
+    launch_best<kByColumns, Store, LargestTile, HopperTile<2, 128, 1>, HopperTile<1, 128, 1>,
+                HopperTile<1, 64, 1>>(product, gpu, store, stream);
+  else
+    launch_best<kByColumns, Store, LargestTile, HopperTile<2, 128, 1>, HopperTile<1, 128, 1>,
+                HopperTile<1, 64, 1>, HopperTile<1, 32, 1>>(product, gpu, store, stream);
 }
 
 template <typename Store>

@@ -8,9 +8,11 @@
 namespace albert::cuda {
 
 // A block computes kRows x kColumns sums, each of kWarpgroups 64 rows of them, from a ring of kStages pairs
-// of tiles.
-template <int kWarpgroups, int kColumns>
+// of tiles. The kBlocks of a cluster compute rows below one another with the same weights, of which each
+// copies a part to all.
+template <int kWarpgroupCount, int kColumnCount, int kBlockCount>
 struct HopperTile {
+  static constexpr int kWarpgroups = kWarpgroupCount, kColumns = kColumnCount, kBlocks = kBlockCount;
   static constexpr int kRows = kWarpgroups * kTile;
   static constexpr int kWarpgroupThreads = 128;
   static constexpr int kThreads = (kWarpgroups + 1) * kWarpgroupThreads;  // the last warpgroup copies
@@ -55,11 +57,11 @@ __device__ void store_tile_strip(const float (&sums)[kColumns / 2], int first_ro
 }
 
 // kByColumns: of x and weights [depth, rows] and [depth, out], see TileProduct.
-template <int kWarpgroups, int kColumns, bool kByColumns, typename Store>
-__global__ void __launch_bounds__(HopperTile<kWarpgroups, kColumns>::kThreads, 1)
+template <typename Shape, bool kByColumns, typename Store>
+__global__ void __launch_bounds__(Shape::kThreads, 1)
     multiply_hopper_kernel(Tiles x, Tiles weights, ProductWork work, Store store) {
 #if defined(ALBERT_HOPPER)
-  using Shape = HopperTile<kWarpgroups, kColumns>;
+  constexpr int kWarpgroups = Shape::kWarpgroups, kColumns = Shape::kColumns, kBlocks = Shape::kBlocks;
   constexpr int kStages = Shape::kStages;
   unsigned char* memory = dynamic_shared<unsigned char>();
   memory += (Shape::kAlignment - shared_address(memory) % Shape::kAlignment) % Shape::kAlignment;
@@ -70,20 +72,23 @@ __global__ void __launch_bounds__(HopperTile<kWarpgroups, kColumns>::kThreads, 1
   if (threadIdx.x == 0) {
     for (int i = 0; i < kStages; ++i) {
       make_barrier(full + i, 1);
-      make_barrier(empty + i, kWarpgroups);
+      make_barrier(empty + i, kWarpgroups * kBlocks);
     }
     publish_barriers();
   }
-  __syncthreads();
+  kBlocks > 1 ? synchronise_cluster() : __syncthreads();
   follow_previous();
   const int warpgroup = static_cast<int>(threadIdx.x) / Shape::kWarpgroupThreads;
+  const int rank = kBlocks > 1 ? rank_in_cluster() : 0;
+  const int first_item = static_cast<int>(blockIdx.x) / kBlocks;
+  const int concurrent_items = static_cast<int>(gridDim.x) / kBlocks;
   struct Part {
     int row, column, begin, end;  // of the result; of the depth, in tiles
   };
   const auto part_of = [&](int i) {
     const int split = i / (work.across * work.down);
-    return Part{i / work.across % work.down * Shape::kRows, i % work.across * kColumns, work.begin(split),
-                work.begin(split + 1)};
+    return Part{(i / work.across % work.down * kBlocks + rank) * Shape::kRows, i % work.across * kColumns,
+                work.begin(split), work.begin(split + 1)};
   };
   int stage = 0, phase = 0;
   const auto next_stage = [&] {
@@ -94,36 +99,59 @@ __global__ void __launch_bounds__(HopperTile<kWarpgroups, kColumns>::kThreads, 1
   constexpr int kCopyRegisters = 40, kProductRegisters = 232;
   if (warpgroup == kWarpgroups) {
     if constexpr (kWarpgroups > 1) give_registers<kCopyRegisters>();
-    const int items = threadIdx.x % Shape::kWarpgroupThreads == 0 ? work.count() : 0;
-    for (int i = static_cast<int>(blockIdx.x); i < items; i += static_cast<int>(gridDim.x)) {
+    // A thread starts a copy every 140 cycles and waits as long for its barrier, so the warps take turns and
+    // every copy of a stage has its own lane.
+    constexpr int kCopyWarps = Shape::kWarpgroupThreads / kWarp;
+    const int copy_warp = static_cast<int>(threadIdx.x) / kWarp % kCopyWarps;
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    int turn = 0;
+    for (int i = first_item; i < work.count(); i += concurrent_items) {
       const Part part = part_of(i);
-      // Tiles past the last row or column are not there.
+      // Tiles past the last row or column are not there; the last block of a cluster may have none at all.
       constexpr int kColumnTiles = (kColumns + kTile - 1) / kTile;
       constexpr int kColumnBytes = (kColumns < kTile ? kColumns : kTile) * kTileBytes / kTile;
-      const int row_tiles = min(kWarpgroups, static_cast<int>(tiles_of(work.rows - part.row)));
+      const int row_tiles =
+          min(kWarpgroups, work.rows > part.row ? static_cast<int>(tiles_of(work.rows - part.row)) : 0);
       const int column_tiles = min(kColumnTiles, static_cast<int>(tiles_of(work.out - part.column)));
+      const int row_tile = part.row / kTile, column_tile = part.column / kTile,
+                of_column = lane - kWarpgroups;
       for (int step = part.begin; step < part.end; ++step) {
-        wait_for_phase(empty + stage, phase ^ 1);
-        arrive_expecting(full + stage, row_tiles * kTileBytes + column_tiles * kColumnBytes);
-        uint16_t* const to = stages + stage * Shape::kStageValues;
-        const int row_tile = part.row / kTile, column_tile = part.column / kTile;
-        for (int t = 0; t < row_tiles; ++t)
-          copy_bulk(to + t * kTileValues,
-                    kByColumns ? x.tile(step, row_tile + t) : x.tile(row_tile + t, step), kTileBytes,
-                    full + stage);
-        for (int t = 0; t < column_tiles; ++t)
-          copy_bulk(to + Shape::kRows * kTile + t * kTileValues,
-                    kByColumns ? weights.tile(step, column_tile + t)
-                               : weights.tile(column_tile + t, step) + part.column % kTile * kTile,
-                    kColumnBytes, full + stage);
+        if (turn == copy_warp) {
+          wait_for_phase(empty + stage, phase ^ 1);
+          if (lane == 0) arrive_expecting(full + stage, row_tiles * kTileBytes + column_tiles * kColumnBytes);
+          uint16_t* const to = stages + stage * Shape::kStageValues;
+          if (lane < row_tiles) {
+            copy_bulk(to + lane * kTileValues,
+                      kByColumns ? x.tile(step, row_tile + lane) : x.tile(row_tile + lane, step), kTileBytes,
+                      full + stage);
+          } else if (of_column >= 0 && of_column < column_tiles && of_column % kBlocks == rank) {
+            uint16_t* const to_column = to + Shape::kRows * kTile + of_column * kTileValues;
+            const uint16_t* const from =
+                kByColumns ? weights.tile(step, column_tile + of_column)
+                           : weights.tile(column_tile + of_column, step) + part.column % kTile * kTile;
+            if constexpr (kBlocks > 1)
+              copy_bulk_to_cluster(to_column, from, kColumnBytes, full + stage, kBlocks);
+            else
+              copy_bulk(to_column, from, kColumnBytes, full + stage);
+          }
+        }
+        turn = (turn + 1) % kCopyWarps;
         next_stage();
       }
     }
   } else {
     if constexpr (kWarpgroups > 1) take_registers<kProductRegisters>();
     const int warp = static_cast<int>(threadIdx.x) / kWarp;
-    const bool reports = threadIdx.x % Shape::kWarpgroupThreads == 0;
-    for (int i = static_cast<int>(blockIdx.x); i < work.count(); i += static_cast<int>(gridDim.x)) {
+    // A stage is free when no warpgroup of the cluster reads it: copies go to all.
+    const int reports_to = static_cast<int>(threadIdx.x) % Shape::kWarpgroupThreads;
+    const auto report_empty = [&](int of_stage) {
+      if (reports_to >= kBlocks) return;
+      if constexpr (kBlocks > 1)
+        arrive_in_cluster(empty + of_stage, reports_to);
+      else
+        arrive(empty + of_stage);
+    };
+    for (int i = first_item; i < work.count(); i += concurrent_items) {
       const Part part = part_of(i);
       float sums[kColumns / 2];
       int last = 0;
@@ -137,12 +165,12 @@ __global__ void __launch_bounds__(HopperTile<kWarpgroups, kColumns>::kThreads, 1
           multiply_add_tiles<kColumns, kByColumns>(sums, a, b, k, step > 0 || k > 0);
         commit_products();
         wait_for_products<1>();  // the step before is done with its stage
-        if (step > 0 && reports) arrive(empty + last);
+        if (step > 0) report_empty(last);
         last = stage;
         next_stage();
       }
       wait_for_products<0>();
-      if (reports) arrive(empty + last);
+      report_empty(last);
       unsigned char* const own = staging + warp * kStagingBytes;
       const int below = i / (work.across * work.down) * work.rows, row = part.row + warp * 16;
       if constexpr (kStoresTiles<Store> && kColumns >= kTile)
@@ -152,6 +180,7 @@ __global__ void __launch_bounds__(HopperTile<kWarpgroups, kColumns>::kThreads, 1
     }
     wait_for_bulk_reads<0>();
   }
+  if constexpr (kBlocks > 1) synchronise_cluster();  // others write here until they end
 #endif
 }
 

@@ -59,7 +59,45 @@ __device__ inline void copy_bulk(void* shared, const void* global, int bytes, ui
       : "memory");
 }
 
-// The way back: shows what this thread wrote to shared memory to copies, and copies that.
+// ---- clusters: neighbouring blocks of a grid that run at the same time and see one another's shared memory
+
+__device__ inline int rank_in_cluster() {
+  int rank;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+// Waits for all threads of the cluster.
+__device__ inline void synchronise_cluster() {
+  asm volatile(
+      "barrier.cluster.arrive.release;\n"
+      "barrier.cluster.wait.acquire;" ::
+          : "memory");
+}
+// Arrives at what the block of this rank has in the place of `barrier`. What this block wrote it does not
+// show to the other: that would take 700 cycles.
+__device__ inline void arrive_in_cluster(uint64_t* barrier, int rank) {
+  asm volatile(
+      "{\n"
+      ".reg .b32 remote;\n"
+      "mapa.shared::cluster.u32 remote, %0, %1;\n"
+      "mbarrier.arrive.shared::cluster.b64 _, [remote];\n"
+      "}" ::"r"(shared_address(barrier)),
+      "r"(rank)
+      : "memory");
+}
+// copy_bulk() to this place of the first `count` blocks of the cluster, reporting to the barrier of each.
+__device__ inline void copy_bulk_to_cluster(void* shared, const void* global, int bytes, uint64_t* barrier,
+                                            int count) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
+      "[%0], [%1], %2, [%3], %4;" ::"r"(shared_address(shared)),
+      "l"(global), "r"(bytes), "r"(shared_address(barrier)), "h"(static_cast<uint16_t>((1 << count) - 1))
+      : "memory");
+}
+
+// ---- the way back
+
+// Shows what this thread wrote to shared memory to copies.
 __device__ inline void publish_shared() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 __device__ inline void copy_bulk_out(void* global, const void* shared, int bytes) {
   asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(global),

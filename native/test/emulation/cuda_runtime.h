@@ -1,6 +1,6 @@
 // A stand-in for CUDA's header of this name that runs kernels on the host, so that a machine without a GPU
-// tests them: each thread of a block is a fiber, blocks run one after another, and device memory cannot be
-// touched between kernels.
+// tests them: each thread of a block is a fiber, clusters of blocks run one after another, and device memory
+// cannot be touched between kernels.
 //
 // What it shows: wrong indices, missing barriers (the order of threads between two barriers is random),
 // shared memory that was not written, copies that were not waited for, host code that reads device memory.
@@ -21,7 +21,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-#define __shared__ static  // blocks run one after another
+#define __shared__ static  // blocks run one after another; those of a cluster have none
 
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
@@ -45,9 +45,10 @@ extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace albert::emulation {
 
-// Runs `kernel` once for each thread of the grid. Throws std::logic_error when threads of a block wait for
-// one another at different barriers.
-void run(const dim3& grid, const dim3& block, size_t shared_bytes, const std::function<void()>& kernel);
+// Runs `kernel` once for each thread of the grid, `cluster` neighbouring blocks at the same time. Throws
+// std::logic_error when threads of a block wait for one another at different barriers.
+void run(const dim3& grid, const dim3& block, unsigned cluster, size_t shared_bytes,
+         const std::function<void()>& kernel);
 // Does it now, or whenever the graph that is being recorded runs.
 void put_on_stream(const std::function<void()>& work);
 void* dynamic_shared_memory();
@@ -103,11 +104,15 @@ struct cudaDeviceProp {
   int major, minor, multiProcessorCount;
   size_t totalGlobalMem, sharedMemPerBlockOptin;
 };
-enum cudaLaunchAttributeID { cudaLaunchAttributeProgrammaticStreamSerialization = 6 };
+enum cudaLaunchAttributeID {
+  cudaLaunchAttributeClusterDimension = 4,
+  cudaLaunchAttributeProgrammaticStreamSerialization = 6
+};
 struct cudaLaunchAttribute {
   cudaLaunchAttributeID id;
   struct {
     int programmaticStreamSerializationAllowed;
+    dim3 clusterDim;
   } val;
 };
 struct cudaLaunchConfig_t {
@@ -150,9 +155,14 @@ cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
 template <typename... Parameters, typename... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
+  unsigned cluster = 1;
+  for (unsigned i = 0; i < config->numAttrs; ++i)
+    if (config->attrs[i].id == cudaLaunchAttributeClusterDimension)
+      cluster = config->attrs[i].val.clusterDim.x;
   albert::emulation::put_on_stream(
-      [config = *config, kernel, values = std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)] {
-        albert::emulation::run(config.gridDim, config.blockDim, config.dynamicSmemBytes,
+      [config = *config, cluster, kernel,
+       values = std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)] {
+        albert::emulation::run(config.gridDim, config.blockDim, cluster, config.dynamicSmemBytes,
                                [&] { std::apply(kernel, values); });
       });
   return cudaSuccess;

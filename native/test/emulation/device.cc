@@ -89,11 +89,14 @@ struct Copy {
   bool valid;
 };
 
+struct Block;
+
 struct Fiber {
+  Block* block = nullptr;
   std::unique_ptr<char[]> stack{new char[kStackBytes]};
   void* top = nullptr;  // of the stack, while another runs
   dim3 index;
-  int number = 0;
+  int number = 0;  // in its block
   bool done = false;
   const Barrier* waits_for = nullptr;
   unsigned passed = 0;  // of that barrier, when the wait began
@@ -109,25 +112,59 @@ struct Warp {
   alignas(16) unsigned char slots[2][32][kSlot];
 };
 
-// One grid runs at a time.
+struct Block {
+  dim3 index;
+  int rank = 0;  // in its cluster
+  std::vector<Warp> warps;
+  Barrier barrier;
+  std::vector<Barrier> barriers_of_warpgroups;
+  unsigned char* memory = nullptr;  // shared, of `shared_bytes`
+};
+
+// One grid runs at a time, and of it one cluster of blocks.
 std::mutex mutex;
 void* scheduler = nullptr;  // the top of its stack
 std::vector<std::unique_ptr<Fiber>> fibers;
-std::vector<Warp> warps;
-Barrier barrier_of_block;
-std::vector<Barrier> barriers_of_warpgroups;
+std::vector<Block> blocks;
+Barrier barrier_of_cluster;
 std::map<const uint64_t*, Phase> phases;
 std::vector<BulkCopy> bulk_copies;  // not done yet
 Fiber* current = nullptr;
-std::vector<unsigned char> shared_memory;
+std::vector<unsigned char> shared_memory;  // of all blocks
 const std::function<void()>* body = nullptr;
 std::mt19937 engine(20261125);
+
+void resume_indices() {
+  threadIdx = current->index;
+  blockIdx = current->block->index;
+}
 
 void block_on(const Barrier& barrier) {
   current->waits_for = &barrier;
   current->passed = barrier.passed;
   albert_switch_stack(&current->top, scheduler);
-  threadIdx = current->index;
+  resume_indices();
+}
+
+// Gives every block of the cluster poisoned memory. Its address is a multiple of 128 and no more, and the
+// same modulo 1024 in all of them.
+void make_shared_memory(size_t bytes) {
+  constexpr size_t kAlignment = 1024, kBase = 128;
+  const size_t of_block = (kBase + bytes + kAlignment - 1) / kAlignment * kAlignment;
+  shared_memory.assign(blocks.size() * of_block + kAlignment, kPoisonByte);
+  void* aligned = shared_memory.data();
+  size_t space = shared_memory.size();
+  std::align(kAlignment, 1, aligned, space);
+  for (Block& block : blocks)
+    block.memory = static_cast<unsigned char*>(aligned) + static_cast<size_t>(block.rank) * of_block + kBase;
+}
+
+// What another block of the cluster has where this one has `own`.
+template <typename T>
+T* in_block(T* own, const Block& other) {
+  return reinterpret_cast<T*>(reinterpret_cast<uintptr_t>(own) -
+                              reinterpret_cast<uintptr_t>(current->block->memory) +
+                              reinterpret_cast<uintptr_t>(other.memory));
 }
 
 // One of the copies on their way, whichever.
@@ -156,45 +193,57 @@ void wait(Barrier& barrier) {
   block_on(barrier);
 }
 
-void run_block(int threads) {
-  const int warp_count = (threads + 31) / 32;
-  warps.resize(static_cast<size_t>(warp_count));
-  for (int w = 0; w < warp_count; ++w) warps[w].barrier = {std::min(32, threads - 32 * w), 0, 0};
-  barrier_of_block = {threads, 0, 0};
-  barriers_of_warpgroups.assign(static_cast<size_t>(threads / 128), {128, 0, 0});
+void prepare_block(Block& block, int threads) {
+  block.warps.resize(static_cast<size_t>((threads + 31) / 32));
+  for (size_t w = 0; w < block.warps.size(); ++w)
+    block.warps[w].barrier = {std::min(32, threads - 32 * static_cast<int>(w)), 0, 0};
+  block.barrier = {threads, 0, 0};
+  block.barriers_of_warpgroups.assign(static_cast<size_t>(threads / 128), {128, 0, 0});
+}
+
+void prepare_fiber(Fiber& fiber, Block& block, int number) {
+  // As if `enter` had been called, and its caller's registers saved: the stack stands 8 bytes past a multiple
+  // of 16, as after a call.
+  void** const bottom =
+      reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(fiber.stack.get() + kStackBytes) / 16 * 16) - 2;
+  *bottom = reinterpret_cast<void*>(&enter);
+  fiber.top = bottom - kSavedWords;
+  fiber.block = &block;
+  fiber.number = number;
+  fiber.index = dim3(number % blockDim.x, number / blockDim.x % blockDim.y, number / blockDim.x / blockDim.y);
+  fiber.done = false;
+  fiber.waits_for = nullptr;
+  fiber.exchanges = 0;
+  fiber.open.clear();
+  fiber.committed.clear();
+  fiber.open_products.clear();
+  fiber.committed_products.clear();
+  fiber.open_stores.clear();
+  fiber.committed_stores.clear();
+}
+
+// Runs `blocks`, which know their indices and ranks.
+void run_cluster(int threads, size_t shared_bytes) {
+  const int all = static_cast<int>(blocks.size()) * threads;
+  barrier_of_cluster = {all, 0, 0};
   phases.clear();
+  make_shared_memory(shared_bytes);
+  for (Block& block : blocks) prepare_block(block, threads);
+  while (fibers.size() < static_cast<size_t>(all)) fibers.push_back(std::make_unique<Fiber>());
   std::vector<int> order;
-  for (int t = 0; t < threads; ++t) {
-    if (static_cast<size_t>(t) == fibers.size()) fibers.push_back(std::make_unique<Fiber>());
-    Fiber& fiber = *fibers[t];
-    // As if `enter` had been called, and its caller's registers saved: the stack stands 8 bytes past a
-    // multiple of 16, as after a call.
-    void** const bottom =
-        reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(fiber.stack.get() + kStackBytes) / 16 * 16) - 2;
-    *bottom = reinterpret_cast<void*>(&enter);
-    fiber.top = bottom - kSavedWords;
-    fiber.number = t;
-    fiber.index = dim3(t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y);
-    fiber.done = false;
-    fiber.waits_for = nullptr;
-    fiber.exchanges = 0;
-    fiber.open.clear();
-    fiber.committed.clear();
-    fiber.open_products.clear();
-    fiber.committed_products.clear();
-    fiber.open_stores.clear();
-    fiber.committed_stores.clear();
-    order.push_back(t);
+  for (int i = 0; i < all; ++i) {
+    prepare_fiber(*fibers[i], blocks[i / threads], i % threads);
+    order.push_back(i);
   }
-  for (int left = threads; left > 0;) {
+  for (int left = all; left > 0;) {
     std::shuffle(order.begin(), order.end(), engine);
     bool moved = false;
-    for (int t : order) {
-      Fiber& fiber = *fibers[t];
+    for (int i : order) {
+      Fiber& fiber = *fibers[i];
       if (fiber.done || (fiber.waits_for && fiber.waits_for->passed == fiber.passed)) continue;
       fiber.waits_for = nullptr;
       current = &fiber;
-      threadIdx = fiber.index;
+      resume_indices();
       albert_switch_stack(&scheduler, fiber.top);
       left -= fiber.done;
       moved = true;
@@ -204,8 +253,8 @@ void run_block(int threads) {
     else if (!moved)
       throw std::logic_error("threads of a block wait at different barriers");
   }
-  for (int t = 0; t < threads; ++t)
-    for (const auto& group : fibers[t]->committed_stores)
+  for (int i = 0; i < all; ++i)
+    for (const auto& group : fibers[i]->committed_stores)
       if (!group.empty()) throw std::logic_error("a block ended before copies from its memory did");
   if (!bulk_copies.empty()) throw std::logic_error("a block ended before copies to its memory did");
 }
@@ -239,36 +288,40 @@ class DeviceAccess {
 
 }  // namespace
 
-void run(const dim3& grid, const dim3& block, size_t shared_bytes, const std::function<void()>& kernel) {
+void run(const dim3& grid, const dim3& block, unsigned cluster, size_t shared_bytes,
+         const std::function<void()>& kernel) {
   std::lock_guard<std::mutex> lock(mutex);
   const DeviceAccess access;
+  if (grid.x % cluster != 0) throw std::logic_error("a grid is no whole number of clusters");
   gridDim = grid;
   blockDim = block;
   body = &kernel;
+  blocks.resize(cluster);
   for (unsigned z = 0; z < grid.z; ++z)
     for (unsigned y = 0; y < grid.y; ++y)
-      for (unsigned x = 0; x < grid.x; ++x) {
-        shared_memory.assign(shared_bytes + 128, kPoisonByte);
-        blockIdx = dim3(x, y, z);
-        run_block(static_cast<int>(block.x * block.y * block.z));
+      for (unsigned x = 0; x < grid.x; x += cluster) {
+        for (unsigned rank = 0; rank < cluster; ++rank) {
+          blocks[rank].index = dim3(x + rank, y, z);
+          blocks[rank].rank = static_cast<int>(rank);
+        }
+        run_cluster(static_cast<int>(block.x * block.y * block.z), shared_bytes);
       }
 }
 
-void* dynamic_shared_memory() {
-  void* memory = shared_memory.data();
-  size_t space = shared_memory.size();
-  return std::align(128, 1, memory, space);
-}
+void* dynamic_shared_memory() { return current->block->memory; }
 
-void block_barrier() { wait(barrier_of_block); }
-void warp_barrier() { wait(warps[static_cast<size_t>(current->number / 32)].barrier); }
-void warpgroup_barrier() { wait(barriers_of_warpgroups[static_cast<size_t>(current->number / 128)]); }
+Warp& own_warp() { return current->block->warps[static_cast<size_t>(current->number / 32)]; }
+void block_barrier() { wait(current->block->barrier); }
+void warp_barrier() { wait(own_warp().barrier); }
+void warpgroup_barrier() {
+  wait(current->block->barriers_of_warpgroups[static_cast<size_t>(current->number / 128)]);
+}
 
 int lane_of_warpgroup() { return current->number % 128; }
 void add_product(std::function<void()> product) { current->open_products.push_back(std::move(product)); }
 
 const unsigned char* exchange(const void* values, size_t bytes) {
-  Warp& warp = warps[static_cast<size_t>(current->number / 32)];
+  Warp& warp = own_warp();
   auto& slots = warp.slots[current->exchanges++ % 2];
   std::memcpy(slots[lane()], values, bytes);
   warp_barrier();
@@ -307,6 +360,11 @@ void make_barrier(uint64_t* barrier, int arrivals) {
   phase = {};
   phase.expected = arrivals;
 }
+int rank_in_cluster() { return current->block->rank; }
+void synchronise_cluster() { emulation::wait(emulation::barrier_of_cluster); }
+void arrive_in_cluster(uint64_t* barrier, int rank) {
+  arrive(emulation::in_block(barrier, emulation::blocks[static_cast<size_t>(rank)]));
+}
 void arrive_expecting(uint64_t* barrier, int bytes) {
   emulation::Phase& phase = emulation::phases.at(barrier);
   phase.bytes += bytes;
@@ -320,6 +378,12 @@ void wait_for_phase(uint64_t* barrier, int parity) {
 void copy_bulk(void* shared, const void* global, int bytes, uint64_t* barrier) {
   std::memset(shared, emulation::kPoisonByte, static_cast<size_t>(bytes));
   emulation::bulk_copies.push_back({shared, global, bytes, &emulation::phases.at(barrier)});
+}
+void copy_bulk_to_cluster(void* shared, const void* global, int bytes, uint64_t* barrier, int count) {
+  for (int rank = 0; rank < count; ++rank) {
+    const emulation::Block& block = emulation::blocks.at(static_cast<size_t>(rank));
+    copy_bulk(emulation::in_block(shared, block), global, bytes, emulation::in_block(barrier, block));
+  }
 }
 
 void commit_products() {

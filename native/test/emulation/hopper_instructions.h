@@ -28,6 +28,11 @@ inline void arrive(uint64_t* barrier) { arrive_expecting(barrier, 0); }
 void wait_for_phase(uint64_t* barrier, int parity);
 void copy_bulk(void* shared, const void* global, int bytes, uint64_t* barrier);
 
+int rank_in_cluster();
+void synchronise_cluster();
+void arrive_in_cluster(uint64_t* barrier, int rank);
+void copy_bulk_to_cluster(void* shared, const void* global, int bytes, uint64_t* barrier, int count);
+
 inline void publish_shared() {}
 void copy_bulk_out(void* global, const void* shared, int bytes);
 void commit_bulk_copies();
