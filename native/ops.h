@@ -272,14 +272,31 @@ class Backend {
                                        int64_t dy_stride, const float* x, int64_t x_stride, int64_t in,
                                        Precision precision, int64_t rows) = 0;
 
-  // y = activation(x), rows of row_stride(width); y may be x. With readers kBf16 nothing but products of that
-  // precision will read y, and a device may leave it rounded.
-  virtual void activation_forward(float* y, const float* x, Activation activation, Precision readers,
-                                  int64_t width, int64_t rows) = 0;
-  // dx = dy activation'(x), and y = activation(x) again, for the weights behind it; `readers` of both as
-  // above. dx may be dy, y may be x.
+  // y = activation(x), rows of row_stride(width); y may be x.
+  virtual void activation_forward(float* y, const float* x, Activation activation, int64_t width,
+                                  int64_t rows) = 0;
+  // dx = dy activation'(x), and y = activation(x) again, for the weights behind it. dx may be dy, y may be x.
   virtual void activation_backward(float* dx, float* y, const float* dy, const float* x,
-                                   Activation activation, Precision readers, int64_t width, int64_t rows) = 0;
+                                   Activation activation, int64_t width, int64_t rows) = 0;
+
+  // y = activation(sum), sum = x W^T + b saved. Nothing but products of the weights' precision reads y, and
+  // nothing but linear_activation_backward reads sum, so that a device may leave both in whatever form in its
+  // memory; likewise what that one writes. Rows have padded strides; matrices lie on one side.
+  virtual void linear_activation_forward(float* y, float* sum, const float* x, const PackedLinear& weights,
+                                         Activation activation, int64_t rows) {
+    const int64_t stride = row_stride(weights.out);
+    linear_forward(sum, stride, x, row_stride(weights.in), weights, Activation::kIdentity, rows);
+    activation_forward(y, sum, activation, weights.out, rows);
+  }
+  // dx = (dy W) activation'(x) for the W behind the activation, and y = activation(x) again. x is what
+  // forward saved as sum; `transposed` comes from pack_transposed.
+  virtual void linear_activation_backward(float* dx, float* y, const float* dy,
+                                          const PackedLinear& transposed, const float* x,
+                                          Activation activation, int64_t rows) {
+    linear_backward_input(dx, row_stride(transposed.out), dy, row_stride(transposed.in), transposed, false,
+                          rows);
+    activation_backward(dx, y, dx, x, activation, transposed.out, rows);
+  }
 
   virtual void layernorm_forward(float* y, int64_t y_stride, const float* x, int64_t x_stride,
                                  const LayerNormWeights& norm, int64_t width, int64_t rows) = 0;

@@ -132,7 +132,7 @@ void answer_beam_forward(Backend& backend, const AnswerBeam& beam, float* expect
     for (int64_t row = 0; row < count; ++row)
       for (int64_t i = 0; i < hidden; ++i)
         states[row * stride + i] = seen[row * stride + i] + shifts[s * stride + i];
-    backend.activation_forward(states, states, Activation::kTanh, Precision::kFp32, hidden, count);
+    backend.activation_forward(states, states, Activation::kTanh, hidden, count);
     backend.layernorm_forward(states, stride, states, stride, weights.end_norm, hidden, count);
     backend.linear_forward(logits, 1, states, stride, *weights.end, Activation::kIdentity, count);
     fill_beam(beam.end_log_probs + s * kTopEnds, beam.end_index + s * kTopEnds, kTopEnds,

@@ -112,10 +112,10 @@ class CpuBackend final : public Backend {
   void linear_backward_weights(const std::vector<LinearGradient>& gradients, const float* dy,
                                int64_t dy_stride, const float* x, int64_t x_stride, int64_t in,
                                Precision precision, int64_t rows) override;
-  void activation_forward(float* y, const float* x, Activation activation, Precision readers, int64_t width,
+  void activation_forward(float* y, const float* x, Activation activation, int64_t width,
                           int64_t rows) override;
   void activation_backward(float* dx, float* y, const float* dy, const float* x, Activation activation,
-                           Precision readers, int64_t width, int64_t rows) override;
+                           int64_t width, int64_t rows) override;
   void layernorm_backward(float* dx, const LayerNormGradient& gradient, const float* dy, const float* x,
                           const LayerNormWeights& norm, int64_t width, int64_t rows) override;
   void residual_layernorm_forward(float* y, float* sum, const float* x, const LayerNormWeights& norm,

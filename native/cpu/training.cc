@@ -133,7 +133,7 @@ void CpuBackend::embedding_backward(const EmbeddingGradient& gradient, const flo
   kernels_.embedding_backward(gradient, dsum, row_stride(width), ids, types, positions, width, rows);
 }
 
-void CpuBackend::activation_forward(float* y, const float* x, Activation activation, Precision, int64_t width,
+void CpuBackend::activation_forward(float* y, const float* x, Activation activation, int64_t width,
                                     int64_t rows) {
   const int64_t stride = row_stride(width);
   for_parts(rows, [&](int64_t begin, int64_t end) {
@@ -143,7 +143,7 @@ void CpuBackend::activation_forward(float* y, const float* x, Activation activat
 }
 
 void CpuBackend::activation_backward(float* dx, float* y, const float* dy, const float* x,
-                                     Activation activation, Precision, int64_t width, int64_t rows) {
+                                     Activation activation, int64_t width, int64_t rows) {
   const int64_t stride = row_stride(width);
   for_parts(rows, [&](int64_t begin, int64_t end) {
     for (int64_t at = begin * stride; at < end * stride; at += stride)

@@ -71,11 +71,6 @@ __device__ inline Softmax softmax(float* scores, int keys) {
   return {largest, inverse};
 }
 
-// ---- pairs of bf16, as pack_bf16() makes them
-
-__device__ inline float low_bf16(uint32_t pair) { return __uint_as_float(pair << 16); }
-__device__ inline float high_bf16(uint32_t pair) { return __uint_as_float(pair & 0xffff0000u); }
-
 // ---- tiles: 64 rows of a head, bf16, by a block whose warps have 16 rows each
 
 constexpr int64_t kMostTileDepth = 128;  // sums of larger heads have no room in a thread's registers

@@ -57,6 +57,13 @@ void add_column_sums(float* sums, const Tiles& x, int64_t width, int64_t rows, O
 void add_parts(float* sums, const float* parts, int64_t part_stride, int64_t width, int64_t count,
                Operation& operation);
 
+// y[c][r] = x[r][c]
+void transpose(float* y, int64_t y_stride, const float* x, int64_t x_stride, int64_t columns, int64_t rows,
+               cudaStream_t stream);
+// What a layer multiplies with, on the device.
+const float* factor_of(const CudaPackedLinear& linear, const float* x, int64_t x_stride, int64_t rows,
+                       Operation& operation);
+
 struct TileProduct;
 
 class CudaBackend final : public Backend {
@@ -108,10 +115,14 @@ class CudaBackend final : public Backend {
   void linear_backward_weights(const std::vector<LinearGradient>& gradients, const float* dy,
                                int64_t dy_stride, const float* x, int64_t x_stride, int64_t in,
                                Precision precision, int64_t rows) override;
-  void activation_forward(float* y, const float* x, Activation activation, Precision readers, int64_t width,
+  void linear_activation_forward(float* y, float* sum, const float* x, const PackedLinear& weights,
+                                 Activation activation, int64_t rows) override;
+  void linear_activation_backward(float* dx, float* y, const float* dy, const PackedLinear& transposed,
+                                  const float* x, Activation activation, int64_t rows) override;
+  void activation_forward(float* y, const float* x, Activation activation, int64_t width,
                           int64_t rows) override;
   void activation_backward(float* dx, float* y, const float* dy, const float* x, Activation activation,
-                           Precision readers, int64_t width, int64_t rows) override;
+                           int64_t width, int64_t rows) override;
   void layernorm_forward(float* y, int64_t y_stride, const float* x, int64_t x_stride,
                          const LayerNormWeights& norm, int64_t width, int64_t rows) override;
   void layernorm_backward(float* dx, const LayerNormGradient& gradient, const float* dy, const float* x,
@@ -136,6 +147,8 @@ class CudaBackend final : public Backend {
   const DeviceSegments& segments_on_device(const Segments& segments, int64_t heads, Operation& operation);
   // x [rows, width] as a factor of bf16 products: what is kept, or rounded now.
   Tiles rounded(const float* x, int64_t x_stride, int64_t width, int64_t rows, Operation& operation);
+  // The same of x [rows, row_stride(width)], on either side.
+  Tiles factor_tiles(const float* x, int64_t width, int64_t rows, Operation& operation);
   // Where the rounded values of x [rows, width] are kept; nowhere unless products are bf16.
   Tiles keep_rounded(const float* x, int64_t width, int64_t rows);
   template <typename Store>

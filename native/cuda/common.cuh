@@ -120,6 +120,9 @@ __device__ inline float block_max(float x) {
 // Reads fp32 or bf16.
 __device__ inline float value_of(float x) { return x; }
 __device__ inline float value_of(uint16_t x) { return __uint_as_float(static_cast<uint32_t>(x) << 16); }
+// Of a pair, as pack_bf16() makes it.
+__device__ inline float low_bf16(uint32_t pair) { return __uint_as_float(pair << 16); }
+__device__ inline float high_bf16(uint32_t pair) { return __uint_as_float(pair & 0xffff0000u); }
 __device__ inline void store_value(float* to, float x) { *to = x; }
 __device__ inline void store_value(uint16_t* to, float x) { *to = static_cast<uint16_t>(pack_bf16(x, 0)); }
 
@@ -153,25 +156,41 @@ __device__ inline float activate(Activation activation, float x) {
   return x;
 }
 
-// activate() within 1e-6 by instructions that are less exact than the library's: for values that are rounded
-// to bf16 next. erf is formula 7.1.26 of Abramowitz and Stegun, Handbook of Mathematical Functions.
-__device__ inline float activate_briefly(Activation activation, float x) {
+// activate() and its derivative within 1e-6 by instructions that are less exact than the library's: for
+// values that are rounded to bf16 next. erf is formula 7.1.26 of Abramowitz and Stegun, Handbook of
+// Mathematical Functions.
+struct Activated {
+  float value, slope;
+};
+__device__ inline Activated activate_briefly(Activation activation, float x) {
   switch (activation) {
+    case Activation::kIdentity:
+      return {x, 1};
     case Activation::kGelu: {
-      const float z = fabsf(x) * kSqrtHalf, t = __fdividef(1, 1 + 0.3275911f * z);
+      const float z = fabsf(x) * kSqrtHalf, t = __fdividef(1, 1 + 0.3275911f * z), bell = __expf(-z * z);
       const float tail =
           t *
           (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
-      const float half = 0.5f * tail * __expf(-z * z);  // of the complement
-      return x * (x < 0 ? half : 1 - half);
+      const float half = 0.5f * tail * bell;  // of the complement
+      const float below = x < 0 ? half : 1 - half;
+      return {x * below, below + x * kInverseSqrt2Pi * bell};
     }
-    case Activation::kGeluNew:
-      return __fdividef(x, 1 + __expf(-2 * kSqrt2OverPi * (x + kCubic * x * x * x)));
-    case Activation::kSilu:
-      return __fdividef(x, 1 + __expf(-x));
-    default:
-      return activate(activation, x);
+    case Activation::kGeluNew: {
+      const float s = __fdividef(1, 1 + __expf(-2 * kSqrt2OverPi * (x + kCubic * x * x * x)));
+      return {x * s, s + 2 * x * s * (1 - s) * kSqrt2OverPi * (1 + 3 * kCubic * x * x)};
+    }
+    case Activation::kRelu:
+      return {x > 0 ? x : 0, x > 0 ? 1.0f : 0.0f};
+    case Activation::kSilu: {
+      const float s = __fdividef(1, 1 + __expf(-x));
+      return {x * s, s * (1 + x * (1 - s))};
+    }
+    case Activation::kTanh: {
+      const float t = tanh_of(x);
+      return {t, 1 - t * t};
+    }
   }
+  return {x, 1};
 }
 
 // The derivative of activate().

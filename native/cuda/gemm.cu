@@ -1,58 +1,12 @@
-// Packed weights and the operations that multiply by them.
+// Packed weights and the forward operations that multiply by them.
 #include "cuda/gemm.cuh"
 
 #include <utility>
 
-#include "cuda/backend.h"
 #include "cuda/tiles.h"
 
 namespace albert::cuda {
 namespace {
-
-// Turns a value of Activation into a constant.
-template <typename Body>
-void with_activation(Activation activation, const Body& body) {
-  switch (activation) {
-    case Activation::kIdentity:
-      return body(std::integral_constant<Activation, Activation::kIdentity>{});
-    case Activation::kGelu:
-      return body(std::integral_constant<Activation, Activation::kGelu>{});
-    case Activation::kGeluNew:
-      return body(std::integral_constant<Activation, Activation::kGeluNew>{});
-    case Activation::kRelu:
-      return body(std::integral_constant<Activation, Activation::kRelu>{});
-    case Activation::kSilu:
-      return body(std::integral_constant<Activation, Activation::kSilu>{});
-    case Activation::kTanh:
-      return body(std::integral_constant<Activation, Activation::kTanh>{});
-  }
-}
-
-const CudaPackedLinear& packed(const PackedLinear& weights) {
-  return static_cast<const CudaPackedLinear&>(weights);
-}
-
-// What a layer multiplies with, on the device.
-const float* factor_of(const CudaPackedLinear& linear, const float* x, int64_t x_stride, int64_t rows,
-                       Operation& operation) {
-  return linear.tiles.values ? operation.factor(x, x_stride, linear.in, rows)
-                             : operation.in(x, x_stride, linear.in, rows);
-}
-
-// In how many parts the depth of a weight gradient is added up: more keep every multiprocessor busy, and
-// have to be written, read again and added.
-int splits_of(TileProduct product, const Gpu& gpu) {
-  constexpr int64_t kMost = 8, kPartBytes = 1400;  // a cycle
-  const auto cycles = [&](int64_t splits) {
-    product.splits = static_cast<int>(splits);
-    const int64_t bytes = splits > 1 ? 2 * splits * product.rows * product.out * int64_t{sizeof(float)} : 0;
-    return estimate_cycles<LargestTile>(product, gpu.multiprocessors) + bytes / kPartBytes;
-  };
-  int64_t best = 1;
-  for (int64_t splits = 2; splits <= std::min(kMost, product.depth); ++splits)
-    if (cycles(splits) < cycles(best)) best = splits;
-  return static_cast<int>(best);
-}
 
 // y[c][r] = x[r][c], by squares of 32 in shared memory.
 constexpr int kTransposeThreads = 256;
@@ -72,14 +26,14 @@ __global__ void __launch_bounds__(kTransposeThreads)
       y[(first_column + i) * y_stride + first_row + across] = square[across][i];
 }
 
+}  // namespace
+
 void transpose(float* y, int64_t y_stride, const float* x, int64_t x_stride, int64_t columns, int64_t rows,
                cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(divide_up<int64_t>(columns, kWarp)),
                   static_cast<unsigned>(divide_up<int64_t>(rows, kWarp)));
   launch(transpose_kernel, grid, kTransposeThreads, 0, stream, y, y_stride, x, x_stride, columns, rows);
 }
-
-}  // namespace
 
 // ---- packed layers
 
@@ -160,6 +114,12 @@ void CudaBackend::repack(PackedLinear& weights, const std::vector<LinearSource>&
 
 // ---- operations
 
+const float* factor_of(const CudaPackedLinear& linear, const float* x, int64_t x_stride, int64_t rows,
+                       Operation& operation) {
+  return linear.tiles.values ? operation.factor(x, x_stride, linear.in, rows)
+                             : operation.in(x, x_stride, linear.in, rows);
+}
+
 Tiles CudaBackend::rounded(const float* x, int64_t x_stride, int64_t width, int64_t rows,
                            Operation& operation) {
   if (const Tiles* const kept = memory_.kept_rounded(x, width, rows)) return *kept;
@@ -168,16 +128,9 @@ Tiles CudaBackend::rounded(const float* x, int64_t x_stride, int64_t width, int6
   return tiles;
 }
 
-template <typename Store>
-void CudaBackend::multiply_by(const PackedLinear& weights, const float* x, int64_t x_stride, int64_t rows,
-                              const Store& store, Operation& operation) {
-  const CudaPackedLinear& linear = packed(weights);
-  if (linear.tiles.values)
-    multiply(TileProduct{rounded(x, x_stride, linear.in, rows, operation), rows, linear.tiles, linear.out,
-                         linear.tiles.across},
-             gpu_, store, operation.stream());
-  else
-    multiply(x, x_stride, rows, linear.rows, linear.in, linear.out, store, operation.stream());
+Tiles CudaBackend::factor_tiles(const float* x, int64_t width, int64_t rows, Operation& operation) {
+  const int64_t stride = row_stride(width);
+  return rounded(operation.factor(x, stride, width, rows), stride, width, rows, operation);
 }
 
 // Activations after bf16 products of their own are rare, and have a launch of their own: the kernels of
@@ -201,22 +154,6 @@ void CudaBackend::linear_forward(float* y, int64_t y_stride, const float* x, int
   operation.finish();
 }
 
-void CudaBackend::linear_backward_input(float* dx, int64_t dx_stride, const float* dy, int64_t dy_stride,
-                                        const PackedLinear& transposed, bool accumulate, int64_t rows) {
-  Operation operation(memory_);
-  const CudaPackedLinear& linear = packed(transposed);
-  const float* const from = factor_of(linear, dy, dy_stride, rows, operation);
-  float* const to = accumulate ? operation.in_out(dx, dx_stride, linear.out, rows)
-                               : operation.out(dx, dx_stride, linear.out, rows);
-  const auto run = [&](auto accumulates) {
-    multiply_by(transposed, from, dy_stride, rows,
-                StoreRows<Activation::kIdentity, accumulates()>(to, dx_stride, nullptr, linear.out),
-                operation);
-  };
-  accumulate ? run(std::true_type{}) : run(std::false_type{});
-  operation.finish();
-}
-
 void CudaBackend::qkv_forward(const Heads& heads, const float* x, const PackedLinear& weights, int64_t rows) {
   Operation operation(memory_);
   const CudaPackedLinear& linear = packed(weights);
@@ -237,75 +174,6 @@ void CudaBackend::qkv_forward(const Heads& heads, const float* x, const PackedLi
                 operation);
   };
   narrow ? store_to(uint16_t{}) : store_to(float{});
-  operation.finish();
-}
-
-// Columns of x from `first` on, which a product along the rows takes by whole tiles.
-Tiles columns_of(const Tiles& x, int64_t first, int64_t width, int64_t rows, Operation& operation) {
-  if (first % kTile == 0) return {x.tile(0, first / kTile), x.across};
-  const Tiles own{operation.scratch<uint16_t>(Tiles::count(rows, width)), tiles_of(width)};
-  copy_columns(own, x, first, width, rows, operation.stream());
-  return own;
-}
-
-// dW += dy^T x for one layer.
-void CudaBackend::add_weight_gradient(float* gradient, const TileProduct& product, Operation& operation) {
-  const int64_t in = product.out, out = product.rows;
-  if (product.splits == 1) {
-    multiply_columns(product, gpu_, StoreRows<Activation::kIdentity, true>(gradient, in, nullptr, in),
-                     operation.stream());
-    return;
-  }
-  float* const parts = operation.scratch<float>(product.splits * out * in);
-  multiply_columns(product, gpu_, StoreRows<Activation::kIdentity, false>(parts, in, nullptr, in),
-                   operation.stream());
-  add_parts(gradient, parts, out * in, out * in, product.splits, operation);
-}
-
-void CudaBackend::linear_backward_weights(const std::vector<LinearGradient>& gradients, const float* dy,
-                                          int64_t dy_stride, const float* x, int64_t x_stride, int64_t in,
-                                          Precision precision, int64_t rows) {
-  int64_t out = 0;
-  for (const LinearGradient& gradient : gradients) out += gradient.out;
-  Operation operation(memory_);
-  std::vector<LinearGradient> to = gradients;
-  for (LinearGradient& gradient : to) {
-    gradient.weight = operation.in_out(gradient.weight, in, in, gradient.out);
-    gradient.bias = operation.in_out(gradient.bias, gradient.out);
-  }
-  if (precision == Precision::kBf16) {
-    const Tiles x_tiles = rounded(operation.factor(x, x_stride, in, rows), x_stride, in, rows, operation);
-    const bool only_tiles = memory_.has_only_rounded(dy);
-    const float* const dy_rows = only_tiles ? dy : operation.in(dy, dy_stride, out, rows);
-    const Tiles dy_tiles = rounded(dy_rows, dy_stride, out, rows, operation);
-    int64_t first = 0;
-    for (const LinearGradient& gradient : to) {
-      const Tiles own = columns_of(dy_tiles, first, gradient.out, rows, operation);
-      TileProduct product{own, gradient.out, x_tiles, in, tiles_of(rows)};
-      product.splits = splits_of(product, gpu_);
-      add_weight_gradient(gradient.weight, product, operation);
-      if (gradient.bias && only_tiles)
-        add_column_sums(gradient.bias, own, gradient.out, rows, operation);
-      else if (gradient.bias)
-        add_column_sums(gradient.bias, dy_rows + first, dy_stride, gradient.out, rows, operation);
-      first += gradient.out;
-    }
-  } else {
-    const float* const x_rows = operation.in(x, x_stride, in, rows);
-    const float* dy_rows = operation.in(dy, dy_stride, out, rows);
-    float* const x_columns = operation.scratch<float>(in * rows);
-    float* const dy_columns = operation.scratch<float>(out * rows);
-    transpose(x_columns, rows, x_rows, x_stride, in, rows, operation.stream());
-    transpose(dy_columns, rows, dy_rows, dy_stride, out, rows, operation.stream());
-    const float* own = dy_columns;
-    for (const LinearGradient& gradient : to) {
-      multiply(own, rows, gradient.out, x_columns, rows, in,
-               StoreRows<Activation::kIdentity, true>(gradient.weight, in, nullptr, in), operation.stream());
-      if (gradient.bias) add_column_sums(gradient.bias, dy_rows, dy_stride, gradient.out, rows, operation);
-      own += gradient.out * rows;
-      dy_rows += gradient.out;
-    }
-  }
   operation.finish();
 }
 

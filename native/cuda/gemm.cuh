@@ -5,10 +5,10 @@
 #include <iterator>
 #include <type_traits>
 
+#include "cuda/backend.h"
 #include "cuda/gemm_fp32.cuh"
 #include "cuda/gemm_hopper.cuh"
 #include "cuda/gemm_mma.cuh"
-#include "cuda/memory.h"
 
 namespace albert::cuda {
 
@@ -119,6 +119,43 @@ void multiply_columns(const TileProduct& product, const Gpu& gpu, const Store& s
   if (product.depth == 0) return;
   gpu.has_warpgroups ? multiply_by_warpgroups<true>(product, gpu, store, stream)
                      : multiply_by_warps<true>(product, store, stream);
+}
+
+// ---- for the operations that multiply
+
+// Turns a value of Activation into a constant.
+template <typename Body>
+void with_activation(Activation activation, const Body& body) {
+  switch (activation) {
+    case Activation::kIdentity:
+      return body(std::integral_constant<Activation, Activation::kIdentity>{});
+    case Activation::kGelu:
+      return body(std::integral_constant<Activation, Activation::kGelu>{});
+    case Activation::kGeluNew:
+      return body(std::integral_constant<Activation, Activation::kGeluNew>{});
+    case Activation::kRelu:
+      return body(std::integral_constant<Activation, Activation::kRelu>{});
+    case Activation::kSilu:
+      return body(std::integral_constant<Activation, Activation::kSilu>{});
+    case Activation::kTanh:
+      return body(std::integral_constant<Activation, Activation::kTanh>{});
+  }
+}
+
+inline const CudaPackedLinear& packed(const PackedLinear& weights) {
+  return static_cast<const CudaPackedLinear&>(weights);
+}
+
+template <typename Store>
+void CudaBackend::multiply_by(const PackedLinear& weights, const float* x, int64_t x_stride, int64_t rows,
+                              const Store& store, Operation& operation) {
+  const CudaPackedLinear& linear = packed(weights);
+  if (linear.tiles.values)
+    multiply(TileProduct{rounded(x, x_stride, linear.in, rows, operation), rows, linear.tiles, linear.out,
+                         linear.tiles.across},
+             gpu_, store, operation.stream());
+  else
+    multiply(x, x_stride, rows, linear.rows, linear.in, linear.out, store, operation.stream());
 }
 
 }  // namespace albert::cuda

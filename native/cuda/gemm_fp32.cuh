@@ -49,9 +49,9 @@ __global__ void __launch_bounds__(kFp32Threads)
       const int column = static_cast<int>(first_column) + thread_column * kSide + j;
       if (row >= rows || column >= out) continue;
       float4 values = {sums[i][j], sums[i][j + 1], sums[i][j + 2], sums[i][j + 3]};
-      store.pair(column, values.x, values.y);
-      store.pair(column + 2, values.z, values.w);
-      store.chunk(row, column, values);
+      store.pair(store.bias_of(column), values.x, values.y);
+      store.pair(store.bias_of(column + 2), values.z, values.w);
+      store.chunk(row, column, values, store.before(row, column));
     }
   }
 }

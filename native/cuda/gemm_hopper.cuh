@@ -25,21 +25,19 @@ struct HopperTile {
       kAlignment + kStages * (kStageBytes + 2 * sizeof(uint64_t)) + kStagings * kStagingBytes;
 };
 
-template <typename Store>
-constexpr bool kStoresTiles = false;
-template <Activation kActivation>
-constexpr bool kStoresTiles<StoreTiles<kActivation>> = true;
-
-// Stores a strip (see store_strip()) that becomes tiles: a bulk copy takes 16 rows of a tile, which are
-// contiguous there, while the warp goes on.
+// store_strip() of what becomes tiles: a bulk copy takes 16 rows of a tile, which are contiguous there, while
+// the warp goes on.
 template <int kColumns, Activation kActivation>
-__device__ void store_tile_strip(const float (&sums)[kColumns / 2], int first_row, int first_column, int rows,
-                                 int out, unsigned char* memory, const StoreTiles<kActivation>& store) {
-  constexpr int kBuffers = 2, kBytes = 16 * kTile * static_cast<int>(sizeof(uint16_t));
+__device__ void store_strip_by_copies(const float (&sums)[kColumns / 2], int first_row, int first_column,
+                                      int rows, int out, unsigned char* memory,
+                                      const StoreTiles<kActivation>& store) {
+  // A strip begins with the first buffer again.
+  constexpr int kGroups = kColumns / kTile, kBuffers = kGroups % 2 == 0 ? 2 : 1;
+  constexpr int kBytes = 16 * kTile * static_cast<int>(sizeof(uint16_t));
   static_assert(kBuffers * kBytes <= kStagingBytes);
   const bool copies = threadIdx.x % kWarp == 0;
 #pragma unroll
-  for (int group = 0; group < kColumns / kTile; ++group) {
+  for (int group = 0; group < kGroups; ++group) {
     const int column = first_column + group * kTile;
     uint16_t* const staging = reinterpret_cast<uint16_t*>(memory + group % kBuffers * kBytes);
     if (copies) wait_for_bulk_reads<kBuffers - 1>();
@@ -55,6 +53,11 @@ __device__ void store_tile_strip(const float (&sums)[kColumns / 2], int first_ro
     }
   }
 }
+
+template <typename Store>
+constexpr bool kStoresTiles = false;
+template <Activation kActivation>
+constexpr bool kStoresTiles<StoreTiles<kActivation>> = true;
 
 // kByColumns: of x and weights [depth, rows] and [depth, out], see TileProduct.
 template <typename Shape, bool kByColumns, typename Store>
@@ -173,10 +176,12 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
       report_empty(last);
       unsigned char* const own = staging + warp * kStagingBytes;
       const int below = i / (work.across * work.down) * work.rows, row = part.row + warp * 16;
-      if constexpr (kStoresTiles<Store> && kColumns >= kTile)
-        store_tile_strip<kColumns>(sums, row, part.column, work.rows, work.out, own, store);
-      else
-        store_strip<kColumns>(sums, below + row, part.column, below + work.rows, work.out, own, store);
+      for_stores(store, [&](const auto& one) {
+        if constexpr (kStoresTiles<std::decay_t<decltype(one)>> && kColumns >= kTile)
+          store_strip_by_copies<kColumns>(sums, row, part.column, work.rows, work.out, own, one);
+        else
+          store_strip<kColumns>(sums, below + row, part.column, below + work.rows, work.out, own, one);
+      });
     }
     wait_for_bulk_reads<0>();
   }

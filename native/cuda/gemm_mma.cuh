@@ -108,9 +108,11 @@ __global__ void __launch_bounds__(MmaTile<kSide>::kThreads, kSide == 128 ? 1 : 2
   unsigned char* const staging = reinterpret_cast<unsigned char*>(stages) + warp * kStagingBytes;
 #pragma unroll
   for (int i = 0; i < kRowStrips; ++i)
-    store_strip<Shape::kWarpColumns>(sums[i], split * work.rows + first_row + warp_row + i * 16,
-                                     first_column + warp_column, (split + 1) * work.rows, work.out, staging,
-                                     store);
+    for_stores(store, [&](const auto& one) {
+      store_strip<Shape::kWarpColumns>(sums[i], split * work.rows + first_row + warp_row + i * 16,
+                                       first_column + warp_column, (split + 1) * work.rows, work.out, staging,
+                                       one);
+    });
 }
 
 }  // namespace albert::cuda

@@ -34,6 +34,23 @@ __device__ inline uint32_t pack_bf16(float low, float high) {
   return pair;
 }
 
+// The same in fp16, what is beyond its range as its largest.
+__device__ inline uint32_t pack_f16(float low, float high) {
+  constexpr float kMost = 65504;
+  uint32_t pair;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;"
+      : "=r"(pair)
+      : "f"(fminf(fmaxf(high, -kMost), kMost)), "f"(fminf(fmaxf(low, -kMost), kMost)));
+  return pair;
+}
+__device__ inline float2 unpack_f16(uint32_t pair) {
+  float2 values;
+  asm("{\n.reg .b16 low, high;\nmov.b32 {low, high}, %2;\ncvt.f32.f16 %0, low;\ncvt.f32.f16 %1, high;\n}"
+      : "=f"(values.x), "=f"(values.y)
+      : "r"(pair));
+  return values;
+}
+
 __device__ inline uint32_t shared_address(const void* shared) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
 }

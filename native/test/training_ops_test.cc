@@ -152,14 +152,13 @@ TEST(slopes_of_activations) {
       const Floats weights = random_floats(rows * width);
       const auto forward = [&](const Floats& at) {
         Floats y = poisoned_rows(rows, width);
-        backend.activation_forward(y.data(), at.data(), activation, Precision::kFp32, width, rows);
+        backend.activation_forward(y.data(), at.data(), activation, width, rows);
         return y;
       };
       Floats dx = poisoned_rows(rows, width), y = poisoned_rows(rows, width);
       for (int64_t r = 0; r < rows; ++r)
         std::copy_n(weights.begin() + r * width, width, dx.begin() + r * stride);
-      backend.activation_backward(dx.data(), y.data(), dx.data(), x.data(), activation, Precision::kFp32,
-                                  width, rows);
+      backend.activation_backward(dx.data(), y.data(), dx.data(), x.data(), activation, width, rows);
       expect_close(without_padding(dx, rows, width),
                    slopes(x, rows, width, stride, weights, rows, width, forward), kSlopeTolerance,
                    str("activation ", static_cast<int>(activation), " on ", where));

@@ -148,7 +148,7 @@ void TrainingAnswerBeam::end_loss(LossPart& part, float* dtokens, const float* t
     }
   }
   end_hidden_.forward(before, stride_, pairs, pair_stride_, count);
-  backend_.activation_forward(sum, before, Activation::kTanh, Precision::kFp32, hidden_, count);
+  backend_.activation_forward(sum, before, Activation::kTanh, hidden_, count);
   backend_.layernorm_forward(y, stride_, sum, stride_, end_norm_, hidden_, count);
   end_.forward(logits, 1, y, stride_, count);
   cross_entropy(part, logits, targets);
@@ -157,7 +157,7 @@ void TrainingAnswerBeam::end_loss(LossPart& part, float* dtokens, const float* t
   end_.backward_weights(logits, 1, y, stride_, count);
   end_.backward_input(y, stride_, logits, 1, false, count);
   backend_.layernorm_backward(y, end_norm_gradient_, y, sum, end_norm_, hidden_, count);
-  backend_.activation_backward(y, sum, y, before, Activation::kTanh, Precision::kFp32, hidden_, count);
+  backend_.activation_backward(y, sum, y, before, Activation::kTanh, hidden_, count);
   end_hidden_.backward_weights(y, stride_, pairs, pair_stride_, count);
   end_hidden_.backward_input(pairs, pair_stride_, y, stride_, false, count);
   for (size_t s = 0; s < spans.size(); ++s) {
@@ -199,7 +199,7 @@ LossPart TrainingAnswerBeam::class_loss(float* dx, float* dtokens, float* dstart
   }
   backend_.gather_rows(pairs + hidden_, pair_stride_, x, stride_, first_rows.data(), hidden_, count);
   class_hidden_.forward(before, stride_, pairs, pair_stride_, count);
-  backend_.activation_forward(states, before, Activation::kTanh, Precision::kFp32, hidden_, count);
+  backend_.activation_forward(states, before, Activation::kTanh, hidden_, count);
   if (dropout.probability > 0) backend_.dropout_forward(states, states, dropout, hidden_, count);
   class_logit_.forward(logits, 1, states, stride_, count);
 
@@ -221,8 +221,7 @@ LossPart TrainingAnswerBeam::class_loss(float* dx, float* dtokens, float* dstart
   class_logit_.backward_weights(logits, 1, states, stride_, count);
   class_logit_.backward_input(dstates, stride_, logits, 1, false, count);
   if (dropout.probability > 0) backend_.dropout_forward(dstates, dstates, dropout, hidden_, count);
-  backend_.activation_backward(dstates, states, dstates, before, Activation::kTanh, Precision::kFp32, hidden_,
-                               count);
+  backend_.activation_backward(dstates, states, dstates, before, Activation::kTanh, hidden_, count);
   class_hidden_.backward_weights(dstates, stride_, pairs, pair_stride_, count);
   class_hidden_.backward_input(pairs, pair_stride_, dstates, stride_, false, count);
   backend_.scatter_add_rows(dx, stride_, pairs + hidden_, pair_stride_, first_rows.data(), hidden_, count);

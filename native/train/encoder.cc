@@ -184,9 +184,7 @@ void TrainingEncoder::block_forward(int64_t block, const Saved& saved, float* y)
   attention.output.forward(saved.attention_sum, stride, saved.context, stride, rows);
   backend_.residual_layernorm_forward(saved.middle, saved.attention_sum, input, attention.norm.weights,
                                       hidden_dropout(attention_place(block)), config_.hidden_size, rows);
-  feed_forward.up.forward(saved.inner, inner_stride, saved.middle, stride, rows);
-  backend_.activation_forward(inner_, saved.inner, config_.hidden_act, feed_forward.down.precision(),
-                              config_.intermediate_size, rows);
+  feed_forward.up.forward_activation(inner_, saved.inner, saved.middle, config_.hidden_act, rows);
   feed_forward.down.forward(saved.output_sum, stride, inner_, inner_stride, rows);
   backend_.residual_layernorm_forward(y, saved.output_sum, saved.middle, feed_forward.norm.weights,
                                       hidden_dropout(feed_forward_place(block)), config_.hidden_size, rows);
@@ -202,9 +200,7 @@ void TrainingEncoder::block_backward(int64_t block, const Saved& saved, float* d
   backend_.layernorm_backward(dx, feed_forward.norm.gradient, dx, saved.output_sum, feed_forward.norm.weights,
                               hidden, rows);
   const float* branch = dropped(dx, feed_forward_place(block), rows);
-  feed_forward.down.backward_input(dinner_, inner_stride, branch, stride, false, rows);
-  backend_.activation_backward(dinner_, inner_, dinner_, saved.inner, config_.hidden_act,
-                               feed_forward.down.precision(), config_.intermediate_size, rows);
+  feed_forward.down.backward_activation(dinner_, inner_, branch, saved.inner, config_.hidden_act, rows);
   feed_forward.down.backward_weights(branch, stride, inner_, inner_stride, rows);
   feed_forward.up.backward_weights(dinner_, inner_stride, saved.middle, stride, rows);
   feed_forward.up.backward_input(dx, stride, dinner_, inner_stride, true, rows);

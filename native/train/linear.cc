@@ -39,9 +39,19 @@ void TrainingLinear::forward(float* y, int64_t y_stride, const float* x, int64_t
   backend_.linear_forward(y, y_stride, x, x_stride, *forward_, Activation::kIdentity, rows);
 }
 
+void TrainingLinear::forward_activation(float* y, float* sum, const float* x, Activation activation,
+                                        int64_t rows) const {
+  backend_.linear_activation_forward(y, sum, x, *forward_, activation, rows);
+}
+
 void TrainingLinear::backward_input(float* dx, int64_t dx_stride, const float* dy, int64_t dy_stride,
                                     bool accumulate, int64_t rows) const {
   backend_.linear_backward_input(dx, dx_stride, dy, dy_stride, *backward_, accumulate, rows);
+}
+
+void TrainingLinear::backward_activation(float* dx, float* y, const float* dy, const float* x,
+                                         Activation activation, int64_t rows) const {
+  backend_.linear_activation_backward(dx, y, dy, *backward_, x, activation, rows);
 }
 
 void TrainingLinear::backward_weights(const float* dy, int64_t dy_stride, const float* x, int64_t x_stride,

@@ -31,9 +31,14 @@ class TrainingLinear {
 
   // y = x W^T + b
   void forward(float* y, int64_t y_stride, const float* x, int64_t x_stride, int64_t rows) const;
+  // y = activation(sum), sum = x W^T + b, as the backend's linear_activation_forward().
+  void forward_activation(float* y, float* sum, const float* x, Activation activation, int64_t rows) const;
   // dx = dy W, or dx += dy W
   void backward_input(float* dx, int64_t dx_stride, const float* dy, int64_t dy_stride, bool accumulate,
                       int64_t rows) const;
+  // dx = (dy W) activation'(x) and y = activation(x), as the backend's linear_activation_backward().
+  void backward_activation(float* dx, float* y, const float* dy, const float* x, Activation activation,
+                           int64_t rows) const;
   void backward_weights(const float* dy, int64_t dy_stride, const float* x, int64_t x_stride,
                         int64_t rows) const;
 

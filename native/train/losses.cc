@@ -163,7 +163,7 @@ LossPart TrainingHeads::language_loss(float* dx, const float* x, const Selected&
 
   gather(hidden, x, selected.rows);
   transform_->forward(before, narrow, hidden, stride, rows);
-  backend_.activation_forward(sum, before, config_.hidden_act, Precision::kFp32, width, rows);
+  backend_.activation_forward(sum, before, config_.hidden_act, width, rows);
   backend_.layernorm_forward(y, narrow, sum, narrow, transform_norm_, width, rows);
   decoder_->forward(logits, vocabulary, y, narrow, rows);
   const LossPart part = cross_entropy("mlm_loss", logits, selected.labels, vocabulary);
@@ -172,7 +172,7 @@ LossPart TrainingHeads::language_loss(float* dx, const float* x, const Selected&
   decoder_->backward_weights(logits, vocabulary, y, narrow, rows);
   decoder_->backward_input(y, narrow, logits, vocabulary, false, rows);
   backend_.layernorm_backward(y, transform_norm_gradient_, y, sum, transform_norm_, width, rows);
-  backend_.activation_backward(y, sum, y, before, config_.hidden_act, Precision::kFp32, width, rows);
+  backend_.activation_backward(y, sum, y, before, config_.hidden_act, width, rows);
   transform_->backward_weights(y, narrow, hidden, stride, rows);
   transform_->backward_input(hidden, stride, y, narrow, false, rows);
   scatter_add(dx, hidden, selected.rows);
@@ -259,7 +259,7 @@ LossPart TrainingHeads::pooled_loss(float* dx, const float* x, const PackedBatch
 
   gather(first, x, rows);
   pooler_->forward(before, stride, first, stride, count);
-  backend_.activation_forward(pooled, before, Activation::kTanh, Precision::kFp32, hidden, count);
+  backend_.activation_forward(pooled, before, Activation::kTanh, hidden, count);
   if (at.probability > 0) backend_.dropout_forward(pooled, pooled, at, hidden, count);
   classifier_->forward(logits, width, pooled, stride, count);
   std::vector<float> values(static_cast<size_t>(count * width));
@@ -271,8 +271,7 @@ LossPart TrainingHeads::pooled_loss(float* dx, const float* x, const PackedBatch
   classifier_->backward_weights(logits, width, pooled, stride, count);
   classifier_->backward_input(dpooled, stride, logits, width, false, count);
   if (at.probability > 0) backend_.dropout_forward(dpooled, dpooled, at, hidden, count);
-  backend_.activation_backward(dpooled, pooled, dpooled, before, Activation::kTanh, Precision::kFp32, hidden,
-                               count);
+  backend_.activation_backward(dpooled, pooled, dpooled, before, Activation::kTanh, hidden, count);
   pooler_->backward_weights(dpooled, stride, first, stride, count);
   pooler_->backward_input(first, stride, dpooled, stride, false, count);
   scatter_add(dx, first, rows);

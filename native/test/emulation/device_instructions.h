@@ -20,6 +20,16 @@ inline uint32_t pack_bf16(float low, float high) {
   return f32_to_bf16(low) | static_cast<uint32_t>(f32_to_bf16(high)) << 16;
 }
 
+inline uint32_t pack_f16(float low, float high) {
+  const auto round = [](float x) -> uint32_t {
+    return f32_to_f16(std::fmin(std::fmax(x, -65504.f), 65504.f));
+  };
+  return round(low) | round(high) << 16;
+}
+inline float2 unpack_f16(uint32_t pair) {
+  return {f16_to_f32(static_cast<uint16_t>(pair)), f16_to_f32(static_cast<uint16_t>(pair >> 16))};
+}
+
 void copy_async_16(void* shared, const void* global, bool valid);
 void commit_copies();
 void wait_copies(int pending);  // all but the last `pending` groups
