@@ -31,13 +31,12 @@ template <int kColumns, Activation kActivation>
 __device__ void store_strip_by_copies(const float (&sums)[kColumns / 2], int first_row, int first_column,
                                       int rows, int out, unsigned char* memory,
                                       const StoreTiles<kActivation>& store) {
-  // A strip begins with the first buffer again.
-  constexpr int kGroups = kColumns / kTile, kBuffers = kGroups % 2 == 0 ? 2 : 1;
+  constexpr int kBuffers = 2;
   constexpr int kBytes = 16 * kTile * static_cast<int>(sizeof(uint16_t));
   static_assert(kBuffers * kBytes <= kStagingBytes);
   const bool copies = threadIdx.x % kWarp == 0;
 #pragma unroll
-  for (int group = 0; group < kGroups; ++group) {
+  for (int group = 0; group < kColumns / kTile; ++group) {
     const int column = first_column + group * kTile;
     uint16_t* const staging = reinterpret_cast<uint16_t*>(memory + group % kBuffers * kBytes);
     if (copies) wait_for_bulk_reads<kBuffers - 1>();
@@ -176,6 +175,9 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
       report_empty(last);
       unsigned char* const own = staging + warp * kStagingBytes;
       const int below = i / (work.across * work.down) * work.rows, row = part.row + warp * 16;
+      // What the last strip left is on its way long since; its copies must have read where this one goes.
+      if (threadIdx.x % kWarp == 0) wait_for_bulk_reads<0>();
+      __syncwarp();
       for_stores(store, [&](const auto& one) {
         if constexpr (kStoresTiles<std::decay_t<decltype(one)>> && kColumns >= kTile)
           store_strip_by_copies<kColumns>(sums, row, part.column, work.rows, work.out, own, one);

@@ -7,40 +7,65 @@
 namespace albert::cuda {
 namespace {
 
+// What LayerNorm multiplies by and adds, which may be fetched before the previous kernel has ended.
+template <int kVectors>
+struct FetchedNorm {
+  Fetched<kVectors, ParameterSource> weight, bias;
+  float epsilon;
+
+  __device__ FetchedNorm(const LayerNormWeights& norm, int width)
+      : weight({norm.weight, width}), bias({norm.bias, width}), epsilon(norm.epsilon) {}
+};
+
 // y = LayerNorm(row), and its rounded values where they are wanted.
-template <bool kNarrow, typename Load>
-__device__ void store_normalised(const NormalisedRows& y, int row, const Row<kNarrow, Load>& values,
-                                 const LayerNormWeights& norm, int width) {
+template <int kVectors, typename Source>
+__device__ void store_normalised(const NormalisedRows& y, int row, const Row<kVectors, Source>& values,
+                                 const FetchedNorm<kVectors>& norm, int width) {
   const Moments moments = moments_of(values, width, norm.epsilon);
-  for_fours<kNarrow>(width, [&](int v, int column) {
+  for_fours<kVectors>(width, [&](int v, int column) {
     float x[4], weight[4], bias[4];
     values.get(x, v, column);
-    load_parameters(weight, norm.weight, column, width);
-    load_parameters(bias, norm.bias, column, width);
+    norm.weight.get(weight, v, column);
+    norm.bias.get(bias, v, column);
 #pragma unroll
     for (int e = 0; e < 4; ++e) x[e] = (x[e] - moments.mean) * moments.inverse * weight[e] + bias[e];
     store_four(y.values + row * y.stride, column, width, x);
-    if (y.rounded.values)
-      *reinterpret_cast<uint2*>(y.rounded.at(row, column)) = {pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3])};
+    if (y.rounded.values) store_four(y.rounded, row, column, x);
   });
 }
 
-template <bool kNarrow>
+// A row, and a rounded one to add where there is one.
+struct SummedSource {
+  RowSource x;
+  Tiles rounded;
+  int row, width;
+
+  struct Raw {
+    float4 x;
+    uint2 rounded;
+  };
+  __device__ Raw fetch(int column) const {
+    Raw raw{x.fetch(column), {0, 0}};
+    if (rounded.values)
+      raw.rounded = *reinterpret_cast<const uint2*>(rounded.at(row, column < width ? column : 0));
+    return raw;
+  }
+  __device__ void finish(float (&values)[4], const Raw& raw, int column) const {
+    const float4 sum = {raw.x.x + low_bf16(raw.rounded.x), raw.x.y + high_bf16(raw.rounded.x),
+                        raw.x.z + low_bf16(raw.rounded.y), raw.x.w + high_bf16(raw.rounded.y)};
+    finish_four(values, sum, column, width);
+  }
+};
+
+template <int kVectors>
 __global__ void __launch_bounds__(kRowThreads)
-    layernorm_kernel(NormalisedRows y, SummedRows x, LayerNormWeights norm, int width, int rows) {
+    layernorm_kernel(NormalisedRows y, SummedRows x, LayerNormWeights weights, int width, int rows) {
+  const FetchedNorm<kVectors> norm(weights, width);
   follow_previous();
   const int row = warp_row();
   if (row >= rows) return;
-  const auto load = [&](float(&values)[4], int column) {
-    load_four(values, x.values + row * x.stride, column, width);
-    if (!x.rounded.values) return;
-    const uint2 four = *reinterpret_cast<const uint2*>(x.rounded.at(row, column));
-    values[0] += value_of(static_cast<uint16_t>(four.x));
-    values[1] += value_of(static_cast<uint16_t>(four.x >> 16));
-    values[2] += value_of(static_cast<uint16_t>(four.y));
-    values[3] += value_of(static_cast<uint16_t>(four.y >> 16));
-  };
-  store_normalised(y, row, Row<kNarrow, decltype(load)>(width, load), norm, width);
+  const Fetched<kVectors, SummedSource> fetched({{x.values + row * x.stride, width}, x.rounded, row, width});
+  store_normalised(y, row, Row<kVectors, SummedSource>(fetched), norm, width);
 }
 
 // Rows that do not lie on 16 bytes, or end with their last value.
@@ -59,51 +84,88 @@ __global__ void __launch_bounds__(kRowThreads)
     y[row * y_stride + i] = (x[i] - mean) * inverse * norm.weight[i] + norm.bias[i];
 }
 
-template <bool kNarrow>
-__global__ void __launch_bounds__(kRowThreads)
-    residual_layernorm_kernel(NormalisedRows y, float* sum, const float* x, Dropout dropout,
-                              LayerNormWeights norm, int width, int rows) {
-  const int row = warp_row();
-  if (row >= rows) return;
-  float* const own = sum + row * y.stride;
-  const auto add = [&](float(&values)[4], int column) {
-    float residual[4];
-    load_four(values, own, column, width);
-    load_four(residual, x + row * y.stride, column, width);
-    float keep[4] = {1, 1, 1, 1};
+// x + dropout(sum)
+struct ResidualSource {
+  RowSource sum, x;
+  Dropout dropout;
+  int row, width;
+
+  struct Raw {
+    float4 sum, x;
+  };
+  __device__ Raw fetch(int column) const { return {sum.fetch(column), x.fetch(column)}; }
+  __device__ void finish(float (&values)[4], const Raw& raw, int column) const {
+    float residual[4], keep[4] = {1, 1, 1, 1};
+    sum.finish(values, raw.sum, column);
+    x.finish(residual, raw.x, column);
     if (dropout.probability > 0) keep_factors(keep, dropout, row, column);
 #pragma unroll
     for (int e = 0; e < 4; ++e) values[e] = residual[e] + keep[e] * values[e];
-    store_four(own, column, width, values);
-  };
-  if constexpr (kNarrow) {
-    store_normalised(y, row, Row<true, decltype(add)>(width, add), norm, width);
+  }
+};
+
+template <int kVectors>
+__global__ void __launch_bounds__(kRowThreads)
+    residual_layernorm_kernel(NormalisedRows y, float* sum, const float* x, Dropout dropout,
+                              LayerNormWeights weights, int width, int rows) {
+  const int row = warp_row();
+  if (row >= rows) return;
+  const FetchedNorm<kVectors> norm(weights, width);
+  float* const own = sum + row * y.stride;
+  const ResidualSource source{{own, width}, {x + row * y.stride, width}, dropout, row, width};
+  const Row<kVectors, ResidualSource> values{Fetched<kVectors, ResidualSource>(source)};
+  for_fours<kVectors>(width, [&](int v, int column) {
+    float total[4];
+    values.get(total, v, column);
+    store_four(own, column, width, total);
+  });
+  if constexpr (kVectors > 0) {
+    store_normalised(y, row, values, norm, width);
   } else {
-    for_fours<false>(width, [&](int, int column) {
-      float values[4];
-      add(values, column);
-    });
-    const auto load = [&](float(&values)[4], int column) { load_four(values, own, column, width); };
-    store_normalised(y, row, Row<false, decltype(load)>(width, load), norm, width);
+    const Row<0, RowSource> total{Fetched<0, RowSource>({own, width})};
+    store_normalised(y, row, total, norm, width);
   }
 }
 
-template <bool kNarrow>
+// Rows of three tables.
+struct EmbeddingSource {
+  ParameterSource word, type, position;
+  int width;
+
+  struct Raw {
+    float4 word, type, position;
+  };
+  __device__ Raw fetch(int column) const {
+    return {word.fetch(column), type.fetch(column), position.fetch(column)};
+  }
+  __device__ void finish(float (&values)[4], const Raw& raw, int column) const {
+    const float4 sum = {
+        raw.word.x + (raw.type.x + raw.position.x), raw.word.y + (raw.type.y + raw.position.y),
+        raw.word.z + (raw.type.z + raw.position.z), raw.word.w + (raw.type.w + raw.position.w)};
+    finish_four(values, sum, column, width);
+  }
+};
+
+template <int kVectors>
 __global__ void __launch_bounds__(kRowThreads)
     embedding_kernel(NormalisedRows y, float* sum, const int32_t* ids, const int32_t* types,
                      const int32_t* positions, EmbeddingWeights weights, int rows) {
   const int row = warp_row(), width = static_cast<int>(weights.width);
   if (row >= rows) return;
-  const auto load = [&](float(&values)[4], int column) {
-    float type[4], position[4];
-    load_parameters(values, weights.word + int64_t{ids[row]} * width, column, width);
-    load_parameters(type, weights.type + int64_t{types[row]} * width, column, width);
-    load_parameters(position, weights.position + int64_t{positions[row]} * width, column, width);
-#pragma unroll
-    for (int e = 0; e < 4; ++e) values[e] += type[e] + position[e];
-    if (sum) store_four(sum + row * y.stride, column, width, values);
+  const auto row_of = [&](const float* table, const int32_t* indices) {
+    return ParameterSource{table + int64_t{indices[row]} * width, width};
   };
-  store_normalised(y, row, Row<kNarrow, decltype(load)>(width, load), weights.norm, width);
+  const EmbeddingSource source{row_of(weights.word, ids), row_of(weights.type, types),
+                               row_of(weights.position, positions), width};
+  const FetchedNorm<kVectors> norm(weights.norm, width);
+  const Row<kVectors, EmbeddingSource> values{Fetched<kVectors, EmbeddingSource>(source)};
+  if (sum)
+    for_fours<kVectors>(width, [&](int v, int column) {
+      float total[4];
+      values.get(total, v, column);
+      store_four(sum + row * y.stride, column, width, total);
+    });
+  store_normalised(y, row, values, norm, width);
 }
 
 }  // namespace
@@ -114,8 +176,9 @@ LayerNormWeights on_device(const LayerNormWeights& norm, int64_t width, Operatio
 
 void normalise(const NormalisedRows& y, const SummedRows& x, const LayerNormWeights& norm, int64_t width,
                int64_t rows, Operation& operation) {
-  by_width(width, [&](auto narrow) {
-    launch_early(layernorm_kernel<narrow()>, row_blocks(rows), kRowThreads, 0, operation.stream(), y, x,
+  const RowBlocks blocks(rows);
+  by_width(width, [&](auto vectors) {
+    launch_early(layernorm_kernel<vectors()>, blocks.grid, blocks.threads, 0, operation.stream(), y, x,
                  on_device(norm, width, operation), static_cast<int>(width), static_cast<int>(rows));
   });
 }
@@ -132,9 +195,9 @@ void CudaBackend::layernorm_forward(float* y, int64_t y_stride, const float* x, 
     normalise({to, y_stride, keep_rounded(to, width, rows)}, {from, x_stride, {}}, norm, width, rows,
               operation);
   else
-    launch(unaligned_layernorm_kernel, row_blocks(rows), kRowThreads, 0, operation.stream(), to, y_stride,
-           from, x_stride, on_device(norm, width, operation), static_cast<int>(width),
-           static_cast<int>(rows));
+    launch(unaligned_layernorm_kernel, blocks_of(rows * kWarp, kRowThreads), kRowThreads, 0,
+           operation.stream(), to, y_stride, from, x_stride, on_device(norm, width, operation),
+           static_cast<int>(width), static_cast<int>(rows));
   operation.finish();
 }
 
@@ -147,8 +210,9 @@ void CudaBackend::residual_layernorm_forward(float* y, float* sum, const float* 
   float* const total = operation.in_out(sum, stride, width, rows);
   float* const to = operation.out(y, stride, width, rows);
   const NormalisedRows result{to, stride, keep_rounded(to, width, rows)};
-  by_width(width, [&](auto narrow) {
-    launch(residual_layernorm_kernel<narrow()>, row_blocks(rows), kRowThreads, 0, operation.stream(), result,
+  const RowBlocks blocks(rows);
+  by_width(width, [&](auto vectors) {
+    launch(residual_layernorm_kernel<vectors()>, blocks.grid, blocks.threads, 0, operation.stream(), result,
            total, from, dropout, on_device(norm, width, operation), static_cast<int>(width),
            static_cast<int>(rows));
   });
@@ -176,8 +240,9 @@ void CudaBackend::embedding_forward(float* y, float* sum, const int32_t* ids, co
     const int32_t* const placed = inputs_.find(host);
     return placed ? placed : operation.upload(host, rows);
   };
-  by_width(width, [&](auto narrow) {
-    launch(embedding_kernel<narrow()>, row_blocks(rows), kRowThreads, 0, operation.stream(), result, saved,
+  const RowBlocks blocks(rows);
+  by_width(width, [&](auto vectors) {
+    launch(embedding_kernel<vectors()>, blocks.grid, blocks.threads, 0, operation.stream(), result, saved,
            indices(ids), indices(types), indices(positions), on_gpu, static_cast<int>(rows));
   });
   operation.finish();

@@ -1,87 +1,105 @@
 // The gradient of LayerNorm. With n = (x - mean) inverse and g = dy weight: dx = inverse (g - mean(g) - n
 // mean(g n)), dweight = sum over rows of dy n, dbias = that of dy.
+#include <algorithm>
+
 #include "cuda/backend.h"
 #include "cuda/rows.cuh"
 
 namespace albert::cuda {
 namespace {
 
-// Rows of a block, whose sums over rows are added to those of the others in order.
-constexpr int kBlockRows = 16;
+// Rows of a block, whose sums over rows are added to those of the others in order: as many as keep two blocks
+// on every multiprocessor of a large GPU.
+int64_t rows_of_block(int64_t rows) {
+  constexpr int64_t kBlocks = 264, kMost = 64;
+  return std::clamp<int64_t>(rows / kBlocks / kMostRowsPerBlock * kMostRowsPerBlock, kMostRowsPerBlock,
+                             kMost);
+}
 
-// Computes dx of one row, and calls of_value(vector, column, dy, dy n) for every four columns.
-template <bool kNarrow, typename OfValue>
-__device__ void layernorm_backward_row(float* dx, const float* dy, const float* x,
-                                       const LayerNormWeights& norm, int width, const OfValue& of_value) {
-  const auto load = [&](float(&values)[4], int column) { load_four(values, x, column, width); };
-  const auto load_gradient = [&](float(&values)[4], int column) { load_four(values, dy, column, width); };
-  const Row<kNarrow, decltype(load)> row(width, load);
-  const Row<kNarrow, decltype(load_gradient)> gradient(width, load_gradient);
-  const Moments moments = moments_of(row, width, norm.epsilon);
-  // body(column, vector, dy, n, g, of each)
+// Computes dx of one row, and calls of_value(vector, dy, dy n) for every four columns. weight(values, vector,
+// column) brings four weights.
+template <int kVectors, typename Weight, typename OfValue>
+__device__ void layernorm_backward_row(const NormalisedRows& dx, int row, const float* dy, const float* x,
+                                       float epsilon, int width, const Weight& weight,
+                                       const OfValue& of_value) {
+  using Fetch = Fetched<kVectors, RowSource>;
+  const int64_t at = row * dx.stride;
+  const Fetch fetched({x + at, width}), fetched_gradient({dy + at, width});
+  const Row<kVectors, RowSource> values(fetched), gradient(fetched_gradient);
+  const Moments moments = moments_of(values, width, epsilon);
   const auto for_values = [&](const auto& body) {
-    for_fours<kNarrow>(width, [&](int v, int column) {
-      float n[4], of_y[4], weight[4];
-      row.get(n, v, column);
+    for_fours<kVectors>(width, [&](int v, int column) {
+      float n[4], of_y[4], w[4];
+      values.get(n, v, column);
       gradient.get(of_y, v, column);
-      load_parameters(weight, norm.weight, column, width);
+      weight(w, v, column);
 #pragma unroll
       for (int e = 0; e < 4; ++e) n[e] = column + e < width ? (n[e] - moments.mean) * moments.inverse : 0;
-      body(v, column, of_y, n, weight);
+      body(v, column, of_y, n, w);
     });
   };
   float sum = 0, along = 0;
-  for_values([&](int, int, const float(&of_y)[4], const float(&n)[4], const float(&weight)[4]) {
+  for_values([&](int, int, const float(&of_y)[4], const float(&n)[4], const float(&w)[4]) {
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
-      sum += of_y[e] * weight[e];
-      along += of_y[e] * weight[e] * n[e];
+      sum += of_y[e] * w[e];
+      along += of_y[e] * w[e] * n[e];
     }
   });
   const float mean = warp_sum(sum) / static_cast<float>(width);
   const float mean_along = warp_sum(along) / static_cast<float>(width);
-  for_values([&](int v, int column, const float(&of_y)[4], const float(&n)[4], const float(&weight)[4]) {
+  for_values([&](int v, int column, const float(&of_y)[4], const float(&n)[4], const float(&w)[4]) {
     float result[4], scaled[4];
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
       scaled[e] = of_y[e] * n[e];
-      result[e] = moments.inverse * (of_y[e] * weight[e] - mean - n[e] * mean_along);
+      result[e] = column + e < width ? moments.inverse * (of_y[e] * w[e] - mean - n[e] * mean_along) : 0;
     }
-    store_four(dx, column, width, result);
+    store_four(dx.values + at, column, width, result);
+    if (dx.rounded.values) store_four(dx.rounded, row, column, result);
     of_value(v, column, of_y, scaled);
   });
 }
 
-// parts[block]: the sums of its rows, of dy n and then of dy, each `part` wide.
-__global__ void __launch_bounds__(kRowThreads)
-    narrow_backward_kernel(float* dx, float* parts, const float* dy, const float* x, int64_t stride,
-                           LayerNormWeights norm, int width, int rows) {
-  __shared__ float of_warps[kRowsPerBlock][kNarrowWidth];
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  float of_weight[kMostVectors][4] = {}, of_bias[kMostVectors][4] = {};
-  for (int i = warp; i < kBlockRows; i += kRowsPerBlock) {
-    const int row = static_cast<int>(blockIdx.x) * kBlockRows + i;
-    if (row >= rows) break;
-    const int64_t at = row * stride;
-    layernorm_backward_row<true>(dx + at, dy + at, x + at, norm, width,
-                                 [&](int v, int, const float(&of_y)[4], const float(&scaled)[4]) {
-#pragma unroll
-                                   for (int e = 0; e < 4; ++e) {
-                                     of_weight[v][e] += scaled[e];
-                                     of_bias[v][e] += of_y[e];
-                                   }
-                                 });
+// parts[block]: the sums of its rows, of dy n and then of dy, each `width` wide.
+template <int kVectors>
+__global__ void __launch_bounds__(kRowThreads, kVectors <= 6 ? 2 : 1)
+    narrow_backward_kernel(NormalisedRows dx, float* parts, const float* dy, const float* x,
+                           LayerNormWeights norm, int width, int rows, int block_rows) {
+  constexpr int kWidth = kVectors * 4 * kWarp;
+  __shared__ float4 weights[kWidth / 4];
+  __shared__ float4 of_warps[kMostRowsPerBlock][kWidth / 4];
+  const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp;
+  for (int i = thread; i < kWidth / 4; i += kRowThreads) {
+    const ParameterSource source{norm.weight, width};
+    float values[4];
+    source.finish(values, source.fetch(4 * i), 4 * i);
+    weights[i] = {values[0], values[1], values[2], values[3]};
   }
-  const auto add_up = [&](const float(&sums)[kMostVectors][4], float* to) {
-    for_fours<true>(width, [&](int v, int column) {
+  __syncthreads();
+  const auto weight = [&](float(&values)[4], int, int column) {
+    finish_four(values, weights[column / 4], column, kWidth);
+  };
+  float of_weight[kVectors][4] = {}, of_bias[kVectors][4] = {};
+  const int begin = static_cast<int>(blockIdx.x) * block_rows, end = min(begin + block_rows, rows);
+  for (int row = begin + warp; row < end; row += kMostRowsPerBlock)
+    layernorm_backward_row<kVectors>(dx, row, dy, x, norm.epsilon, width, weight,
+                                     [&](int v, int, const float(&of_y)[4], const float(&scaled)[4]) {
 #pragma unroll
-      for (int e = 0; e < 4; ++e) of_warps[warp][column + e] = sums[v][e];
+                                       for (int e = 0; e < 4; ++e) {
+                                         of_weight[v][e] += scaled[e];
+                                         of_bias[v][e] += of_y[e];
+                                       }
+                                     });
+  const auto add_up = [&](const float(&sums)[kVectors][4], float* to) {
+    for_fours<kVectors>(width, [&](int v, int column) {
+      of_warps[warp][column / 4] = {sums[v][0], sums[v][1], sums[v][2], sums[v][3]};
     });
     __syncthreads();
-    for (int column = static_cast<int>(threadIdx.x); column < width; column += kRowThreads) {
+    for (int column = thread; column < width; column += kRowThreads) {
       float sum = 0;
 #pragma unroll
-      for (int w = 0; w < kRowsPerBlock; ++w) sum += of_warps[w][column];
+      for (int w = 0; w < kMostRowsPerBlock; ++w) sum += reinterpret_cast<const float*>(of_warps[w])[column];
       to[column] = sum;
     }
     __syncthreads();
@@ -93,15 +111,17 @@ __global__ void __launch_bounds__(kRowThreads)
 
 // For rows that do not fit registers: writes dy n over `scaled`, for sums of their own.
 __global__ void __launch_bounds__(kRowThreads)
-    wide_backward_kernel(float* dx, float* scaled, const float* dy, const float* x, int64_t stride,
+    wide_backward_kernel(NormalisedRows dx, float* scaled, const float* dy, const float* x,
                          LayerNormWeights norm, int width, int rows) {
   const int row = warp_row();
   if (row >= rows) return;
-  const int64_t at = row * stride;
-  layernorm_backward_row<false>(dx + at, dy + at, x + at, norm, width,
-                                [&](int, int column, const float(&)[4], const float(&values)[4]) {
-                                  store_four(scaled + at, column, width, values);
-                                });
+  const ParameterSource source{norm.weight, width};
+  layernorm_backward_row<0>(
+      dx, row, dy, x, norm.epsilon, width,
+      [&](float(&values)[4], int, int column) { source.finish(values, source.fetch(column), column); },
+      [&](int, int column, const float(&)[4], const float(&values)[4]) {
+        store_four(scaled + row * dx.stride, column, width, values);
+      });
 }
 
 }  // namespace
@@ -117,20 +137,25 @@ void CudaBackend::layernorm_backward(float* dx, const LayerNormGradient& gradien
   float* const of_weight = operation.in_out(gradient.weight, width);
   float* const of_bias = operation.in_out(gradient.bias, width);
   const LayerNormWeights weights = on_device(norm, width, operation);
-  if (width <= kNarrowWidth) {
-    const int64_t blocks = divide_up<int64_t>(rows, kBlockRows);
-    float* const parts = operation.scratch<float>(blocks * 2 * width);
-    launch(narrow_backward_kernel, dim3(static_cast<unsigned>(blocks)), kRowThreads, 0, operation.stream(),
-           to, parts, dfrom, from, stride, weights, static_cast<int>(width), static_cast<int>(rows));
-    add_parts(of_weight, parts, 2 * width, width, blocks, operation);
-    add_parts(of_bias, parts + width, 2 * width, width, blocks, operation);
-  } else {
-    float* const scaled = operation.scratch<float>(rows * stride);
-    add_column_sums(of_bias, dfrom, stride, width, rows, operation);  // before dx takes its place
-    launch(wide_backward_kernel, row_blocks(rows), kRowThreads, 0, operation.stream(), to, scaled, dfrom,
-           from, stride, weights, static_cast<int>(width), static_cast<int>(rows));
-    add_column_sums(of_weight, scaled, stride, width, rows, operation);
-  }
+  // Products read dx next.
+  const NormalisedRows result{to, stride, keep_rounded(to, width, rows)};
+  by_width(width, [&](auto vectors) {
+    if constexpr (vectors() > 0) {
+      const int64_t block_rows = rows_of_block(rows), blocks = divide_up(rows, block_rows);
+      float* const parts = operation.scratch<float>(blocks * 2 * width);
+      launch(narrow_backward_kernel<vectors()>, dim3(static_cast<unsigned>(blocks)), kRowThreads, 0,
+             operation.stream(), result, parts, dfrom, from, weights, static_cast<int>(width),
+             static_cast<int>(rows), static_cast<int>(block_rows));
+      add_parts(of_weight, parts, 2 * width, width, blocks, operation);
+      add_parts(of_bias, parts + width, 2 * width, width, blocks, operation);
+    } else {
+      float* const scaled = operation.scratch<float>(rows * stride);
+      add_column_sums(of_bias, dfrom, stride, width, rows, operation);  // before dx takes its place
+      launch(wide_backward_kernel, blocks_of(rows * kWarp, kRowThreads), kRowThreads, 0, operation.stream(),
+             result, scaled, dfrom, from, weights, static_cast<int>(width), static_cast<int>(rows));
+      add_column_sums(of_weight, scaled, stride, width, rows, operation);
+    }
+  });
   operation.finish();
 }
 

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <random>
 
+#include "activations.h"
 #include "backends.h"
 #include "ops.h"
 #include "support/error.h"
@@ -165,6 +166,65 @@ TEST(slopes_of_activations) {
       const Floats value = without_padding(forward(x), rows, width);
       expect_close(without_padding(y, rows, width), {value.begin(), value.end()}, 1e-6, "value on " + where);
     }
+  });
+}
+
+TEST(activations_between_layers) {
+  on_every_backend({Precision::kFp32, Precision::kBf16}, [](Backend& backend, Precision precision,
+                                                            const std::string& where) {
+    const bool rounds = precision == Precision::kBf16;
+    const auto seen = [&](float value) -> double { return rounds ? bf16_to_f32(f32_to_bf16(value)) : value; };
+    // Rounded to bf16, from what was rounded to fp16 and computed with less exact exponentials.
+    const double tolerance = rounds ? 0x1p-8 + 0x1p-10 : 1e-5;
+    struct Shape {
+      int64_t rows, in, inner;
+    };
+    for (const auto& [rows, in, inner] : {Shape{7, 13, 52}, {33, 49, 97}, {131, 64, 240}, {300, 20, 600}})
+      for (Activation activation : {Activation::kIdentity, Activation::kGelu, Activation::kGeluNew,
+                                    Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
+        if (rows == 300 && activation != Activation::kGelu) continue;
+        const Floats up = random_floats(inner * in), bias = random_floats(inner),
+                     down = random_floats(in * inner);
+        const Floats x = random_rows(rows, in), dy = random_rows(rows, in);
+        const auto packed = backend.pack({{up.data(), bias.data(), inner}}, in, {precision, {}, {}});
+        const auto transposed = backend.pack_transposed({{down.data(), nullptr, in}}, inner, precision);
+        const auto on_device = [&](const Floats& values) {
+          float* const memory = backend.allocate(values.size());
+          backend.upload(memory, values.data(), values.size());
+          return memory;
+        };
+        float* const x_there = on_device(x);
+        float* const dy_there = on_device(dy);
+        float* const y = on_device(poisoned_rows(rows, inner));
+        float* const sum = on_device(poisoned_rows(rows, inner));
+        float* const dx = on_device(poisoned_rows(rows, inner));
+        const int64_t stride = row_stride(inner);
+        const auto values_of = [&](const float* matrix) {
+          Floats values(static_cast<size_t>(rows * inner));
+          backend.gather_rows(values.data(), inner, matrix, stride, nullptr, inner, rows);
+          return values;
+        };
+        std::vector<double> value, gradient;
+        for (int64_t r = 0; r < rows; ++r)
+          for (int64_t o = 0; o < inner; ++o) {
+            double at = bias[o], behind = 0;
+            for (int64_t i = 0; i < in; ++i) {
+              at += seen(x[r * row_stride(in) + i]) * seen(up[o * in + i]);
+              behind += seen(dy[r * row_stride(in) + i]) * seen(down[i * inner + o]);
+            }
+            value.push_back(activate(activation, at));
+            const double step = std::min(1e-4, std::fabs(at) / 2);  // not across the corner of ReLU
+            const double rise = activate(activation, at + step) - activate(activation, at - step);
+            gradient.push_back(behind * rise / (2 * step));
+          }
+        const std::string what = str(static_cast<int>(activation), " of ", rows, "x", inner, " on ", where);
+        backend.linear_activation_forward(y, sum, x_there, *packed, activation, rows);
+        expect_close(values_of(y), value, tolerance, "activation " + what);
+        backend.linear_activation_backward(dx, y, dy_there, *transposed, sum, activation, rows);
+        expect_close(values_of(y), value, tolerance, "activation again " + what);
+        expect_close(values_of(dx), gradient, tolerance, "gradient of activation " + what);
+        for (float* memory : {x_there, dy_there, y, sum, dx}) backend.release(memory);
+      }
   });
 }
 
