@@ -101,7 +101,8 @@ struct Segments {
 };
 
 // Queries, keys and values of a packed batch, head by head, so that one head of one sequence is contiguous.
-// Elements are fp32, or bf16 when the weights they come from are bf16 or int8.
+// Elements are fp32, or bf16 when the weights they come from are bf16 or int8; in training, what
+// Backend::training_heads() says.
 struct Heads {
   void* query = nullptr;                   // [A, N, stride]
   void* key = nullptr;                     // [A, N, stride]
@@ -202,6 +203,11 @@ class Backend {
   // from. Not for int8.
   virtual void repack(PackedLinear& weights, const std::vector<LinearSource>& sources) = 0;
   virtual int64_t head_stride(int64_t head_size, Precision precision) const = 0;
+  // Of heads in training whose products have a precision.
+  virtual Precision training_heads(Precision products, int64_t head_size) const {
+    (void)products, (void)head_size;
+    return Precision::kFp32;
+  }
   virtual void reserve(const BackendLimits& limits) = 0;
 
   // ---- scheduling
@@ -238,14 +244,13 @@ class Backend {
   virtual void qkv_forward(const Heads& heads, const float* x, const PackedLinear& weights, int64_t rows) = 0;
 
   // context = softmax(Q K^T / sqrt(D)) V within each sequence, heads side by side. Without probabilities,
-  // that of bf16 heads in a device's memory is for linear_residual_layernorm_forward alone, and in whatever
-  // form.
+  // that of bf16 heads in a device's memory is for products and gather_rows alone, and in whatever form.
   virtual void attention_forward(
       float* context,        // [R, row_stride(H)]
       float* probabilities,  // null, or one [A, queries, keys] after another by sequence
       const Heads& heads, const Segments& segments,
       const Dropout& dropout) = 0;  // of probabilities: row head * N + query's row, column key
-  // fp32 heads, every row its own query.
+  // Every row its own query. What it writes is for products of the encoder's precision, as the context is.
   virtual void attention_backward(float* dqkv,            // [N, row_stride(3H)]: query, key and value
                                   const float* dcontext,  // [N, row_stride(H)]
                                   const Heads& heads, const Segments& segments, const Dropout& dropout) = 0;

@@ -43,14 +43,12 @@ __global__ void __launch_bounds__(kThreads)
 // ---- on the tensor cores: a block takes a tile of a head's queries past its keys, a tile at a time, with
 // the running maximum and sum of Milakov and Gimelshein 2018 (arXiv 1805.02867)
 
-// Of a multiprocessor, by the registers of a sum, a tile of scores and, of fp32, what is on its way.
-constexpr int blocks_at_once(int depth, size_t bytes) {
-  return depth <= 32 || (depth <= 64 && bytes == sizeof(uint16_t)) ? 4 : depth <= 64 ? 3 : 2;
-}
+// Of a multiprocessor, by the registers of a sum and a tile of scores.
+constexpr int blocks_at_once(int depth) { return depth <= 64 ? 4 : 2; }
 
-template <int kDepth, bool kDrops, typename T>
-__global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth, sizeof(T)))
-    attention_tile_kernel(float* context, int64_t context_stride, Tiles rounded, DeviceHeads<T> heads,
+template <int kDepth, bool kDrops>
+__global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
+    attention_tile_kernel(float* context, int64_t context_stride, Tiles rounded, DeviceHeads<uint16_t> heads,
                           DeviceSegments segments, Dropout dropout, float kept_factor, float scale_log2) {
   constexpr int kColumns = kDepth / 8, kKeyColumns = kTile / 8;
   follow_previous();
@@ -63,7 +61,7 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth, sizeof(T)))
   const int queries = left < kTile ? static_cast<int>(left) : kTile, keys = segments.keys[s];
   const int first_row = segments.first_row[s];
   const int32_t* const query_row = segments.query_row + first_query;
-  const HeadRows<T> own = heads.of(head);
+  const HeadRows<uint16_t> own = heads.of(head);
 
   const auto stage_of = [&](int first_key) { return stages + first_key / kTile % 2 * 2 * kTile * kDepth; };
   const auto copy_stage = [&](int first_key) {
@@ -171,6 +169,10 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth, sizeof(T)))
 
 }  // namespace
 
+Precision CudaBackend::training_heads(Precision products, int64_t head_size) const {
+  return products == Precision::kBf16 && head_size <= kMostTileDepth ? Precision::kBf16 : Precision::kFp32;
+}
+
 void CudaBackend::attention_forward(float* context, float* probabilities, const Heads& heads,
                                     const Segments& segments, const Dropout& dropout) {
   Operation operation(memory_);
@@ -186,13 +188,11 @@ void CudaBackend::attention_forward(float* context, float* probabilities, const 
            kWarps * static_cast<size_t>(on_gpu.most_keys) * sizeof(float), stream, to, stride,
            to_probabilities, on_device<T>(heads, rows, operation), on_gpu, dropout, scale);
   };
-  const auto by_tile = [&](auto value) {
-    using T = decltype(value);
-    const DeviceHeads<T> from = on_device<T>(heads, rows, operation);
-    // For the product that follows: whole chunks, and no rest of a tile to clear. Nothing else reads that of
-    // bf16 heads, which are those of inference.
+  const auto by_tile = [&] {
+    const DeviceHeads<uint16_t> from = on_device<uint16_t>(heads, rows, operation);
+    // For the product that follows: whole chunks, and no rest of a tile to clear.
     const bool whole = hidden % kTile == 0 && heads.size % kTileChunk == 0;
-    const bool only = whole && heads.precision == Precision::kBf16 && memory_.is_device(context);
+    const bool only = whole && memory_.is_device(context);
     const Tiles rounded = whole ? memory_.keep_rounded(to, hidden, on_gpu.total_queries, only) : Tiles{};
     const auto start = [&](auto kernel, size_t bytes) {
       launch_early(kernel, dim3(static_cast<unsigned>(on_gpu.tiles), static_cast<unsigned>(heads.heads)),
@@ -201,8 +201,8 @@ void CudaBackend::attention_forward(float* context, float* probabilities, const 
     };
     const auto of_depth = [&](auto depth) {
       constexpr int kDepth = decltype(depth)::value;
-      dropout.probability > 0 ? start(attention_tile_kernel<kDepth, true, T>, tile_bytes<kDepth>())
-                              : start(attention_tile_kernel<kDepth, false, T>, tile_bytes<kDepth>());
+      dropout.probability > 0 ? start(attention_tile_kernel<kDepth, true>, tile_bytes<kDepth>())
+                              : start(attention_tile_kernel<kDepth, false>, tile_bytes<kDepth>());
     };
     if (heads.size <= 32)
       of_depth(std::integral_constant<int, 32>{});
@@ -211,11 +211,12 @@ void CudaBackend::attention_forward(float* context, float* probabilities, const 
     else
       of_depth(std::integral_constant<int, 128>{});
   };
-  const bool tiled = !probabilities && heads.size <= kMostTileDepth;
-  if (heads.precision == Precision::kBf16)
-    tiled ? by_tile(uint16_t{}) : by_query(uint16_t{});
+  if (heads.precision == Precision::kFp32)
+    by_query(float{});
+  else if (probabilities || heads.size > kMostTileDepth)
+    by_query(uint16_t{});
   else
-    tiled&& precision_ == Precision::kBf16 ? by_tile(float{}) : by_query(float{});
+    by_tile();
   operation.finish();
 }
 

@@ -1,8 +1,7 @@
-// The gradient of attention: on the tensor cores where products are bf16, one query or key to a warp for
-// everything else. With P = softmax(Q K^T / sqrt(D)), M the dropout's factors and O = (P M) V: dV = (P M)^T
-// dO, dP = M dO V^T, dS = P (dP - rowsum(P dP)) / sqrt(D), dQ = dS K, dK = dS^T Q. A first launch goes by
-// queries and a second by keys, which needs what the first found out about each row: everything is added up
-// in one order.
+// The gradient of attention: on the tensor cores for bf16, one query or key to a warp for everything else.
+// With P = softmax(Q K^T / sqrt(D)), M the dropout's factors and O = (P M) V: dV = (P M)^T dO, dP = M dO V^T,
+// dS = P (dP - rowsum(P dP)) / sqrt(D), dQ = dS K, dK = dS^T Q. A first launch goes by queries and a second
+// by keys, which needs what the first found out about each row: everything is added up in one order.
 #include "cuda/attention.cuh"
 
 namespace albert::cuda {
@@ -102,12 +101,27 @@ struct TileStatistics {
 
 struct TileGradients {
   AttentionGradients of;
+  Tiles dqkv;                  // instead of `of.dqkv`, where not null
   TileStatistics* statistics;  // [A, N]
   // What dropout keeps, as draw_kept() has it for both halves of the keys of a tile; null without dropout.
   uint32_t* kept;  // [A, key tiles, N, 2]
   int64_t key_tiles;
   float kept_factor, scale, scale_log2;
 
+  // One half of c's rows times `factor`, to the columns of a head from `column` on.
+  template <int kColumns>
+  __device__ void store(const float (&c)[kColumns][4], int half, float factor, int64_t row, int column,
+                        int64_t size) const {
+    if (!dqkv.values) {
+      store_row(of.dqkv + row * of.stride + column, c, half, factor, size);
+      return;
+    }
+#pragma unroll
+    for (int j = 0; j < kColumns; ++j)
+      if (const int d = own_column(j, 0); d < size)
+        *reinterpret_cast<uint32_t*>(dqkv.at(row, column + d)) =
+            pack_bf16(c[j][2 * half] * factor, c[j][2 * half + 1] * factor);
+  }
   __device__ uint32_t* kept_of(int64_t head, int64_t rows, int tile, int64_t row) const {
     return kept + ((head * key_tiles + tile) * rows + row) * 2;
   }
@@ -120,7 +134,7 @@ constexpr int blocks_at_once(int depth) { return depth <= 64 ? 3 : 2; }
 // tile, whose products it still holds, is the first.
 template <int kDepth>
 __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
-    query_gradient_tile_kernel(TileGradients gradients, DeviceHeads<float> heads, DeviceSegments segments,
+    query_gradient_tile_kernel(TileGradients gradients, DeviceHeads<uint16_t> heads, DeviceSegments segments,
                                Dropout dropout) {
   constexpr int kKeyColumns = kTile / 8;
   uint16_t* const query_tile = dynamic_shared<uint16_t>();
@@ -132,7 +146,7 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
   const int first = segments.first_row[s], first_query = first + begin, head = static_cast<int>(blockIdx.y);
   const int left = segments.rows[s] - begin, queries = left < kTile ? left : kTile;
   const int keys = segments.keys[s], tiles = divide_up(keys, kTile);
-  const HeadRows<float> own = heads.of(head);
+  const HeadRows<uint16_t> own = heads.of(head);
   const int column = static_cast<int>(head * heads.size);
   copy_rows<kDepth>(query_tile, own.query, heads.stride, heads.size, first_query, nullptr, queries);
   copy_rows<kDepth>(dcontext_tile, gradients.of.dcontext + column, gradients.of.context_stride, heads.size,
@@ -241,15 +255,14 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
 #pragma unroll
   for (int half = 0; half < 2; ++half)
     if (const int row = warp * 16 + own_row(half); row < queries)
-      store_row(gradients.of.dqkv + int64_t{first_query + row} * gradients.of.stride + column, dquery, half,
-                gradients.scale, heads.size);
+      gradients.store(dquery, half, gradients.scale, first_query + row, column, heads.size);
 }
 
 // The scores and their gradients are transposed: a row is a key. Half a tile of queries at a time leaves room
 // for two sums. dV takes dO and what rounding took from it: rows of dO nearly cancel in the sums of dV.
 template <int kDepth>
 __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
-    key_gradient_tile_kernel(TileGradients gradients, DeviceHeads<float> heads, DeviceSegments segments) {
+    key_gradient_tile_kernel(TileGradients gradients, DeviceHeads<uint16_t> heads, DeviceSegments segments) {
   constexpr int kSteps = kDepth / 16, kSome = kTile / 2, kQueryColumns = kSome / 8;
   uint16_t* const key_tile = dynamic_shared<uint16_t>();
   uint16_t* const value_tile = key_tile + kTile * kDepth;
@@ -264,7 +277,7 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
   const int left = segments.rows[s] - begin, rows = left < kTile ? left : kTile;
   const int keys_left = segments.keys[s] - begin, keys = keys_left < rows ? keys_left : rows;
   const int queries = keys > 0 ? segments.rows[s] : 0;  // rows that are no keys have no gradient
-  const HeadRows<float> own = heads.of(head);
+  const HeadRows<uint16_t> own = heads.of(head);
   const int column = static_cast<int>(head * heads.size);
   copy_rows<kDepth>(key_tile, own.key, heads.stride, heads.size, first_key, nullptr, keys);
   copy_rows<kDepth>(value_tile, own.value, heads.stride, heads.size, first_key, nullptr, keys);
@@ -322,15 +335,16 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
 #pragma unroll
   for (int half = 0; half < 2; ++half)
     if (const int row = warp * 16 + own_row(half); row < rows) {
-      float* const to = gradients.of.dqkv + int64_t{first_key + row} * gradients.of.stride + column;
+      const int hidden = static_cast<int>(gradients.of.hidden);
       const float is_key = row < keys ? 1 : 0;
-      store_row(to + gradients.of.hidden, dkey, half, is_key * gradients.scale, heads.size);
-      store_row(to + 2 * gradients.of.hidden, dvalue, half, is_key * gradients.kept_factor, heads.size);
+      gradients.store(dkey, half, is_key * gradients.scale, first_key + row, hidden + column, heads.size);
+      gradients.store(dvalue, half, is_key * gradients.kept_factor, first_key + row, 2 * hidden + column,
+                      heads.size);
     }
 }
 
 template <int kDepth>
-void launch_tiles(const TileGradients& gradients, const DeviceHeads<float>& heads, int64_t head_count,
+void launch_tiles(const TileGradients& gradients, const DeviceHeads<uint16_t>& heads, int64_t head_count,
                   const DeviceSegments& segments, const Dropout& dropout, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(segments.tiles), static_cast<unsigned>(head_count));
   launch(query_gradient_tile_kernel<kDepth>, grid, kThreads, 4 * tile_bytes<kDepth>(), stream, gradients,
@@ -352,12 +366,14 @@ void CudaBackend::attention_backward(float* dqkv, const float* dcontext, const H
   gradients.hidden = hidden;
   gradients.dqkv = operation.out(dqkv, gradients.stride, 3 * hidden, rows);
   gradients.dcontext = operation.in(dcontext, gradients.context_stride, hidden, rows);
-  const DeviceHeads<float> from = on_device<float>(heads, rows, operation);
   const cudaStream_t stream = operation.stream();
   const float scale = score_scale(heads);
-  if (precision_ == Precision::kBf16 && heads.size <= kMostTileDepth) {
+  if (heads.precision == Precision::kBf16) {
+    const DeviceHeads<uint16_t> from = on_device<uint16_t>(heads, rows, operation);
     TileGradients tiles{};
     tiles.of = gradients;
+    const bool whole = 3 * hidden % kTile == 0 && heads.size % kTileChunk == 0;
+    if (whole && memory_.is_device(dqkv)) tiles.dqkv = memory_.keep_rounded(dqkv, 3 * hidden, rows, true);
     tiles.statistics = operation.scratch<TileStatistics>(heads.heads * rows);
     tiles.key_tiles = divide_up(on_gpu.most_keys, kTile);
     if (dropout.probability > 0)
@@ -370,6 +386,7 @@ void CudaBackend::attention_backward(float* dqkv, const float* dcontext, const H
                                           : launch_tiles<128>;
     start(tiles, from, heads.heads, on_gpu, dropout, stream);
   } else {
+    const DeviceHeads<float> from = on_device<float>(heads, rows, operation);
     QueryStatistics* const statistics = operation.scratch<QueryStatistics>(heads.heads * rows);
     const dim3 grid = warps_of(rows, heads.heads);
     const size_t row_bytes = kWarps * sizeof(float);

@@ -87,6 +87,7 @@ class CudaBackend final : public Backend {
                                                 Precision precision) override;
   void repack(PackedLinear& weights, const std::vector<LinearSource>& sources) override;
   int64_t head_stride(int64_t head_size, Precision precision) const override;
+  Precision training_heads(Precision products, int64_t head_size) const override;
   void reserve(const BackendLimits& limits) override;
 
   ShardPlan plan(const Segments& segments) const override;

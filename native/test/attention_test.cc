@@ -8,6 +8,7 @@
 #include "backends.h"
 #include "ops.h"
 #include "support/error.h"
+#include "support/half.h"
 #include "support/rng.h"
 #include "test.h"
 
@@ -21,10 +22,10 @@ struct Lengths {
   std::vector<int32_t> rows, keys;
 };
 
-// fp32 heads of a batch, the gradient of their context, and what became of both.
+// Heads of a batch, the gradient of their context, and what became of both.
 struct AttentionCase {
-  AttentionCase(const Lengths& lengths, int64_t head_count, int64_t head_size, int64_t head_stride)
-      : keys(lengths.keys), count(head_count), size(head_size), stride(head_stride), hidden(count * size) {
+  AttentionCase(const Lengths& lengths, int64_t head_count, int64_t head_size)
+      : keys(lengths.keys), count(head_count), size(head_size), stride(size + 3), hidden(count * size) {
     for (int32_t length : lengths.rows) begin.push_back(begin.back() + length);
     rows = begin.back();
     dcontext.assign(static_cast<size_t>(rows * row_stride(hidden)), kPoison);
@@ -49,13 +50,43 @@ struct AttentionCase {
       }
   }
 
-  void run(Backend& backend, const Dropout& dropout) {
+  // Where the backend computes, so that it may leave results in a form of its own.
+  void run(Backend& backend, Precision products, const Dropout& dropout) {
     const Segments segments{static_cast<int64_t>(keys.size()), begin.data(), keys.data()};
-    const Heads view{head_row(0, 0, 0), head_row(1, 0, 0), head_row(2, 0, 0), count, size, stride};
-    context.assign(static_cast<size_t>(rows * row_stride(hidden)), kPoison);
-    dqkv.assign(static_cast<size_t>(rows * row_stride(3 * hidden)), kPoison);
-    backend.attention_forward(context.data(), nullptr, view, segments, dropout);
-    backend.attention_backward(dqkv.data(), dcontext.data(), view, segments, dropout);
+    const Precision precision = backend.training_heads(products, size);
+    const int64_t there_stride = backend.head_stride(size, precision);
+    std::vector<float*> memory;
+    const auto on_device = [&](const Floats& values) {
+      memory.push_back(backend.allocate(values.size()));
+      backend.upload(memory.back(), values.data(), values.size());
+      return memory.back();
+    };
+    const auto part = [&](int which) {
+      Floats values(static_cast<size_t>(count * rows * there_stride), kPoison);
+      auto* const halves = reinterpret_cast<uint16_t*>(values.data());
+      for (int64_t i = 0; i < count * rows; ++i)
+        for (int64_t d = 0; d < size; ++d) {
+          const float value = head_row(which, 0, 0)[i * stride + d];
+          if (precision == Precision::kBf16)
+            halves[i * there_stride + d] = f32_to_bf16(value);
+          else
+            values[static_cast<size_t>(i * there_stride + d)] = value;
+        }
+      return on_device(values);
+    };
+    const Heads view{part(0), part(1), part(2), count, size, there_stride, precision};
+    float* const to = on_device(Floats(static_cast<size_t>(rows * row_stride(hidden)), kPoison));
+    float* const dto = on_device(Floats(static_cast<size_t>(rows * row_stride(3 * hidden)), kPoison));
+    const auto values_of = [&](const float* matrix, int64_t width) {
+      Floats values(static_cast<size_t>(rows * width));
+      backend.gather_rows(values.data(), width, matrix, row_stride(width), nullptr, width, rows);
+      return values;
+    };
+    backend.attention_forward(to, nullptr, view, segments, dropout);
+    context = values_of(to, hidden);
+    backend.attention_backward(dto, on_device(dcontext), view, segments, dropout);
+    dqkv = values_of(dto, 3 * hidden);
+    for (float* block : memory) backend.release(block);
   }
 
   // Of the context, and of the gradients of query, key and value: [A, N, D].
@@ -63,9 +94,9 @@ struct AttentionCase {
     Floats values;
     for (int64_t head = 0; head < count; ++head)
       for (int64_t row = 0; row < rows; ++row) {
-        const float* const from =
-            which == 0 ? context.data() + row * row_stride(hidden) + head * size
-                       : dqkv.data() + row * row_stride(3 * hidden) + (which - 1) * hidden + head * size;
+        const float* const from = which == 0
+                                      ? context.data() + row * hidden + head * size
+                                      : dqkv.data() + row * 3 * hidden + (which - 1) * hidden + head * size;
         values.insert(values.end(), from, from + size);
       }
     return values;
@@ -157,10 +188,10 @@ TEST(attention_in_training_against_double_precision) {
   on_every_training_backend([&](Backend& backend, Precision precision, const std::string& where) {
     for (int64_t size : {26, 33, 64, 128, 130})
       for (float probability : {0.0f, 0.3f}) {
-        AttentionCase at(lengths, 2, size, backend.head_stride(size, Precision::kFp32));
+        AttentionCase at(lengths, 2, size);
         at.fill();
         const Dropout dropout{probability, random_engine()(), 7};
-        at.run(backend, dropout);
+        at.run(backend, precision, dropout);
         const std::vector<Doubles> truth = truth_of(at, dropout);
         for (int which = 0; which < 4; ++which) {
           const double error = relative_error(at.result(which), truth[static_cast<size_t>(which)]);
@@ -174,20 +205,20 @@ TEST(attention_in_training_against_double_precision) {
 
 TEST(attention_gradients_of_a_sequence_do_not_depend_on_its_neighbours) {
   const std::vector<int32_t> rows{9, 100, 64, 81}, keys{9, 100, 0, 70};
-  on_every_training_backend([&](Backend& backend, Precision, const std::string& where) {
-    const int64_t size = 48, stride = backend.head_stride(size, Precision::kFp32);
-    AttentionCase all({rows, keys}, 2, size, stride);
+  on_every_training_backend([&](Backend& backend, Precision precision, const std::string& where) {
+    const int64_t size = 48;
+    AttentionCase all({rows, keys}, 2, size);
     all.fill();
-    all.run(backend, {});
+    all.run(backend, precision, {});
     for (size_t s = 0; s < rows.size(); ++s) {
-      AttentionCase alone({{rows[s]}, {keys[s]}}, 2, size, stride);
+      AttentionCase alone({{rows[s]}, {keys[s]}}, 2, size);
       for (int64_t head = 0; head < 2; ++head)
         for (int64_t r = 0; r < rows[s]; ++r) {
           for (int part = 0; part < 3; ++part)
             std::copy_n(all.head_row(part, head, all.begin[s] + r), size, alone.head_row(part, head, r));
           std::copy_n(all.dcontext_row(head, all.begin[s] + r), size, alone.dcontext_row(head, r));
         }
-      alone.run(backend, {});
+      alone.run(backend, precision, {});
       for (int which = 0; which < 4; ++which) {
         const Floats together = all.result(which), apart = alone.result(which);
         for (int64_t head = 0; head < 2; ++head) {

@@ -25,6 +25,7 @@ TrainingEncoder::TrainingEncoder(const Config& config, Precision precision, bool
       weights_(weights),
       gradients_(gradients),
       recompute_(recompute),
+      head_precision_(backend.training_heads(precision, config.head_size())),
       workspace_(backend) {
   const int64_t hidden = config.hidden_size, inner = config.intermediate_size, width = config.embedding_size;
   const auto table = [&](ParameterSet& set, const char* name) {
@@ -85,10 +86,15 @@ const TrainingEncoder::FeedForwardPart& TrainingEncoder::feed_forward_of(int64_t
 
 // ---- activations
 
+size_t TrainingEncoder::head_floats(int64_t rows) const {
+  const int64_t values =
+      rows * config_.num_attention_heads * backend_.head_stride(config_.head_size(), head_precision_);
+  return static_cast<size_t>(head_precision_ == Precision::kFp32 ? values : (values + 1) / 2);
+}
+
 size_t TrainingEncoder::saved_floats(int64_t rows) const {
-  const int64_t hidden = config_.hidden_size, size = config_.head_size();
-  const int64_t head = config_.num_attention_heads * backend_.head_stride(size, Precision::kFp32);
-  return 3 * Workspace::rounded(static_cast<size_t>(rows * head)) + 4 * matrix_floats(rows, hidden) +
+  const int64_t hidden = config_.hidden_size;
+  return 3 * Workspace::rounded(head_floats(rows)) + 4 * matrix_floats(rows, hidden) +
          matrix_floats(rows, config_.intermediate_size);
 }
 
@@ -96,8 +102,9 @@ TrainingEncoder::Saved TrainingEncoder::take_saved(int64_t rows) {
   Saved saved{};
   saved.heads.heads = config_.num_attention_heads;
   saved.heads.size = config_.head_size();
-  saved.heads.stride = backend_.head_stride(saved.heads.size, Precision::kFp32);
-  const size_t head = static_cast<size_t>(rows * saved.heads.heads * saved.heads.stride);
+  saved.heads.precision = head_precision_;
+  saved.heads.stride = backend_.head_stride(saved.heads.size, head_precision_);
+  const size_t head = head_floats(rows);
   const auto take = [&](int64_t width) { return workspace_.take(matrix_floats(rows, width)); };
   saved.heads.query = workspace_.take(head);
   saved.heads.key = workspace_.take(head);

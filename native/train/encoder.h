@@ -74,6 +74,7 @@ class TrainingEncoder {
   };
 
   Norm norm(const std::string& name);
+  size_t head_floats(int64_t rows) const;  // of query, key or value
   size_t saved_floats(int64_t rows) const;
   Saved take_saved(int64_t rows);
   int64_t blocks() const { return int64_t{config_.num_hidden_layers} * config_.inner_group_num; }
@@ -95,6 +96,7 @@ class TrainingEncoder {
   Backend& backend_;
   ParameterSet &weights_, &gradients_;
   bool recompute_;
+  Precision head_precision_;
   EmbeddingWeights embedding_;
   EmbeddingGradient embedding_gradient_;
   Norm embedding_norm_;
