@@ -186,7 +186,7 @@ const Tiles* DeviceMemory::kept_rounded(const float* x, int64_t width, int64_t r
 
 const DeviceMemory::Rounded* DeviceMemory::only_rounded(const float* x) const {
   for (const Rounded& rounded : rounded_)
-    if (rounded.only && rounded.matrix == reinterpret_cast<const char*>(x)) return &rounded;
+    if (rounded.matrix && rounded.only && rounded.matrix == reinterpret_cast<const char*>(x)) return &rounded;
   return nullptr;
 }
 
