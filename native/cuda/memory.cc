@@ -136,24 +136,39 @@ cudaGraphExec_t DeviceMemory::record(const std::function<bool()>& body) {
   return nullptr;
 }
 
-Tiles DeviceMemory::keep_rounded(const float* x, int64_t width, int64_t rows, bool only) {
+// Room for so many rounded values: that of a matrix that was written since, or new, or, where memory is
+// scarce, that of the matrix whose values were used longest ago.
+DeviceMemory::Rounded& DeviceMemory::place_for_rounded(int64_t values) {
   // Among those that may go there are always the two factors of a product and one more.
   constexpr int kMayGo = 3;
-  forget_rounded(x, 1);
-  const size_t none = rounded_.size();
-  size_t place = none, oldest = none;
+  Rounded* unused = nullptr;
+  Rounded* oldest = nullptr;
   int may_go = 0;
-  for (size_t i = 0; i < rounded_.size(); ++i) {
-    if (!rounded_[i].matrix && place == none) place = i;
-    if (!rounded_[i].matrix || rounded_[i].only) continue;
-    ++may_go;
-    if (oldest == none || rounded_[i].used < rounded_[oldest].used) oldest = i;
+  for (Rounded& rounded : rounded_) {
+    if (!rounded.matrix) {
+      // The smallest that has room, or else the largest.
+      const bool has_room = rounded.capacity >= values, had_room = unused && unused->capacity >= values;
+      if (!unused || (has_room != had_room ? has_room : has_room == (rounded.capacity < unused->capacity)))
+        unused = &rounded;
+    } else if (!rounded.only) {
+      ++may_go;
+      if (!oldest || rounded.used < oldest->used) oldest = &rounded;
+    }
   }
-  if (place == none && may_go >= kMayGo) place = oldest;
-  if (place == none) rounded_.emplace_back();
-  Rounded& rounded = rounded_[place];
-  rounded.matrix = nullptr;
+  if (unused && unused->capacity >= values) return *unused;
+  if (may_go >= kMayGo) {
+    size_t free = 0, total = 0;
+    check_cuda(cudaMemGetInfo(&free, &total), "asking for the memory that is left");
+    if (free < total / 2) return *oldest;
+  }
+  return unused ? *unused : rounded_.emplace_back();
+}
+
+Tiles DeviceMemory::keep_rounded(const float* x, int64_t width, int64_t rows, bool only) {
+  forget_rounded(x, 1);
   const int64_t values = Tiles::count(rows, width);
+  Rounded& rounded = place_for_rounded(values);
+  rounded.matrix = nullptr;
   if (values > rounded.capacity) {
     release(rounded.tiles.values);
     rounded.capacity = 0;

@@ -40,9 +40,10 @@ class DeviceMemory {
   cudaGraphExec_t record(const std::function<bool()>& body);
 
   // Matrices keep their rounded values beside them until they are written again: who writes a matrix that a
-  // product will read may write both, or the rounded values `only`; a reader then gets those as fp32. Room
-  // for x [rows, width], to be filled by the operation that asks; rows past the last are zeros, as products
-  // along the rows need them.
+  // product will read may write both, or the rounded values `only`; a reader then gets those as fp32. Where
+  // half of the GPU's memory is taken, those of which there is an fp32 matrix may go before. Room for x
+  // [rows, width], to be filled by the operation that asks; rows past the last are zeros, as products along
+  // the rows need them.
   Tiles keep_rounded(const float* x, int64_t width, int64_t rows, bool only = false);
   const Tiles* kept_rounded(const float* x, int64_t width, int64_t rows);  // null when there are none
   bool has_only_rounded(const float* x) const { return only_rounded(x) != nullptr; }
@@ -59,6 +60,7 @@ class DeviceMemory {
   void reset_scratch();
   void check_not_recording(const char* what) const;
   struct Rounded;
+  Rounded& place_for_rounded(int64_t values);
   const Rounded* only_rounded(const float* x) const;
 
   int device_;

@@ -73,10 +73,28 @@ __global__ void __launch_bounds__(kThreads)
   sums[column] += total;
 }
 
+// The same of few parts: a thread has a column.
+constexpr int64_t kFewParts = 8;
+__global__ void __launch_bounds__(kThreads)
+    add_few_parts_kernel(float* sums, const float* parts, int64_t part_stride, int64_t width, int count) {
+  const int64_t column = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (column >= width) return;
+  float total = 0;
+#pragma unroll
+  for (int part = 0; part < kFewParts; ++part)
+    if (part < count) total += parts[part * part_stride + column];
+  sums[column] += total;
+}
+
 }  // namespace
 
 void add_parts(float* sums, const float* parts, int64_t part_stride, int64_t width, int64_t count,
                Operation& operation) {
+  if (count <= kFewParts) {
+    launch(add_few_parts_kernel, blocks_of(width, kThreads), kThreads, 0, operation.stream(), sums, parts,
+           part_stride, width, static_cast<int>(count));
+    return;
+  }
   launch(add_parts_kernel, blocks_of(width, kWarp), kThreads, 0, operation.stream(), sums, parts, part_stride,
          width, count);
 }

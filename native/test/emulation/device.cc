@@ -422,7 +422,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {"emulated", device == 0 ? 9 : 8, 0, 4, size_t{1} << 32, 227 << 10};
   return cudaSuccess;
 }
-cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+thread_local int current_device = 0;
+cudaError_t cudaSetDevice(int device) { return current_device = device, cudaSuccess; }
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 const char* cudaGetErrorString(cudaError_t error) {
   return error == cudaSuccess ? "no error" : "out of memory";
@@ -496,6 +497,8 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
 }
 cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+// The second device is nearly full.
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
-  return *free = *total = size_t{1} << 32, cudaSuccess;
+  *total = size_t{1} << 32;
+  return *free = current_device == 0 ? *total : *total / 4, cudaSuccess;
 }
