@@ -4,7 +4,6 @@
 
 #include "cuda/backend.h"
 #include "cuda/common.cuh"
-#include "cuda/exponential.cuh"
 
 namespace albert::cuda::attention {
 
@@ -39,7 +38,6 @@ DeviceHeads<T> on_device(const Heads& heads, int64_t rows, Operation& operation)
 }
 
 inline float score_scale(const Heads& heads) { return 1 / std::sqrt(static_cast<float>(heads.size)); }
-constexpr float kLog2E = 1.4426950408889634f;
 
 // ---- a warp for each query of each head
 

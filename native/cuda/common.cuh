@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "cuda/exponential.cuh"
 #include "cuda/instructions.cuh"
 #include "cuda/runtime.h"
 #include "ops.h"
@@ -128,7 +129,7 @@ __device__ inline void store_value(uint16_t* to, float x) { *to = static_cast<ui
 
 // The constants of Hendrycks and Gimpel 2016 (arXiv 1606.08415), section 2.
 constexpr float kSqrt2OverPi = 0.7978845608028654f, kCubic = 0.044715f, kSqrtHalf = 0.7071067811865476f,
-                kInverseSqrt2Pi = 0.3989422804014327f;
+                kInverseSqrt2Pi = 0.3989422804014327f, kLog2E = 1.4426950408889634f;
 
 // 1 + tanh and tanh by one exponential, within 1e-7: the library's functions take registers that the tiles of
 // a product need.
@@ -167,7 +168,8 @@ __device__ inline Activated activate_briefly(Activation activation, float x) {
     case Activation::kIdentity:
       return {x, 1};
     case Activation::kGelu: {
-      const float z = fabsf(x) * kSqrtHalf, t = __fdividef(1, 1 + 0.3275911f * z), bell = __expf(-z * z);
+      const float z = fabsf(x) * kSqrtHalf, t = reciprocal(1 + 0.3275911f * z),
+                  bell = power_of_two(-kLog2E * z * z);
       const float tail =
           t *
           (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
@@ -176,13 +178,16 @@ __device__ inline Activated activate_briefly(Activation activation, float x) {
       return {x * below, below + x * kInverseSqrt2Pi * bell};
     }
     case Activation::kGeluNew: {
-      const float s = __fdividef(1, 1 + __expf(-2 * kSqrt2OverPi * (x + kCubic * x * x * x)));
-      return {x * s, s + 2 * x * s * (1 - s) * kSqrt2OverPi * (1 + 3 * kCubic * x * x)};
+      constexpr float kScale = 2 * kSqrt2OverPi;
+      const float square = x * x,
+                  s = reciprocal(1 + power_of_two(-kLog2E * kScale * x * (1 + kCubic * square)));
+      const float value = x * s;
+      return {value, s + value * (1 - s) * kScale * (1 + 3 * kCubic * square)};
     }
     case Activation::kRelu:
       return {x > 0 ? x : 0, x > 0 ? 1.0f : 0.0f};
     case Activation::kSilu: {
-      const float s = __fdividef(1, 1 + __expf(-x));
+      const float s = reciprocal(1 + power_of_two(-kLog2E * x));
       return {x * s, s * (1 + x * (1 - s))};
     }
     case Activation::kTanh: {

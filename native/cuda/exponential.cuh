@@ -1,4 +1,4 @@
-// Powers of two by one instruction of the GPU.
+// Powers of two and reciprocals, by one instruction of the GPU each.
 #pragma once
 
 #if defined(ALBERT_CUDA_EMULATED)
@@ -11,6 +11,12 @@ namespace albert::cuda {
 __device__ inline float power_of_two(float x) {
   float result;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+// 1 / x within 2^-23 of it, for x of 1 and more.
+__device__ inline float reciprocal(float x) {
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
   return result;
 }
 

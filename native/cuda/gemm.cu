@@ -205,7 +205,7 @@ void CudaBackend::feed_forward_forward(float* x, const PackedLinear& up, Activat
     const Tiles inner{operation.scratch<uint16_t>(Tiles::count(rows, widen.out)), tiles_of(widen.out)};
     with_activation(activation, [&](auto constant) {
       multiply(TileProduct{factor, rows, widen.tiles, inner.across * kTile, widen.tiles.across}, gpu_,
-               StoreTiles<constant()>{inner, widen.bias}, operation.stream());
+               StoreActivated<constant()>{inner, widen.bias}, operation.stream());
     });
     add_and_normalise(operation.in_out(x, stride, widen.in, rows), inner, narrow, norm, rows, operation);
   } else {
@@ -226,7 +226,7 @@ void CudaBackend::add_and_normalise(float* x, const Tiles& factor, const CudaPac
   const int64_t stride = row_stride(linear.out);
   const Tiles sums{operation.scratch<uint16_t>(Tiles::count(rows, linear.out)), tiles_of(linear.out)};
   multiply(TileProduct{factor, rows, linear.tiles, sums.across * kTile, linear.tiles.across}, gpu_,
-           StoreTiles<Activation::kIdentity>{sums, linear.bias}, operation.stream());
+           StoreTiles{sums, linear.bias}, operation.stream());
   normalise({x, stride, memory_.keep_rounded(x, linear.out, rows)}, {x, stride, sums}, norm, linear.out, rows,
             operation);
 }

@@ -82,8 +82,9 @@ void launch_hopper(const TileProduct& product, const Gpu& gpu, const Store& stor
   const ProductWork work = product.work(Shape::kBlocks * Shape::kRows, Shape::kColumns);
   const int clusters = std::min(work.count(), gpu.multiprocessors / Shape::kBlocks);
   launch_clusters_early(Shape::kBlocks, multiply_hopper_kernel<Shape, kByColumns, Store>,
-                        dim3(static_cast<unsigned>(clusters * Shape::kBlocks)), Shape::kThreads,
-                        Shape::kSharedBytes, stream, product.x, product.weights, work, store);
+                        dim3(static_cast<unsigned>(clusters * Shape::kBlocks)),
+                        HopperBlock<Shape, Store>::kThreads, HopperBlock<Shape, Store>::kSharedBytes, stream,
+                        product.x, product.weights, work, store);
 }
 
 // By the shape of tile that ends first.
@@ -154,7 +155,7 @@ void CudaBackend::multiply_by(const PackedLinear& weights, const float* x, int64
     multiply(TileProduct{rounded(x, x_stride, linear.in, rows, operation), rows, linear.tiles, linear.out,
                          linear.tiles.across},
              gpu_, store, operation.stream());
-  else
+  else if constexpr (kHoldsRows<Store>)
     multiply(x, x_stride, rows, linear.rows, linear.in, linear.out, store, operation.stream());
 }
 

@@ -48,10 +48,13 @@ __global__ void __launch_bounds__(kFp32Threads)
     for (int j = 0; j < kSide; j += 4) {
       const int column = static_cast<int>(first_column) + thread_column * kSide + j;
       if (row >= rows || column >= out) continue;
-      float4 values = {sums[i][j], sums[i][j + 1], sums[i][j + 2], sums[i][j + 3]};
-      store.pair(store.bias_of(column), values.x, values.y);
-      store.pair(store.bias_of(column + 2), values.z, values.w);
-      store.chunk(row, column, values, store.before(row, column));
+      const float* const bias = store.bias ? store.bias + column : nullptr;
+      const auto pair_at = [&](int k) {
+        return HeldRows::hold(bias ? float2{bias[k], bias[k + 1]} : float2{0, 0}, sums[i][j + k],
+                              sums[i][j + k + 1]);
+      };
+      const float2 first = pair_at(0), second = pair_at(2);
+      store.chunk(row, column, {first.x, first.y, second.x, second.y}, store.before(row, column));
     }
   }
 }

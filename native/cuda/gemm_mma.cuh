@@ -105,14 +105,13 @@ __global__ void __launch_bounds__(MmaTile<kSide>::kThreads, kSide == 128 ? 1 : 2
   }
   wait_for_copies<0>();
   __syncthreads();  // the ring becomes what the warps store from
-  unsigned char* const staging = reinterpret_cast<unsigned char*>(stages) + warp * kStagingBytes;
+  ValueOf<Store>* const held = reinterpret_cast<ValueOf<Store>*>(stages) + warp * kGroupValues;
 #pragma unroll
   for (int i = 0; i < kRowStrips; ++i)
-    for_stores(store, [&](const auto& one) {
-      store_strip<Shape::kWarpColumns>(sums[i], split * work.rows + first_row + warp_row + i * 16,
-                                       first_column + warp_column, (split + 1) * work.rows, work.out, staging,
-                                       one);
-    });
+    store_strip<Shape::kWarpColumns>(held, sums[i],
+                                     {split * work.rows + first_row + warp_row + i * 16,
+                                      first_column + warp_column, (split + 1) * work.rows, work.out},
+                                     store);
 }
 
 }  // namespace albert::cuda

@@ -46,7 +46,7 @@ void CudaBackend::linear_activation_forward(float* y, float* sum, const float* x
   const Tiles of_y = memory_.keep_rounded(y, linear.out, rows, true);
   with_activation(activation, [&](auto constant) {
     multiply(TileProduct{factor, rows, linear.tiles, of_y.across * kTile, linear.tiles.across}, gpu_,
-             StoreActivation<constant()>{{of_sum, linear.bias}, {of_y, linear.bias}}, operation.stream());
+             StoreActivation<constant()>{of_sum, of_y, linear.bias}, operation.stream());
   });
 }
 

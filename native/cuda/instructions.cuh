@@ -36,11 +36,8 @@ __device__ inline uint32_t pack_bf16(float low, float high) {
 
 // The same in fp16, what is beyond its range as its largest.
 __device__ inline uint32_t pack_f16(float low, float high) {
-  constexpr float kMost = 65504;
   uint32_t pair;
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;"
-      : "=r"(pair)
-      : "f"(fminf(fmaxf(high, -kMost), kMost)), "f"(fminf(fmaxf(low, -kMost), kMost)));
+  asm("cvt.rn.satfinite.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
   return pair;
 }
 __device__ inline float2 unpack_f16(uint32_t pair) {

@@ -1,4 +1,4 @@
-// The instruction of native/cuda/exponential.cuh for the emulation.
+// The instructions of native/cuda/exponential.cuh for the emulation.
 #pragma once
 
 #include <cfloat>
@@ -10,5 +10,6 @@ inline float power_of_two(float x) {
   const float result = std::exp2(x);
   return result < FLT_MIN ? 0 : result;
 }
+inline float reciprocal(float x) { return 1 / x; }
 
 }  // namespace albert::cuda
