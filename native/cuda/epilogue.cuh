@@ -89,11 +89,18 @@ struct LaneChunks {
                                   const Body& body) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp, chunk = lane % kChunks;
     const int column = place.column + group * kGroup<kColumns> + chunk * kChunk<Store>;
+    const auto for_turns = [&](auto whole) {
 #pragma unroll
-    for (int turn = 0; turn < kTurns; ++turn)
-      if (const int row = turn * kRows + lane / kChunks; place.row + row < place.rows && column < place.out)
-        body(turn, reinterpret_cast<Chunk*>(held + held_at<kColumns, Store>(row, chunk)), place.row + row,
-             column);
+      for (int turn = 0; turn < kTurns; ++turn) {
+        const int row = turn * kRows + lane / kChunks;
+        if (decltype(whole)::value || (place.row + row < place.rows && column < place.out))
+          body(turn, reinterpret_cast<Chunk*>(held + held_at<kColumns, Store>(row, chunk)), place.row + row,
+               column);
+      }
+    };
+    const bool is_whole =
+        place.row + 16 <= place.rows && place.column + (group + 1) * kGroup<kColumns> <= place.out;
+    is_whole ? for_turns(std::true_type{}) : for_turns(std::false_type{});
   }
 };
 

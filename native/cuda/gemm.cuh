@@ -66,15 +66,18 @@ void multiply_by_warps(const TileProduct& product, const Store& store, cudaStrea
 using LargestTile = HopperTile<2, 256, 2>;
 
 // Cycles until the last block of a product ends, by a model of one multiprocessor of an H100: 33 bytes of
-// factors a cycle from L2, 2048 multiplications a cycle, and the time to fill the ring and to store.
-template <typename Shape>
+// factors a cycle from L2, 2048 multiplications a cycle, the time to fill the ring, and to store, which a
+// block that stores apart does only in the end.
+template <typename Shape, bool kStoresApart = false>
 int64_t estimate_cycles(const TileProduct& product, int multiprocessors) {
   constexpr int64_t kFactors = (Shape::kRows + Shape::kColumns / Shape::kBlocks) * kTile * sizeof(uint16_t);
   constexpr int64_t kSums = Shape::kRows * Shape::kColumns;
   constexpr int64_t kStep = std::max(kFactors / 33, kSums * kTile / 2048);
+  constexpr int64_t kEnd = 2000 + kSums / 16, kHold = kSums / 24;
   const int64_t items = product.work(Shape::kBlocks * Shape::kRows, Shape::kColumns).count();
-  return divide_up<int64_t>(items, multiprocessors / Shape::kBlocks) *
-         (product.depth / product.splits * kStep + 2000 + kSums / 16);
+  const int64_t waves = divide_up<int64_t>(items, multiprocessors / Shape::kBlocks);
+  const int64_t products = product.depth / product.splits * kStep;
+  return kStoresApart ? waves * (products + kHold) + kEnd : waves * (products + kEnd);
 }
 
 template <typename Shape, bool kByColumns, typename Store>
@@ -92,7 +95,7 @@ template <bool kByColumns, typename Store, typename... Shapes>
 void launch_best(const TileProduct& product, const Gpu& gpu, const Store& store, cudaStream_t stream) {
   using Launch = void (*)(const TileProduct&, const Gpu&, const Store&, cudaStream_t);
   constexpr Launch kLaunches[] = {launch_hopper<Shapes, kByColumns, Store>...};
-  const int64_t cycles[] = {estimate_cycles<Shapes>(product, gpu.multiprocessors)...};
+  const int64_t cycles[] = {estimate_cycles<Shapes, !kHoldsRows<Store>>(product, gpu.multiprocessors)...};
   kLaunches[std::min_element(std::begin(cycles), std::end(cycles)) - std::begin(cycles)](product, gpu, store,
                                                                                          stream);
 }

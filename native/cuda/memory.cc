@@ -41,8 +41,11 @@ void* DeviceMemory::allocate(size_t bytes, Place place) {
   void* memory = nullptr;
   const size_t size = std::max(aligned(bytes), kAlignment);
   // Copies to pageable memory have left it when the call returns, so the host may change it at once.
-  if (place == Place::kHost) memory = std::aligned_alloc(kAlignment, size);
-  if (place == Place::kHost ? !memory : cudaMalloc(&memory, size) != cudaSuccess) {
+  const auto take = [&] {
+    if (place == Place::kHost) return (memory = std::aligned_alloc(kAlignment, size)) != nullptr;
+    return cudaMalloc(&memory, size) == cudaSuccess;
+  };
+  if (!take() && !(place == Place::kDevice && give_back_rounded() && take())) {
     size_t free = 0, total = 0;
     cudaMemGetInfo(&free, &total);
     cudaGetLastError();
@@ -52,6 +55,7 @@ void* DeviceMemory::allocate(size_t bytes, Place place) {
                     " MiB left; use smaller batches or a smaller model"));
   }
   blocks_[static_cast<const char*>(memory)] = {size, place};
+  if (place == Place::kDevice) ++allocations_;
   return memory;
 }
 
@@ -159,9 +163,24 @@ DeviceMemory::Rounded& DeviceMemory::place_for_rounded(int64_t values) {
   if (may_go >= kMayGo) {
     size_t free = 0, total = 0;
     check_cuda(cudaMemGetInfo(&free, &total), "asking for the memory that is left");
-    if (free < total / 2) return *oldest;
+    if (recording_ || free < total / 2)
+      return *oldest;  // a record does as the pass before, which took no memory
   }
   return unused ? *unused : rounded_.emplace_back();
+}
+
+// Gives back what nobody needs: rounded values of which there is the matrix, unless the running operation has
+// asked for them. Whether there were any.
+bool DeviceMemory::give_back_rounded() {
+  bool any = false;
+  for (Rounded& rounded : rounded_) {
+    if (rounded.capacity == 0 || (rounded.matrix && rounded.only) || rounded.used > operation_began_)
+      continue;
+    release(rounded.tiles.values);
+    rounded = {};
+    any = true;
+  }
+  return any;
 }
 
 Tiles DeviceMemory::keep_rounded(const float* x, int64_t width, int64_t rows, bool only) {
@@ -221,6 +240,7 @@ void DeviceMemory::forget_all_rounded() {
 Operation::Operation(DeviceMemory& memory) : memory_(memory), lock_(memory.mutex_) {
   check_cuda(cudaSetDevice(memory.device_), "choosing the device");
   memory_.reset_scratch();
+  memory_.operation_began_ = memory_.clock_;
 }
 
 const float* Operation::in(const float* matrix, int64_t stride, int64_t width, int64_t rows) {

@@ -34,6 +34,8 @@ class DeviceMemory {
   cudaStream_t stream() const { return stream_; }
   // Grows whenever memory of the device is given back: what was recorded before may point to it.
   uint64_t generation() const { return generation_; }
+  // How often memory of the device was taken.
+  uint64_t allocations() const { return allocations_; }
 
   // Records what body() puts on the stream instead of doing it. Nothing can be allocated or copied from or to
   // the host meanwhile: throws Error{kDevice} when body() tries. Null when body() says that it did not end.
@@ -61,12 +63,13 @@ class DeviceMemory {
   void check_not_recording(const char* what) const;
   struct Rounded;
   Rounded& place_for_rounded(int64_t values);
+  bool give_back_rounded();
   const Rounded* only_rounded(const float* x) const;
 
   int device_;
   cudaStream_t stream_ = nullptr;
   mutable std::recursive_mutex mutex_;
-  uint64_t generation_ = 0;
+  uint64_t generation_ = 0, allocations_ = 0;
   bool recording_ = false;
   std::map<const char*, Block> blocks_;
 
@@ -84,7 +87,7 @@ class DeviceMemory {
     uint64_t used = 0;     // when, by the clock
   };
   std::vector<Rounded> rounded_;
-  uint64_t clock_ = 0;
+  uint64_t clock_ = 0, operation_began_ = 0;
 };
 
 // One operation: holds the backend while it is put on the stream, brings its arguments to the device and

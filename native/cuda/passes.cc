@@ -61,9 +61,10 @@ bool RecordedPasses::run(const std::vector<int64_t>& key, const std::function<bo
   memory_.forget_all_rounded();  // a record knows of none
   auto found = std::find_if(records_.begin(), records_.end(), [&](const Record& r) { return r.key == key; });
   if (found == records_.end()) {
-    const bool ended = pass();
-    if (!ended) return false;
-    if (generation_ != memory_.generation()) clear();  // it grew
+    const uint64_t allocations = memory_.allocations();
+    if (!pass()) return false;
+    if (generation_ != memory_.generation()) clear();
+    if (allocations != memory_.allocations()) return true;  // a record cannot take memory: next time perhaps
     if (records_.size() == kMostRecords) {
       const auto oldest = std::min_element(records_.begin(), records_.end(),
                                            [](const Record& a, const Record& b) { return a.used < b.used; });

@@ -36,7 +36,7 @@ TEST(recorded_passes_change_nothing) {
       options.device = device;
       options.dtype = dtype;
       const std::shared_ptr<Model> model = Model::create(kConfig, 7, options);
-      for (int round = 0; round < 4; ++round)
+      for (int round = 0; round < 6; ++round)
         for (const std::vector<int32_t>& lengths :
              {std::vector<int32_t>{17}, {40, 9, 1}, {30, 12, 8}, {90, 90, 70 + round}})
           for (bool pooled : {false, true}) {

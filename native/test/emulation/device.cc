@@ -268,8 +268,19 @@ namespace {
 struct Mapping {
   char* base;
   size_t bytes;  // of the mapping, the page that nobody may touch included
+  int device;
 };
 std::map<void*, Mapping> device_memory;
+thread_local int current_device = 0;
+
+constexpr size_t kTotalMemory = size_t{1} << 32;
+// Little is left on the second device.
+size_t memory_left() {
+  size_t left = current_device == 0 ? kTotalMemory : size_t{16} << 20;
+  for (const auto& [memory, mapping] : device_memory)
+    if (mapping.device == current_device) left -= std::min(left, mapping.bytes);
+  return left;
+}
 
 size_t page() { return static_cast<size_t>(sysconf(_SC_PAGESIZE)); }
 
@@ -419,11 +430,10 @@ using albert::emulation::DeviceAccess;
 // One device of each compute capability that has kernels of its own.
 cudaError_t cudaGetDeviceCount(int* count) { return *count = 2, cudaSuccess; }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  *properties = {"emulated", device == 0 ? 9 : 8, 0, 4, size_t{1} << 32, 227 << 10};
+  *properties = {"emulated", device == 0 ? 9 : 8, 0, 4, albert::emulation::kTotalMemory, 227 << 10};
   return cudaSuccess;
 }
-thread_local int current_device = 0;
-cudaError_t cudaSetDevice(int device) { return current_device = device, cudaSuccess; }
+cudaError_t cudaSetDevice(int device) { return albert::emulation::current_device = device, cudaSuccess; }
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 const char* cudaGetErrorString(cudaError_t error) {
   return error == cudaSuccess ? "no error" : "out of memory";
@@ -432,14 +442,14 @@ const char* cudaGetErrorString(cudaError_t error) {
 // The end of a block is next to a page that nobody may touch.
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
   std::lock_guard<std::mutex> lock(albert::emulation::mutex);
-  if (bytes > size_t{1} << 32) return cudaErrorMemoryAllocation;
+  if (bytes > albert::emulation::memory_left()) return cudaErrorMemoryAllocation;
   const size_t page = albert::emulation::page(), aligned = (bytes + 255) / 256 * 256;
   const size_t pages = (aligned + page - 1) / page * page;
   char* const base = static_cast<char*>(
       mmap(nullptr, pages + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   std::memset(base, albert::emulation::kPoisonByte, pages);
   *memory = base + pages - aligned;
-  device_memory[*memory] = {base, pages + page};
+  device_memory[*memory] = {base, pages + page, albert::emulation::current_device};
   mprotect(base, pages + page, PROT_NONE);
   return cudaSuccess;
 }
@@ -497,8 +507,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
 }
 cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-// The second device is nearly full.
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
-  *total = size_t{1} << 32;
-  return *free = current_device == 0 ? *total : *total / 4, cudaSuccess;
+  std::lock_guard<std::mutex> lock(albert::emulation::mutex);
+  return *free = albert::emulation::memory_left(), *total = albert::emulation::kTotalMemory, cudaSuccess;
 }
