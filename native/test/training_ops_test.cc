@@ -183,7 +183,7 @@ TEST(rounded_values_make_room_for_matrices) {
     const size_t count = static_cast<size_t>(rows * width);
     std::vector<float*> matrices;
     Floats sums(static_cast<size_t>(rows * out));
-    for (int i = 0; i < 6; ++i) {
+    for (int i = 0; i < 7; ++i) {
       const Floats x = random_floats(rows * width);
       matrices.push_back(backend->allocate(count));
       backend->upload(matrices.back(), x.data(), count);
