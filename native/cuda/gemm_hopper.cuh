@@ -1,5 +1,5 @@
-// Products y = x W^T by warpgroups of compute capability 9.0a: one keeps copies of tiles ahead, others
-// multiply, and one stores what they leave.
+// Products y = x W^T by warpgroups of compute capability 9.0a: some warps keep copies of tiles ahead, some
+// multiply, and some store what those leave.
 #pragma once
 
 #include "cuda/epilogue.cuh"
@@ -87,13 +87,18 @@ __device__ void store_held_strip(uint16_t* held, const StripPlace& place, const 
   for (int group = 0; group < kGroups<kColumns>; ++group) {
     uint16_t* const of_group = held + group * kGroupValues;
     if constexpr (!(kCopies && Store::kHeldIsResult)) {
-      LaneChunks<kColumns, Store>::for_each(of_group, group, place, [&](int, uint4* at, int row, int column) {
-        if constexpr (kCopies)
-          *at = store.chunk(row, column, *at);
-        else if constexpr (kStoresTiles<Store>)
-          *tile_chunk_of(store, row, column) = store.chunk(row, column, *at);
+      using Chunks = LaneChunks<kColumns, Store>;
+      // All are read before the first is written, so that they are computed side by side.
+      uint4 chunks[Chunks::kTurns];
+      Chunks::for_each(of_group, group, place, [&](int turn, uint4* at, int, int) { chunks[turn] = *at; });
+      Chunks::for_each(of_group, group, place, [&](int turn, uint4*, int row, int column) {
+        if constexpr (kStoresTiles<Store>)
+          chunks[turn] = store.chunk(row, column, chunks[turn]);
         else
-          store.chunk(row, column, *at);
+          store.chunk(row, column, chunks[turn]);
+      });
+      Chunks::for_each(of_group, group, place, [&](int turn, uint4* at, int row, int column) {
+        if constexpr (kStoresTiles<Store>) *(kCopies ? at : tile_chunk_of(store, row, column)) = chunks[turn];
       });
       publish_shared();
       __syncwarp();
@@ -112,187 +117,228 @@ __device__ void store_held_strip(uint16_t* held, const StripPlace& place, const 
   __syncwarp();
 }
 
-// kByColumns: of x and weights [depth, rows] and [depth, out], see TileProduct.
-template <typename Shape, bool kByColumns, typename Store>
-__global__ void __launch_bounds__(HopperBlock<Shape, Store>::kThreads, 1)
-    multiply_hopper_kernel(Tiles x, Tiles weights, ProductWork work, Store store) {
 #if defined(ALBERT_HOPPER)
+
+// What the threads of a block share, and what each kind of warp does with it. kByColumns: of x and weights
+// [depth, rows] and [depth, out], see TileProduct. Every warp goes through the same items in the same order.
+template <typename Shape, bool kByColumns, typename Store>
+class HopperProduct {
+ public:
   using Block = HopperBlock<Shape, Store>;
-  constexpr int kWarpgroups = Shape::kWarpgroups, kColumns = Shape::kColumns, kBlocks = Shape::kBlocks;
-  constexpr int kStages = Block::kStages, kBiases = kStages + 1;
-  unsigned char* memory = dynamic_shared<unsigned char>();
-  memory += (Block::kAlignment - shared_address(memory) % Block::kAlignment) % Block::kAlignment;
-  uint16_t* const stages = reinterpret_cast<uint16_t*>(memory);
-  memory += kStages * Block::kStageBytes;
-  using Value = ValueOf<Store>;
-  Value* const strips = reinterpret_cast<Value*>(memory);
-  memory += Block::kStrips * Block::kStripBytes;
-  float* const biases = reinterpret_cast<float*>(memory);
-  memory += kBiases * Block::kBiasBytes;
-  uint64_t* const full = reinterpret_cast<uint64_t*>(memory);
-  uint64_t* const empty = full + kStages;
-  uint64_t* const held = empty + kStages;
-  uint64_t* const ready = held + Block::kStrips;
-  if (threadIdx.x == 0) {
+
+  __device__ HopperProduct(unsigned char* memory, const Tiles& x, const Tiles& weights,
+                           const ProductWork& work, const Store& store)
+      : x_(x), weights_(weights), work_(work), store_(store), rank_(kBlocks > 1 ? rank_in_cluster() : 0) {
+    memory += (Block::kAlignment - shared_address(memory) % Block::kAlignment) % Block::kAlignment;
+    const auto take = [&](auto*& part, int bytes) {
+      part = reinterpret_cast<std::decay_t<decltype(part)>>(memory);
+      memory += bytes;
+    };
+    take(stages_, kStages * Block::kStageBytes);
+    take(strips_, Block::kStrips * Block::kStripBytes);
+    take(biases_, kBiases * Block::kBiasBytes);
+    take(full_, kStages * Block::kBarrierBytes);
+    take(empty_, kStages * Block::kBarrierBytes);
+    take(ready_, Block::kStrips * Block::kBarrierBytes);
+    take(held_, Block::kStrips * Block::kBarrierBytes);
+  }
+
+  __device__ void make_barriers() const {
     for (int i = 0; i < kStages; ++i) {
-      make_barrier(full + i, 1);
-      make_barrier(empty + i, kWarpgroups * kBlocks);
+      make_barrier(full_ + i, 1);
+      make_barrier(empty_ + i, kWarpgroups * kBlocks);
     }
     for (int i = 0; i < Block::kStrips; ++i) {
-      make_barrier(held + i, 1);
-      make_barrier(ready + i, 1);
+      make_barrier(ready_ + i, 1);
+      make_barrier(held_ + i, 1);
     }
     publish_barriers();
   }
-  kBlocks > 1 ? synchronise_cluster() : __syncthreads();
-  follow_previous();
-  const int warpgroup = static_cast<int>(threadIdx.x) / Block::kWarpgroupThreads;
-  const int other =
-      (static_cast<int>(threadIdx.x) - Block::kProductThreads) / kWarp;  // warp that copies or stores
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int rank = kBlocks > 1 ? rank_in_cluster() : 0;
-  const int first_item = static_cast<int>(blockIdx.x) / kBlocks;
-  const int concurrent_items = static_cast<int>(gridDim.x) / kBlocks;
-  struct Part {
-    int row, column, begin, end;  // of the result; of the depth, in tiles
-  };
-  const auto part_of = [&](int i) {
-    const int split = i / (work.across * work.down);
-    return Part{(i / work.across % work.down * kBlocks + rank) * Shape::kRows, i % work.across * kColumns,
-                work.begin(split), work.begin(split + 1)};
-  };
-  const auto place_of = [&](int i, const Part& part, int strip) {
-    const int below = i / (work.across * work.down) * work.rows;
-    return StripPlace{below + part.row + strip * 16, part.column, below + work.rows, work.out};
-  };
-  int stage = 0, phase = 0;
-  const auto next_stage = [&] {
-    if (++stage == kStages) stage = 0, phase ^= 1;
-  };
-  int bias = 0;
-  const auto next_bias = [&] { bias = (bias + 1) % kBiases; };
 
-  if (warpgroup < kWarpgroups) {
-    if constexpr (Block::kIsLargest) take_registers<Block::kProductRegisters>();
-    const int strip = static_cast<int>(threadIdx.x) / kWarp;
-    Value* const own = strips + strip * Block::kStripValues;
-    // A stage is free when no warpgroup of the cluster reads it: copies go to all.
-    const int reports_to = static_cast<int>(threadIdx.x) % Block::kWarpgroupThreads;
-    const auto report_empty = [&](int of_stage) {
-      if (reports_to >= kBlocks) return;
-      if constexpr (kBlocks > 1)
-        arrive_in_cluster(empty + of_stage, reports_to);
-      else
-        arrive(empty + of_stage);
-    };
+  // By a warp of those that copy. A thread starts a copy every 140 cycles and waits as long for its barrier,
+  // so the warps take turns and every copy of a stage has its own lane.
+  __device__ void copy(int warp) {
+    constexpr int kColumnTiles = (kColumns + kTile - 1) / kTile, kBiasLane = kWarpgroups + kColumnTiles;
+    constexpr int kColumnBytes = (kColumns < kTile ? kColumns : kTile) * kTileBytes / kTile;
+    const int lane = static_cast<int>(threadIdx.x) % kWarp, of_column = lane - kWarpgroups;
     int turn = 0;
-    for (int i = first_item; i < work.count(); i += concurrent_items) {
-      const Part part = part_of(i);
+    for_items([&](const Item& item) {
+      // Tiles past the last row or column are not there; the last block of a cluster may have none at all.
+      const int row_tiles =
+          min(kWarpgroups, work_.rows > item.row ? static_cast<int>(tiles_of(work_.rows - item.row)) : 0);
+      const int column_tiles = min(kColumnTiles, static_cast<int>(tiles_of(work_.out - item.column)));
+      const int bias_bytes = Block::kStoresApart && store_.bias
+                                 ? min(kColumns, column_tiles * kTile) * static_cast<int>(sizeof(float))
+                                 : 0;
+      const int row_tile = item.row / kTile, column_tile = item.column / kTile;
+      for (int step = item.begin; step < item.end; ++step) {
+        if (turn == warp) {
+          uint64_t* const full = full_ + stage_;
+          wait_for_phase(empty_ + stage_, phase_ ^ 1);
+          const bool with_bias = step == item.begin && bias_bytes > 0;
+          if (lane == 0)
+            arrive_expecting(
+                full, row_tiles * kTileBytes + column_tiles * kColumnBytes + (with_bias ? bias_bytes : 0));
+          uint16_t* const to = stages_ + stage_ * Block::kStageValues;
+          if (lane < row_tiles) {
+            copy_bulk(to + lane * kTileValues,
+                      kByColumns ? x_.tile(step, row_tile + lane) : x_.tile(row_tile + lane, step),
+                      kTileBytes, full);
+          } else if (of_column >= 0 && of_column < column_tiles && of_column % kBlocks == rank_) {
+            uint16_t* const to_column = to + Shape::kRows * kTile + of_column * kTileValues;
+            const uint16_t* const from =
+                kByColumns ? weights_.tile(step, column_tile + of_column)
+                           : weights_.tile(column_tile + of_column, step) + item.column % kTile * kTile;
+            if constexpr (kBlocks > 1)
+              copy_bulk_to_cluster(to_column, from, kColumnBytes, full, kBlocks);
+            else
+              copy_bulk(to_column, from, kColumnBytes, full);
+          } else if (lane == kBiasLane && with_bias) {
+            copy_bulk(biases_ + item.bias * kColumns, store_.bias + item.column, bias_bytes, full);
+          }
+        }
+        turn = (turn + 1) % Block::kCopyWarps;
+        next_stage();
+      }
+    });
+  }
+
+  // By a warp of a warpgroup, whose sums are a strip.
+  __device__ void multiply(int strip) {
+    const int warpgroup = strip / Block::kWarpgroupWarps;
+    Value* const held = strips_ + strip * Block::kStripValues;
+    for_items([&](const Item& item) {
       float sums[kColumns / 2];
       int last = 0;
-      for (int step = 0; step < part.end - part.begin; ++step) {
-        wait_for_phase(full + stage, phase);
-        const uint16_t* const a = stages + stage * Block::kStageValues + warpgroup * kTileValues;
-        const uint16_t* const b = stages + stage * Block::kStageValues + Shape::kRows * kTile;
+      for (int step = item.begin; step < item.end; ++step) {
+        wait_for_phase(full_ + stage_, phase_);
+        const uint16_t* const a = stages_ + stage_ * Block::kStageValues + warpgroup * kTileValues;
+        const uint16_t* const b = stages_ + stage_ * Block::kStageValues + Shape::kRows * kTile;
         begin_products();
 #pragma unroll
         for (int k = 0; k < kTile / 16; ++k)
-          multiply_add_tiles<kColumns, kByColumns>(sums, a, b, k, step > 0 || k > 0);
+          multiply_add_tiles<kColumns, kByColumns>(sums, a, b, k, step > item.begin || k > 0);
         commit_products();
         wait_for_products<1>();  // the step before is done with its stage
-        if (step > 0) report_empty(last);
-        last = stage;
+        if (step > item.begin) report_empty(last);
+        last = stage_;
         next_stage();
       }
       wait_for_products<0>();
       report_empty(last);
       if constexpr (Block::kStoresApart) {
-        wait_for_phase(ready + strip, turn);
-        const float* const of_tile = store.bias ? biases + bias * kColumns : nullptr;
+        wait_for_phase(ready_ + strip, item.parity);
+        const float* const bias = store_.bias ? biases_ + item.bias * kColumns : nullptr;
 #pragma unroll
         for (int group = 0; group < kGroups<kColumns>; ++group)
-          hold_group<kColumns, Store>(own + group * kGroupValues, sums, group,
-                                      of_tile ? of_tile + group * kGroup<kColumns> : nullptr);
+          hold_group<kColumns, Store>(held + group * kGroupValues, sums, group,
+                                      bias ? bias + group * kGroup<kColumns> : nullptr);
         publish_shared();
         __syncwarp();
-        if (lane == 0) arrive(held + strip);
-        turn ^= 1;
-        next_bias();
+        if (threadIdx.x % kWarp == 0) arrive(held_ + strip);
       } else {
-        store_strip<kColumns>(own, sums, place_of(i, part, strip), store);
+        store_strip<kColumns>(held, sums, place_of(item, strip), store_);
       }
-    }
-  } else {
-    if constexpr (Block::kIsLargest) give_registers<Block::kOtherRegisters>();
-    if (other < Block::kCopyWarps) {
-      // A thread starts a copy every 140 cycles and waits as long for its barrier, so the warps take turns
-      // and every copy of a stage has its own lane.
-      constexpr int kColumnTiles = (kColumns + kTile - 1) / kTile, kCopies = kWarpgroups + kColumnTiles;
-      constexpr int kColumnBytes = (kColumns < kTile ? kColumns : kTile) * kTileBytes / kTile;
-      int turn = 0;
-      for (int i = first_item; i < work.count(); i += concurrent_items) {
-        const Part part = part_of(i);
-        // Tiles past the last row or column are not there; the last block of a cluster may have none at all.
-        const int row_tiles =
-            min(kWarpgroups, work.rows > part.row ? static_cast<int>(tiles_of(work.rows - part.row)) : 0);
-        const int column_tiles = min(kColumnTiles, static_cast<int>(tiles_of(work.out - part.column)));
-        const int bias_bytes = Block::kStoresApart && store.bias
-                                   ? min(kColumns, column_tiles * kTile) * static_cast<int>(sizeof(float))
-                                   : 0;
-        const int row_tile = part.row / kTile, column_tile = part.column / kTile,
-                  of_column = lane - kWarpgroups;
-        for (int step = part.begin; step < part.end; ++step) {
-          if (turn == other) {
-            wait_for_phase(empty + stage, phase ^ 1);
-            const bool with_bias = step == part.begin && bias_bytes > 0;
-            if (lane == 0)
-              arrive_expecting(full + stage, row_tiles * kTileBytes + column_tiles * kColumnBytes +
-                                                 (with_bias ? bias_bytes : 0));
-            uint16_t* const to = stages + stage * Block::kStageValues;
-            if (lane < row_tiles) {
-              copy_bulk(to + lane * kTileValues,
-                        kByColumns ? x.tile(step, row_tile + lane) : x.tile(row_tile + lane, step),
-                        kTileBytes, full + stage);
-            } else if (of_column >= 0 && of_column < column_tiles && of_column % kBlocks == rank) {
-              uint16_t* const to_column = to + Shape::kRows * kTile + of_column * kTileValues;
-              const uint16_t* const from =
-                  kByColumns ? weights.tile(step, column_tile + of_column)
-                             : weights.tile(column_tile + of_column, step) + part.column % kTile * kTile;
-              if constexpr (kBlocks > 1)
-                copy_bulk_to_cluster(to_column, from, kColumnBytes, full + stage, kBlocks);
-              else
-                copy_bulk(to_column, from, kColumnBytes, full + stage);
-            } else if (lane == kCopies && with_bias) {
-              copy_bulk(biases + bias * kColumns, store.bias + part.column, bias_bytes, full + stage);
-            }
-          }
-          turn = (turn + 1) % Block::kCopyWarps;
-          next_stage();
-        }
-        next_bias();
-      }
-    } else if constexpr (Block::kStoresApart) {
-      int turn = 0;
-      for (int i = first_item; i < work.count(); i += concurrent_items) {
-        const Part part = part_of(i);
-        const auto for_strips = [&](const auto& body) {
+    });
+  }
+
+  // By a warp of those that store: it prepares its strips while their products go on.
+  __device__ void store(int warp) {
+    for_items([&](const Item& item) {
 #pragma unroll 1
-          for (int strip = other - Block::kCopyWarps; strip < Block::kStrips; strip += Block::kStoreWarps)
-            body(strip, strips + strip * Block::kStripValues, place_of(i, part, strip));
-        };
-        for_strips([&](int strip, uint16_t* of_strip, const StripPlace& place) {
-          if constexpr (kPrepares<Store>) prepare_strip<kColumns>(of_strip, place, store);
-          if (lane == 0) arrive(ready + strip);
-        });
-        for_strips([&](int strip, uint16_t* of_strip, const StripPlace& place) {
-          wait_for_phase(held + strip, turn);
-          store_held_strip<kColumns>(of_strip, place, store);
-        });
-        turn ^= 1;
+      for (int strip = warp; strip < Block::kStrips; strip += Block::kStoreWarps) {
+        if constexpr (kPrepares<Store>)
+          prepare_strip<kColumns>(strips_ + strip * Block::kStripValues, place_of(item, strip), store_);
+        if (threadIdx.x % kWarp == 0) arrive(ready_ + strip);
       }
+#pragma unroll 1
+      for (int strip = warp; strip < Block::kStrips; strip += Block::kStoreWarps) {
+        wait_for_phase(held_ + strip, item.parity);
+        store_held_strip<kColumns>(strips_ + strip * Block::kStripValues, place_of(item, strip), store_);
+      }
+    });
+  }
+
+ private:
+  static constexpr int kWarpgroups = Shape::kWarpgroups, kColumns = Shape::kColumns, kBlocks = Shape::kBlocks;
+  static constexpr int kStages = Block::kStages, kBiases = kStages + 1;
+  using Value = ValueOf<Store>;
+
+  // A tile of the result, of a part of the depth.
+  struct Item {
+    int row, column, begin, end;  // of the result; of the depth, in tiles
+    int above;                    // rows of the results of other parts
+    int bias, parity;             // which place in the ring of biases; of the phases of strips
+  };
+
+  template <typename Body>
+  __device__ void for_items(const Body& body) {
+    int bias = 0, parity = 0;
+    for (int i = static_cast<int>(blockIdx.x) / kBlocks; i < work_.count();
+         i += static_cast<int>(gridDim.x) / kBlocks) {
+      const int split = i / (work_.across * work_.down);
+      body(Item{(i / work_.across % work_.down * kBlocks + rank_) * Shape::kRows, i % work_.across * kColumns,
+                work_.begin(split), work_.begin(split + 1), split * work_.rows, bias, parity});
+      bias = (bias + 1) % kBiases;
+      parity ^= 1;
     }
   }
-  if constexpr (kBlocks > 1) synchronise_cluster();  // others write here until they end
+
+  __device__ StripPlace place_of(const Item& item, int strip) const {
+    return {item.above + item.row + strip * 16, item.column, item.above + work_.rows, work_.out};
+  }
+
+  __device__ void next_stage() {
+    if (++stage_ == kStages) stage_ = 0, phase_ ^= 1;
+  }
+
+  // A stage is free when no warpgroup of the cluster reads it: copies go to all.
+  __device__ void report_empty(int stage) const {
+    const int to = static_cast<int>(threadIdx.x) % Block::kWarpgroupThreads;
+    if (to >= kBlocks) return;
+    if constexpr (kBlocks > 1)
+      arrive_in_cluster(empty_ + stage, to);
+    else
+      arrive(empty_ + stage);
+  }
+
+  const Tiles& x_;
+  const Tiles& weights_;
+  const ProductWork& work_;
+  const Store& store_;
+  const int rank_;
+  int stage_ = 0, phase_ = 0;  // of the ring
+  uint16_t* stages_;
+  Value* strips_;
+  float* biases_;
+  uint64_t *full_, *empty_;  // stages
+  uint64_t *ready_, *held_;  // strips: for sums, and with them
+};
+
+#endif
+
+template <typename Shape, bool kByColumns, typename Store>
+__global__ void __launch_bounds__(HopperBlock<Shape, Store>::kThreads, 1)
+    multiply_hopper_kernel(Tiles x, Tiles weights, ProductWork work, Store store) {
+#if defined(ALBERT_HOPPER)
+  using Block = HopperBlock<Shape, Store>;
+  HopperProduct<Shape, kByColumns, Store> product(dynamic_shared<unsigned char>(), x, weights, work, store);
+  if (threadIdx.x == 0) product.make_barriers();
+  Shape::kBlocks > 1 ? synchronise_cluster() : __syncthreads();
+  follow_previous();
+  const int thread = static_cast<int>(threadIdx.x);
+  if (thread < Block::kProductThreads) {
+    if constexpr (Block::kIsLargest) take_registers<Block::kProductRegisters>();
+    product.multiply(thread / kWarp);
+  } else {
+    if constexpr (Block::kIsLargest) give_registers<Block::kOtherRegisters>();
+    const int warp = (thread - Block::kProductThreads) / kWarp;
+    if (warp < Block::kCopyWarps)
+      product.copy(warp);
+    else if constexpr (Block::kStoresApart)
+      product.store(warp - Block::kCopyWarps);
+  }
+  if constexpr (Shape::kBlocks > 1) synchronise_cluster();  // others write here until they end
 #endif
 }
 
