@@ -173,7 +173,7 @@ template <Activation kActivation>
 struct StoreActivationGradient {
   using Held = HeldProduct;
   static constexpr bool kHeldIsResult = true;
-  Tiles y, of_x;
+  Tiles y, activated;
   HalfRows x;
   static constexpr const float* bias = nullptr;
 
@@ -189,7 +189,7 @@ struct StoreActivationGradient {
       slopes[i] = pack_f16(low.slope, high.slope);
       values[i] = pack_bf16(low.value, high.value);
     }
-    *reinterpret_cast<uint4*>(of_x.at(row, column)) = {values[0], values[1], values[2], values[3]};
+    *reinterpret_cast<uint4*>(activated.at(row, column)) = {values[0], values[1], values[2], values[3]};
     return {slopes[0], slopes[1], slopes[2], slopes[3]};
   }
   __device__ uint4 chunk(int, int, const uint4& held) const { return held; }

@@ -169,37 +169,6 @@ TEST(slopes_of_activations) {
   });
 }
 
-// More matrices than the emulation's second device holds with their rounded values beside them.
-TEST(rounded_values_make_room_for_matrices) {
-  for (const Processor& processor : processors()) {
-    if (processor.device == "cpu") continue;
-    const std::unique_ptr<Backend> backend = make_backend(processor.device, Precision::kBf16, "", 1);
-    BackendLimits limits;
-    limits.precision = Precision::kBf16;
-    backend->reserve(limits);
-    const int64_t rows = 1024, width = 512, out = 8;
-    const Floats weight = random_floats(out * width);
-    const auto packed = backend->pack({{weight.data(), nullptr, out}}, width, {Precision::kBf16, {}, {}});
-    const size_t count = static_cast<size_t>(rows * width);
-    std::vector<float*> matrices;
-    Floats sums(static_cast<size_t>(rows * out));
-    for (int i = 0; i < 7; ++i) {
-      const Floats x = random_floats(rows * width);
-      matrices.push_back(backend->allocate(count));
-      backend->upload(matrices.back(), x.data(), count);
-      backend->linear_forward(sums.data(), out, matrices.back(), width, *packed, Activation::kIdentity, rows);
-      std::vector<double> truth(sums.size());
-      for (int64_t r = 0; r < rows; ++r)
-        for (int64_t o = 0; o < out; ++o)
-          for (int64_t k = 0; k < width; ++k)
-            truth[r * out + o] += static_cast<double>(bf16_to_f32(f32_to_bf16(x[r * width + k]))) *
-                                  bf16_to_f32(f32_to_bf16(weight[o * width + k]));
-      expect_close(sums, truth, 1e-5, str("matrix ", i, " on ", processor.name()));
-    }
-    for (float* matrix : matrices) backend->release(matrix);
-  }
-}
-
 TEST(activations_between_layers) {
   on_every_backend({Precision::kFp32, Precision::kBf16}, [](Backend& backend, Precision precision,
                                                             const std::string& where) {

@@ -2,6 +2,8 @@
 // the emulation. Copies of cp.async happen when they are waited for, and not before.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "cuda_runtime.h"
@@ -22,7 +24,7 @@ inline uint32_t pack_bf16(float low, float high) {
 
 inline uint32_t pack_f16(float low, float high) {
   const auto round = [](float x) -> uint32_t {
-    return f32_to_f16(std::fmin(std::fmax(x, -65504.f), 65504.f));
+    return f32_to_f16(std::isnan(x) ? x : std::clamp(x, -65504.f, 65504.f));
   };
   return round(low) | round(high) << 16;
 }
