@@ -101,8 +101,7 @@ struct Segments {
 };
 
 // Queries, keys and values of a packed batch, head by head, so that one head of one sequence is contiguous.
-// Elements are fp32, or bf16 when the weights they come from are bf16 or int8; in training, what
-// Backend::training_heads() says.
+// Elements are fp32 or bf16, as Backend::inference_heads() and Backend::training_heads() say.
 struct Heads {
   void* query = nullptr;                   // [A, N, stride]
   void* key = nullptr;                     // [A, N, stride]
@@ -203,6 +202,10 @@ class Backend {
   // from. Not for int8.
   virtual void repack(PackedLinear& weights, const std::vector<LinearSource>& sources) = 0;
   virtual int64_t head_stride(int64_t head_size, Precision precision) const = 0;
+  // Of heads in inference whose products have a precision.
+  virtual Precision inference_heads(Precision products) const {
+    return products == Precision::kFp32 ? Precision::kFp32 : Precision::kBf16;
+  }
   // Of heads in training whose products have a precision.
   virtual Precision training_heads(Precision products, int64_t head_size) const {
     (void)products, (void)head_size;

@@ -31,7 +31,7 @@ Heads heads_of(const Config& config, const Backend& backend, Precision precision
   Heads heads;
   heads.heads = config.num_attention_heads;
   heads.size = config.head_size();
-  heads.precision = precision == Precision::kFp32 ? Precision::kFp32 : Precision::kBf16;
+  heads.precision = backend.inference_heads(precision);
   heads.stride = backend.head_stride(heads.size, heads.precision);
   return heads;
 }

@@ -11,17 +11,20 @@ const CpuPackedLinear& packed(const PackedLinear& weights) {
   return static_cast<const CpuPackedLinear&>(weights);
 }
 
-// The columns of x that int8 leaves out, as bf16.
+// The columns of x that int8 leaves out, as rows of a bf16 product.
 void gather_outliers(Lane* lanes, int64_t stride, const OperandTask& task,
-                     const std::vector<int32_t>& columns) {
-  for (int64_t r = 0; r < task.rows; ++r) {
-    Bf16* out = reinterpret_cast<Bf16*>(lanes + r * stride);
-    if (columns.size() % 2) out[columns.size()] = 0;
+                     const std::vector<int32_t>& columns, bool in_pairs) {
+  std::vector<Bf16> values(columns.size() + columns.size() % 2);
+  for (int64_t r = 0; r < task.rows; ++r, lanes += stride) {
     for (size_t i = 0; i < columns.size(); ++i) {
       const int64_t at = r * task.x_stride + columns[i];
-      out[i] = task.x_is_bf16 ? static_cast<const Bf16*>(task.x)[at]
-                              : f32_to_bf16(static_cast<const float*>(task.x)[at]);
+      values[i] = task.x_is_bf16 ? static_cast<const Bf16*>(task.x)[at]
+                                 : f32_to_bf16(static_cast<const float*>(task.x)[at]);
     }
+    if (in_pairs)
+      std::memcpy(lanes, values.data(), values.size() * sizeof(Bf16));
+    else
+      for (size_t i = 0; i < values.size(); ++i) lanes[i] = static_cast<Lane>(values[i]) << 16;
   }
 }
 
@@ -52,16 +55,17 @@ void CpuBackend::repack(PackedLinear& weights, const std::vector<LinearSource>& 
 void CpuBackend::reserve(const BackendLimits& limits) {
   const Precision precision = limits.precision;
   const int64_t rows = pool_ ? std::min(kMaxSharedRows, kRowsPerThread * threads()) : row_block(precision);
-  scratch_rows_ = rows + tile_rows(precision);
+  scratch_rows_ = rows + kernels_.tile_rows;
   const auto allocate_rows = [&](int64_t width) {
     return allocate_floats(static_cast<size_t>(scratch_rows_ * width));
   };
   inner_ = allocate_rows(row_stride(limits.max_width) / (precision == Precision::kFp32 ? 1 : 2));
   if (precision != Precision::kFp32)
-    operand_ = allocate_rows(row_stride(lanes_of(std::max(limits.max_width, limits.max_depth), precision)));
+    operand_ = allocate_rows(row_stride(lanes_of(std::max(limits.max_width, limits.max_depth), precision) *
+                                        kernels_.row_lanes(precision)));
   if (precision == Precision::kInt8) {
     row_scale_ = allocate_rows(2);
-    outliers_ = allocate_rows(lanes_of(kMaxOutliers, Precision::kBf16));
+    outliers_ = allocate_rows(lanes_of(kMaxOutliers, Precision::kBf16) * kernels_.bf16_row_lanes);
   }
   for (auto& worker : workers_) worker->reserve(limits);
   if (!pool_) {
@@ -122,7 +126,7 @@ LinearTask rows_of(const LinearTask& task, int64_t begin, int64_t end) {
   LinearTask part = task;
   part.x += begin * task.x_stride;
   if (task.row_scale) part.row_scale += begin, part.row_offset += begin;
-  if (task.outliers) part.outliers += begin * task.outlier_depth;
+  if (task.outliers) part.outliers += begin * task.outlier_stride;
   const size_t element = task.y_is_bf16 ? sizeof(Bf16) : sizeof(float);
   if (task.y) part.y = static_cast<char*>(task.y) + static_cast<size_t>(begin * task.y_stride) * element;
   part.first_row += begin;
@@ -135,7 +139,8 @@ LinearTask CpuBackend::product(const PackedLinear& weights, const Matrix& x, int
   LinearTask task = linear.task();
   task.rows = rows;
   const bool multiplied_as_it_is =
-      linear.precision == Precision::kFp32 || (linear.precision == Precision::kBf16 && x.is_bf16);
+      linear.precision == Precision::kFp32 ||
+      (linear.precision == Precision::kBf16 && x.is_bf16 && kernels_.bf16_row_lanes == 1);
   if (multiplied_as_it_is) {
     task.x = static_cast<const Lane*>(x.values);
     task.x_stride = x.stride / values_per_lane(linear.precision);
@@ -147,7 +152,7 @@ LinearTask CpuBackend::product(const PackedLinear& weights, const Matrix& x, int
   convert.x_stride = x.stride;
   convert.input_scale = linear.input_scale();
   convert.width = linear.in;
-  convert.lane_stride = row_stride(linear.depth());
+  convert.lane_stride = row_stride(linear.row_lanes());
   if (linear.precision == Precision::kInt8) {
     task.row_scale = convert.row_scale = row_scale_;
     task.row_offset = convert.row_offset = row_scale_ + scratch_rows_;
@@ -161,8 +166,8 @@ LinearTask CpuBackend::product(const PackedLinear& weights, const Matrix& x, int
     part.rows = end - begin;
     kernels_.operand[static_cast<int>(linear.precision)](part);
     if (!linear.outliers().empty())
-      gather_outliers(reinterpret_cast<Lane*>(outliers_) + begin * task.outlier_depth, task.outlier_depth,
-                      part, linear.outliers());
+      gather_outliers(reinterpret_cast<Lane*>(outliers_) + begin * task.outlier_stride, task.outlier_stride,
+                      part, linear.outliers(), kernels_.bf16_row_lanes == 1);
   });
   if (!linear.outliers().empty()) task.outliers = reinterpret_cast<const Lane*>(outliers_);
   task.x = reinterpret_cast<const Lane*>(operand_);
@@ -175,7 +180,7 @@ LinearTask CpuBackend::product(const PackedLinear& weights, const Matrix& x, int
 void CpuBackend::run(const LinearTask& task, Precision precision) {
   const auto linear = kernels_.linear[static_cast<int>(precision)];
   if (!pool_) return linear(task);
-  const int64_t tile = tile_rows(precision), tiles = divide_up(task.rows, tile), panels = task.panel_end;
+  const int64_t tile = kernels_.tile_rows, tiles = divide_up(task.rows, tile), panels = task.panel_end;
   int64_t row_parts = 1, least = tiles * panels;
   for (int64_t parts = 1; parts <= std::min<int64_t>(threads(), tiles); ++parts) {
     const int64_t work = divide_up(tiles, parts) * divide_up(panels, threads() / parts);

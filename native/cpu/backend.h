@@ -78,6 +78,10 @@ class CpuBackend final : public Backend {
   int64_t head_stride(int64_t head_size, Precision precision) const override {
     return round_up(head_size, kernels_.vector_width * values_per_lane(precision));
   }
+  Precision inference_heads(Precision products) const override {
+    const bool multiplies_bf16 = kernels_.bf16_row_lanes == 1;
+    return products == Precision::kFp32 || !multiplies_bf16 ? Precision::kFp32 : Precision::kBf16;
+  }
   void reserve(const BackendLimits& limits) override;
 
   ShardPlan plan(const Segments& segments) const override;
@@ -145,7 +149,6 @@ class CpuBackend final : public Backend {
   // all rows on this backend, whose products the threads share.
   template <typename Body>
   void for_row_blocks(Precision precision, int64_t rows, const Body& body);
-  int64_t tile_rows(Precision precision) const { return kernels_.tile_rows[static_cast<int>(precision)]; }
 
   // A product of all panels with rows of x, converted into this backend's scratch where its precision asks.
   LinearTask product(const PackedLinear& weights, const Matrix& x, int64_t rows);
@@ -195,7 +198,7 @@ template <typename Body>
 void CpuBackend::for_row_blocks(Precision precision, int64_t rows, const Body& body) {
   if (rows == 0) return;
   if (pool_ && rows < std::min(kMaxSharedRows, kRowsPerThread * threads())) return body(*this, 0, rows);
-  const int64_t tile = tile_rows(precision), largest = row_block(precision) / tile * tile;
+  const int64_t tile = kernels_.tile_rows, largest = row_block(precision) / tile * tile;
   const int64_t blocks = divide_up(rows, largest * threads()) * threads();
   const int64_t size = std::min(largest, round_up(divide_up(rows, blocks), tile));
   for_items(divide_up(rows, size), [&](CpuBackend& backend, int64_t item) {

@@ -9,6 +9,8 @@ namespace albert::cpu {
 
 // The unit of every product: 32 bits of consecutive depth, one fp32, two bf16 or four int8 values, the first
 // in the lowest bits. All precisions share one weight layout and one loop; only the dot product differs.
+// Where a processor has no bf16 arithmetic, each bf16 value of a row has a lane of its own, as fp32, and
+// meets one half of a lane of weights (Kernels::bf16_row_lanes).
 using Lane = uint32_t;
 using Bf16 = uint16_t;
 
@@ -56,10 +58,10 @@ struct LinearTask {
   const float* bias;          // [ceil(out / panel_width) * panel_width]
   const float* column_scale;  // int8, likewise: weight = column_scale * value
   const float* column_sum;    // int8, likewise: the sum of the column's weights
-  const Lane* outliers;       // int8: [rows, outlier_depth] bf16 inputs that the rest leaves out, or null
-  const Lane* outlier_panels;  // [ceil(out / panel_width)][outlier_depth][panel_width] bf16
-  int64_t outlier_depth;       // lanes
-  int64_t depth, out, rows;    // depth in lanes
+  const Lane* outliers;       // int8: [rows, outlier_stride] bf16 inputs that the rest leaves out, or null
+  const Lane* outlier_panels;             // [ceil(out / panel_width)][outlier_depth][panel_width] bf16
+  int64_t outlier_stride, outlier_depth;  // lanes
+  int64_t depth, out, rows;               // depth in lanes of a panel
   int64_t panel_begin, panel_end;
   bool spare_rows;  // rows up to the next multiple of the tile's may be read
   Epilogue epilogue;
@@ -104,15 +106,16 @@ struct AttentionGradientTask {
 
 struct Kernels {
   const char* name;
-  int64_t vector_width;  // 32-bit lanes of a register
-  int64_t panel_width;   // columns of a weight panel
-  int64_t tile_rows[3];  // rows of x that a tile holds in registers, by Precision
-  int64_t query_block;   // queries that attention works on at a time
+  int64_t vector_width;    // 32-bit lanes of a register
+  int64_t panel_width;     // columns of a weight panel
+  int64_t tile_rows;       // rows of x that a tile holds in registers
+  int64_t bf16_row_lanes;  // lanes of a row for each lane of a bf16 panel: 1 or 2
+  int64_t query_block;     // queries that attention works on at a time
 
   // Indexed by Precision.
   void (*operand[3])(const OperandTask& task);  // none for fp32, which is multiplied as it is
   void (*linear[3])(const LinearTask& task);
-  void (*attention[2])(const AttentionTask& task);
+  void (*attention[2])(const AttentionTask& task);  // none for bf16 without its arithmetic
 
   void (*weights[3])(WeightTask& task);  // none for fp32
   // out[l * out_stride + i] = rows[i][l] for vector_width rows and as many lanes.
@@ -152,6 +155,7 @@ struct Kernels {
   void (*descend)(float* weight, const float* update, float rate, int64_t count);
   double (*squared_norm)(const float* x, int64_t count);
 
+  int64_t row_lanes(Precision precision) const { return precision == Precision::kBf16 ? bf16_row_lanes : 1; }
   // Transposed queries and scores of a block, and the values in pairs of keys.
   int64_t attention_scratch(int64_t head_stride, int64_t keys) const {
     return (head_stride + keys + 1) * query_block + (keys + 1) / 2 * head_stride;

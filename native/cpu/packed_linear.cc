@@ -151,6 +151,7 @@ LinearTask CpuPackedLinear::task() const {
   }
   task.outlier_panels = outlier_panels_;
   task.outlier_depth = outlier_depth();
+  task.outlier_stride = outlier_depth() * kernels_.bf16_row_lanes;
   task.depth = depth();
   task.out = out;
   task.panel_end = panel_count_;

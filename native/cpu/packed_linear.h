@@ -23,7 +23,8 @@ class CpuPackedLinear final : public PackedLinear {
   // A task for all panels; the caller fills in rows and epilogue.
   LinearTask task() const;
   int64_t panel_count() const { return panel_count_; }
-  int64_t depth() const { return lanes_of(in, precision); }
+  int64_t depth() const { return lanes_of(in, precision); }  // lanes of a panel
+  int64_t row_lanes() const { return depth() * kernels_.row_lanes(precision); }
   const float* input_scale() const { return input_scale_.empty() ? nullptr : input_scale_.data(); }
   const std::vector<int32_t>& outliers() const { return outliers_; }
 

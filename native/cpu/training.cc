@@ -30,11 +30,10 @@ void CpuBackend::reserve_training(const BackendLimits& limits) {
   max_width_ = limits.max_width;
   const int64_t columns = round_up(max_width_, kernels_.panel_width);
   gradient_columns_ = std::max(max_width_, kMaxGradientColumns);
-  const int64_t tile = std::max(tile_rows(Precision::kFp32), tile_rows(Precision::kBf16));
   const auto allocate = [](int64_t floats) { return allocate_floats(static_cast<size_t>(floats)); };
   gradient_panels_ = allocate(kChunkRows * columns);
-  gradient_rows_ =
-      allocate((round_up(gradient_columns_, kernels_.vector_width) + tile) * row_stride(kChunkRows));
+  gradient_rows_ = allocate((round_up(gradient_columns_, kernels_.vector_width) + kernels_.tile_rows) *
+                            row_stride(kChunkRows));
   partial_sums_ = allocate(2 * kSumBlocks * row_stride(max_width_));
   zeros_ = allocate(columns);
   std::fill_n(zeros_, columns, 0.0f);
@@ -73,7 +72,7 @@ void CpuBackend::linear_backward_weights(const std::vector<LinearGradient>& grad
     task.epilogue = Epilogue::kResidual;
     task.y_stride = in;
     task.x = reinterpret_cast<const Lane*>(gradient_rows_);
-    task.x_stride = row_stride(depth);
+    task.x_stride = row_stride(depth * kernels_.row_lanes(precision));
     task.spare_rows = true;
 
     const float* columns = dy + row * dy_stride;

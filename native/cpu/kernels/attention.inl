@@ -2,7 +2,8 @@
 //
 // Scores are kept transposed, [key][query]: softmax then runs down columns, so maximum and sum need no
 // horizontal step, and the probabilities are born in the order in which the second product broadcasts them.
-// kPrecision is that of both products and of query, key and value; softmax is fp32.
+// kPrecision is that of both products and of query, key and value; softmax is fp32. bf16 needs its
+// arithmetic (kBf16RowLanes == 1).
 
 constexpr int kQueryVectors = 2;
 constexpr int64_t kQueryBlock = kQueryVectors * kWidth;
@@ -53,7 +54,7 @@ inline void transpose_block(Lane* transposed, const Lane* x, int64_t stride, con
 template <Precision kPrecision, int kVectors, typename Visit>
 inline void block_products(Lane* products, const Lane* rows_of_keys, int64_t stride, int64_t keys,
                            const Lane* transposed, int64_t depth, const Visit& visit) {
-  constexpr int kRows = tile_rows(kPrecision);
+  constexpr int kRows = kTileRows;
   alignas(64) Lane sums[kRows * kVectors * kWidth];
   for (int64_t k = 0; k < keys; k += kRows) {
     const int64_t rows = std::min<int64_t>(kRows, keys - k);
@@ -134,7 +135,7 @@ inline void store_score(Lane* scores, int64_t k, int v, Vec value) {
 template <Precision kPrecision, int kVectors>
 inline void attention_context(const float* inverse, int64_t begin, int64_t queries, int64_t column,
                               const AttentionScratch<kPrecision>& scratch, const AttentionTask& task) {
-  constexpr int kRows = tile_rows(kPrecision);
+  constexpr int kRows = kTileRows;
   alignas(64) Lane sums[kRows * kVectors * kWidth];
   const Lane* value =
       kPrecision == Precision::kFp32 ? static_cast<const Lane*>(task.value) : scratch.value_pairs;

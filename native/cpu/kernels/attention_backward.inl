@@ -26,7 +26,7 @@ struct AttentionGradientScratch {
 // y[r][c] += sum over l of x(r, l) w[l][c] for `count` rows and the columns of a head.
 inline void add_products(float* y, int64_t y_stride, const Lane* x, int64_t x_row, int64_t x_depth,
                          const float* w, int64_t w_stride, int64_t depth, int64_t width, int64_t count) {
-  constexpr int kRows = tile_rows(Precision::kFp32), kVectors = 2;
+  constexpr int kRows = kTileRows, kVectors = 2;
   alignas(64) Lane sums[kRows * kVectors * kWidth];
   for (int64_t column = 0; column < width; column += kVectors * kWidth)
     for (int64_t row = 0; row < count; row += kRows) {

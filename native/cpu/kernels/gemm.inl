@@ -1,17 +1,36 @@
 // Products of rows with packed weights: register tiles over the whole depth, and the epilogues that finish a
 // tile.
 
-// sum + x . w for every lane.
+// Lanes of a row that one lane of a panel meets.
 template <Precision kPrecision>
+constexpr int kRowLanes = kPrecision == Precision::kBf16 ? kBf16RowLanes : 1;
+
+// sum + x . w for every lane, where x is the lane number kPart of those that w meets.
+template <Precision kPrecision, int kPart>
 inline Lanes dot(Lanes x, Lanes w, Lanes sum) {
   if constexpr (kPrecision == Precision::kFp32) return as_lanes(fma(as_vec(x), as_vec(w), as_vec(sum)));
-  if constexpr (kPrecision == Precision::kBf16) return dot_bf16(x, w, sum);
+  if constexpr (kPrecision == Precision::kBf16) return dot_bf16<kPart>(x, w, sum);
   if constexpr (kPrecision == Precision::kInt8) return dot_int8(x, w, sum);
 }
 
+// One lane of depth of dot_tile's rows: x + r * x_row times the vectors at w.
+template <Precision kPrecision, int kRows, int kVectors, int kPart>
+inline void dot_step(Lanes (&sum)[kRows][kVectors], const Lane* x, int64_t x_row, const Lane* w) {
+  Lanes weight[kVectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) weight[v] = load_lanes(w + v * kWidth);
+#pragma GCC unroll 32
+  for (int r = 0; r < kRows; ++r) {
+    const Lanes value = broadcast_lane(x + r * x_row);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = dot<kPrecision, kPart>(value, weight[v], sum[r][v]);
+  }
+}
+
 // sums[r][v] = sum over l of x(r, l) . w(l, v), one chain over l for each element, so the tile's shape never
-// shows in the result. x(r, l) = x[r * x_row + l * x_depth]; w(l, v) = w[l * w_depth + v * kWidth ..]. The
-// sums live in a local array that nothing else touches, which lets the compiler keep them in registers.
+// shows in the result. x(r, l) = x[r * x_row + l * x_depth], or two such lanes; w(l, v) = w[l * w_depth + v *
+// kWidth ..]. The sums live in a local array that nothing else touches, which lets the compiler
+// keep them in registers.
 template <Precision kPrecision, int kRows, int kVectors>
 inline void dot_tile(Lane* sums, const Lane* x, int64_t x_row, int64_t x_depth, const Lane* w,
                      int64_t w_depth, int64_t depth) {
@@ -22,16 +41,10 @@ inline void dot_tile(Lane* sums, const Lane* x, int64_t x_row, int64_t x_depth, 
     for (int v = 0; v < kVectors; ++v) sum[r][v] = zero_lanes();
 #pragma GCC unroll 4
   for (int64_t l = 0; l < depth; ++l) {
-    Lanes weight[kVectors];
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) weight[v] = load_lanes(w + v * kWidth);
-#pragma GCC unroll 32
-    for (int r = 0; r < kRows; ++r) {
-      const Lanes value = broadcast_lane(x + r * x_row);
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = dot<kPrecision>(value, weight[v], sum[r][v]);
-    }
-    x += x_depth;
+    dot_step<kPrecision, kRows, kVectors, 0>(sum, x, x_row, w);
+    if constexpr (kRowLanes<kPrecision> == 2)
+      dot_step<kPrecision, kRows, kVectors, 1>(sum, x + x_depth, x_row, w);
+    x += kRowLanes<kPrecision> * x_depth;
     w += w_depth;
   }
 #pragma GCC unroll 32
@@ -40,8 +53,8 @@ inline void dot_tile(Lane* sums, const Lane* x, int64_t x_row, int64_t x_depth, 
     for (int v = 0; v < kVectors; ++v) store_lanes(sums + (r * kVectors + v) * kWidth, sum[r][v]);
 }
 
-// dot_tile for a number of rows known at run time, 1 to tile_rows(kPrecision).
-template <Precision kPrecision, int kVectors, int kRows = tile_rows(kPrecision)>
+// dot_tile for a number of rows known at run time, 1 to kTileRows.
+template <Precision kPrecision, int kVectors, int kRows = kTileRows>
 inline void dot_rows(int64_t rows, Lane* sums, const Lane* x, int64_t x_row, int64_t x_depth, const Lane* w,
                      int64_t w_depth, int64_t depth) {
   if (rows == kRows)
@@ -57,10 +70,9 @@ template <Precision kPrecision>
 inline void panel_tile(int64_t rows, bool spare_rows, Lane* sums, const Lane* x, int64_t x_stride,
                        const Lane* panel, int64_t depth, const Lane* ahead) {
   if constexpr (has_whole_tile(kPrecision)) {
-    constexpr int kRows = tile_rows(kPrecision);
-    if (rows == kRows || (spare_rows && rows > kRows / 2))
+    if (rows == kTileRows || (spare_rows && rows > kTileRows / 2))
       return whole_tile<kPrecision>(sums, x, x_stride, panel, depth, ahead);
-    dot_rows<kPrecision, kTileVectors, kRows - 1>(rows, sums, x, x_stride, 1, panel, kPanelWidth, depth);
+    dot_rows<kPrecision, kTileVectors, kTileRows - 1>(rows, sums, x, x_stride, 1, panel, kPanelWidth, depth);
   } else {
     dot_rows<kPrecision, kTileVectors>(rows, sums, x, x_stride, 1, panel, kPanelWidth, depth);
   }
@@ -118,31 +130,28 @@ struct StoreHeads {
 // panel would wait for memory otherwise, where the weights of a layer are larger than the share of L3 that
 // neighbours leave. A tile that has nothing to fetch names its own panel, which is on its way anyway; so do
 // all where one or two tiles a panel leave no time to be early.
-template <Precision kPrecision>
 inline const Lane* panel_ahead(const LinearTask& task, int64_t panel, int64_t row) {
-  constexpr int kRows = tile_rows(kPrecision);
-  const int64_t size = task.depth * kPanelWidth, part = task.depth / 4 * kAheadLanes, tile = row / kRows;
+  const int64_t size = task.depth * kPanelWidth, part = task.depth / 4 * kAheadLanes, tile = row / kTileRows;
   const Lane* own = task.panels + panel * size;
-  if (panel + 1 == task.panel_end || task.rows <= 2 * kRows || (tile + 1) * part > size) return own;
+  if (panel + 1 == task.panel_end || task.rows <= 2 * kTileRows || (tile + 1) * part > size) return own;
   return own + size + tile * part;
 }
 
 // Panels outside, row tiles inside: a panel is read from L2 or L3 once and used by every row of the task.
 template <Precision kPrecision, typename Finish>
 void linear_with(const LinearTask& task, Finish finish) {
-  constexpr int kRows = tile_rows(kPrecision);
-  alignas(64) Lane sums[kRows * kPanelWidth];
-  alignas(64) Lane outliers[kPrecision == Precision::kInt8 ? kRows * kPanelWidth : 1];
+  alignas(64) Lane sums[kTileRows * kPanelWidth];
+  alignas(64) Lane outliers[kPrecision == Precision::kInt8 ? kTileRows * kPanelWidth : 1];
   for (int64_t panel = task.panel_begin; panel < task.panel_end; ++panel) {
     const Lane* weights = task.panels + panel * task.depth * kPanelWidth;
-    for (int64_t row = 0; row < task.rows; row += kRows) {
-      const int64_t rows = std::min<int64_t>(kRows, task.rows - row);
+    for (int64_t row = 0; row < task.rows; row += kTileRows) {
+      const int64_t rows = std::min<int64_t>(kTileRows, task.rows - row);
       panel_tile<kPrecision>(rows, task.spare_rows, sums, task.x + row * task.x_stride, task.x_stride,
-                             weights, task.depth, panel_ahead<kPrecision>(task, panel, row));
+                             weights, task.depth, panel_ahead(task, panel, row));
       if constexpr (kPrecision == Precision::kInt8)
         if (task.outliers)
           dot_rows<Precision::kBf16, kTileVectors>(
-              rows, outliers, task.outliers + row * task.outlier_depth, task.outlier_depth, 1,
+              rows, outliers, task.outliers + row * task.outlier_stride, task.outlier_stride, 1,
               task.outlier_panels + panel * task.outlier_depth * kPanelWidth, kPanelWidth,
               task.outlier_depth);
       for (int64_t v = 0; v < kTileVectors; ++v) {

@@ -10,6 +10,16 @@ inline Lanes lane_of_rows(const float* const* rows, int64_t l, int64_t count, in
   return pair_bf16(low, 2 * l + 1 < count ? load_some(rows[2 * l + 1] + column, columns) : zero());
 }
 
+// Lane l of kWidth columns of a row of the product, zero past the last.
+template <Precision kPrecision>
+inline Lanes row_lane(const float* const* rows, int64_t l, int64_t count, int64_t column, int64_t columns) {
+  if (l * (kRowLanes<kPrecision> == 2 ? 1 : values_per_lane(kPrecision)) >= count) return zero_lanes();
+  if constexpr (kRowLanes<kPrecision> == 2)
+    return pair_bf16(zero(), load_some(rows[l] + column, columns));
+  else
+    return lane_of_rows<kPrecision>(rows, l, count, column, columns);
+}
+
 // panel[l][c] for the columns [column, column + columns) of `count` rows, zero past them.
 template <Precision kPrecision>
 void panel_of_rows(Lane* panel, const float* const* rows, int64_t count, int64_t column, int64_t columns) {
@@ -28,12 +38,10 @@ void columns_as_rows(Lane* out, int64_t out_stride, float* sums, const float* co
   alignas(64) Lane square[kWidth * kWidth];
   const Lane* lanes[kWidth];
   for (int64_t i = 0; i < kWidth; ++i) lanes[i] = square + i * kWidth;
-  const int64_t depth = lanes_of(count, kPrecision);
+  const int64_t depth = lanes_of(count, kPrecision) * kRowLanes<kPrecision>;
   for (int64_t l = 0; l < depth; l += kWidth) {
     for (int64_t i = 0; i < kWidth; ++i)
-      store_lanes(square + i * kWidth, l + i < depth
-                                           ? lane_of_rows<kPrecision>(rows, l + i, count, column, columns)
-                                           : zero_lanes());
+      store_lanes(square + i * kWidth, row_lane<kPrecision>(rows, l + i, count, column, columns));
     transpose(out + l, out_stride, lanes);
   }
   Vec sum = zero();

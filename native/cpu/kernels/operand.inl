@@ -13,7 +13,8 @@ inline void store_some(T* p, Vec v, int64_t count) {
     store_first(p, v, count);
 }
 
-inline void bf16_row(Lane* lanes, const float* x, int64_t width) {
+// Two values a lane.
+inline void bf16_pairs(Lane* lanes, const float* x, int64_t width) {
   Bf16* out = reinterpret_cast<Bf16*>(lanes);
   if (width % 2) out[width] = 0;
   for (int64_t i = 0; i < width; i += kWidth) {
@@ -22,13 +23,28 @@ inline void bf16_row(Lane* lanes, const float* x, int64_t width) {
   }
 }
 
-void bf16_operand(const OperandTask& task) {
-  const float* x = static_cast<const float*>(task.x);
-  for (int64_t r = 0; r < task.rows; ++r)
-    bf16_row(task.lanes + r * task.lane_stride, x + r * task.x_stride, task.width);
+// A value in the upper half of each lane: fp32.
+template <typename T>
+inline void bf16_singles(Lane* lanes, const T* x, int64_t width) {
+  if (width % 2) lanes[width] = 0;
+  for (int64_t i = 0; i < width; i += kWidth)
+    store_lanes(lanes + i, pair_bf16(zero(), load_some(x + i, width - i)));
 }
 
-void bf16_weights(WeightTask& task) { bf16_row(task.lanes, task.weights, task.in); }
+void bf16_operand(const OperandTask& task) {
+  for (int64_t r = 0; r < task.rows; ++r) {
+    Lane* lanes = task.lanes + r * task.lane_stride;
+    const float* x = static_cast<const float*>(task.x) + r * task.x_stride;
+    if constexpr (kBf16RowLanes == 1)
+      bf16_pairs(lanes, x, task.width);
+    else if (task.x_is_bf16)
+      bf16_singles(lanes, static_cast<const Bf16*>(task.x) + r * task.x_stride, task.width);
+    else
+      bf16_singles(lanes, x, task.width);
+  }
+}
+
+void bf16_weights(WeightTask& task) { bf16_pairs(task.lanes, task.weights, task.in); }
 
 // Added to a float below 2^22, it leaves no bits for a fraction: the sum is rounded to an integer.
 constexpr float kNoFraction = 0x1.8p23f;
@@ -39,12 +55,20 @@ void int8_weights(WeightTask& task) {
     const Vec w = load_some(task.weights + k, count);
     return task.factors ? mul(w, load_some(task.factors + k, count)) : w;
   };
-  float largest = 0;
+  float largest = 0, pair[2] = {0, 0};
   for (int64_t k = 0; k < task.in; k += kWidth) {
     const int64_t count = std::min(kWidth, task.in - k);
     float values[kWidth];
-    store(values, abs(weight(k, count)));
-    for (int64_t i = 0; i < count; ++i) largest = std::max(largest, values[i]);
+    store(values, weight(k, count));
+    for (int64_t i = 0; i < count; ++i) {
+      largest = std::max(largest, std::fabs(values[i]));
+      if (!kPairsIn16Bits) continue;
+      // 255 (|a| + |b|) must stay below 2^15 where two weights of a pair have one sign: |a| + |b| <= 127
+      // before they are rounded, 128 after.
+      pair[(k + i) % 2] = values[i];
+      if ((k + i) % 2 == 1 && (pair[0] > 0) == (pair[1] > 0))
+        largest = std::max(largest, std::fabs(pair[0] + pair[1]));
+    }
   }
   task.scale = largest / 127;
   const Vec inverse = broadcast(largest > 0 ? 127 / largest : 0);

@@ -3,10 +3,8 @@
 using Vec = __m256;     // 8 fp32 values
 using Lanes = __m256i;  // 8 lanes of a product's operands, or of its sums
 constexpr int64_t kWidth = 8;
-// fp32: 6 x 2 sums, 2 weights and 1 broadcast, 15 of 16 registers. The others take their lanes apart, weights
-// into 4 registers and the broadcast into 2.
-constexpr int tile_rows(Precision precision) { return precision == Precision::kFp32 ? 6 : 4; }
-constexpr int kTileVectors = 2;
+// 6 x 2 sums, 2 weights and 1 broadcast: 15 of 16 registers.
+constexpr int kTileRows = 6, kTileVectors = 2;
 
 inline __m256i first(int64_t count) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)),
@@ -69,18 +67,19 @@ inline Vec as_vec(Lanes v) { return _mm256_castsi256_ps(v); }
 inline Lanes as_lanes(Vec v) { return _mm256_castps_si256(v); }
 inline Vec to_float(Lanes integers) { return _mm256_cvtepi32_ps(integers); }
 
+// x meets the lower value of each lane of w (kPart 0), or the upper one (1).
+constexpr int kBf16RowLanes = 2;
+template <int kPart>
 inline Lanes dot_bf16(Lanes x, Lanes w, Lanes sum) {
-  const Lanes upper = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
-  const Vec low = fma(as_vec(_mm256_slli_epi32(x, 16)), as_vec(_mm256_slli_epi32(w, 16)), as_vec(sum));
-  return as_lanes(fma(as_vec(_mm256_and_si256(x, upper)), as_vec(_mm256_and_si256(w, upper)), low));
+  const Lanes value = kPart == 0 ? _mm256_slli_epi32(w, 16)
+                                 : _mm256_and_si256(w, _mm256_set1_epi32(static_cast<int>(0xffff0000u)));
+  return as_lanes(fma(as_vec(x), as_vec(value), as_vec(sum)));
 }
 
-// x holds unsigned bytes, w signed ones. Through 16 bits, because vpmaddubsw saturates its sums of pairs.
+// x holds unsigned bytes, w signed ones. Sums of two products pass through 16 bits.
+constexpr bool kPairsIn16Bits = true;
 inline Lanes dot_int8(Lanes x, Lanes w, Lanes sum) {
-  const Lanes even_x = _mm256_and_si256(x, _mm256_set1_epi16(0xff)), odd_x = _mm256_srli_epi16(x, 8);
-  const Lanes even_w = _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8), odd_w = _mm256_srai_epi16(w, 8);
-  return _mm256_add_epi32(
-      sum, _mm256_add_epi32(_mm256_madd_epi16(even_x, even_w), _mm256_madd_epi16(odd_x, odd_w)));
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), _mm256_set1_epi16(1)));
 }
 
 // bf16, rounded to nearest even, in the upper half of each lane.

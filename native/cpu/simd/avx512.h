@@ -5,8 +5,7 @@ using Vec = __m512;     // 16 fp32 values
 using Lanes = __m512i;  // 16 lanes of a product's operands, or of its sums
 constexpr int64_t kWidth = 16;
 // 8 x 3 sums: 24 of 32 registers.
-constexpr int tile_rows(Precision) { return 8; }
-constexpr int kTileVectors = 3;
+constexpr int kTileRows = 8, kTileVectors = 3;
 
 inline __mmask16 first(int64_t count) { return static_cast<__mmask16>((1u << count) - 1); }
 
@@ -50,28 +49,36 @@ inline Vec as_vec(Lanes v) { return _mm512_castsi512_ps(v); }
 inline Lanes as_lanes(Vec v) { return _mm512_castps_si512(v); }
 inline Vec to_float(Lanes integers) { return _mm512_cvtepi32_ps(integers); }
 
-inline Lanes dot_bf16(Lanes x, Lanes w, Lanes sum) {
 #if defined(ALBERT_AVX512_BF16)
+// Two values of x meet two of w.
+constexpr int kBf16RowLanes = 1;
+template <int>
+inline Lanes dot_bf16(Lanes x, Lanes w, Lanes sum) {
   return as_lanes(
       _mm512_dpbf16_ps(as_vec(sum), reinterpret_cast<__m512bh>(x), reinterpret_cast<__m512bh>(w)));
-#else
-  const Lanes upper = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
-  const Vec low = fma(as_vec(_mm512_slli_epi32(x, 16)), as_vec(_mm512_slli_epi32(w, 16)), as_vec(sum));
-  return as_lanes(fma(as_vec(_mm512_and_si512(x, upper)), as_vec(_mm512_and_si512(w, upper)), low));
-#endif
 }
+#else
+// x meets the lower value of each lane of w (kPart 0), or the upper one (1).
+constexpr int kBf16RowLanes = 2;
+template <int kPart>
+inline Lanes dot_bf16(Lanes x, Lanes w, Lanes sum) {
+  const Lanes value = kPart == 0 ? _mm512_slli_epi32(w, 16)
+                                 : _mm512_and_si512(w, _mm512_set1_epi32(static_cast<int>(0xffff0000u)));
+  return as_lanes(fma(as_vec(x), as_vec(value), as_vec(sum)));
+}
+#endif
 
 // x holds unsigned bytes, w signed ones.
-inline Lanes dot_int8(Lanes x, Lanes w, Lanes sum) {
 #if defined(ALBERT_AVX512_VNNI)
-  return _mm512_dpbusd_epi32(sum, x, w);
+constexpr bool kPairsIn16Bits = false;
+inline Lanes dot_int8(Lanes x, Lanes w, Lanes sum) { return _mm512_dpbusd_epi32(sum, x, w); }
 #else
-  const Lanes even_x = _mm512_and_si512(x, _mm512_set1_epi16(0xff)), odd_x = _mm512_srli_epi16(x, 8);
-  const Lanes even_w = _mm512_srai_epi16(_mm512_slli_epi16(w, 8), 8), odd_w = _mm512_srai_epi16(w, 8);
-  return _mm512_add_epi32(
-      sum, _mm512_add_epi32(_mm512_madd_epi16(even_x, even_w), _mm512_madd_epi16(odd_x, odd_w)));
-#endif
+// Sums of two products pass through 16 bits.
+constexpr bool kPairsIn16Bits = true;
+inline Lanes dot_int8(Lanes x, Lanes w, Lanes sum) {
+  return _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_maddubs_epi16(x, w), _mm512_set1_epi16(1)));
 }
+#endif
 
 #if !defined(ALBERT_AVX512_BF16)
 // bf16, rounded to nearest even, in the upper half of each lane.

@@ -4,8 +4,7 @@ using Vec = float32x4_t;   // 4 fp32 values
 using Lanes = uint32x4_t;  // 4 lanes of a product's operands, or of its sums
 constexpr int64_t kWidth = 4;
 // 8 x 3 sums: 24 of 32 registers.
-constexpr int tile_rows(Precision) { return 8; }
-constexpr int kTileVectors = 3;
+constexpr int kTileRows = 8, kTileVectors = 3;
 
 inline Vec load(const float* p) { return vld1q_f32(p); }
 inline void store(float* p, Vec v) { vst1q_f32(p, v); }
@@ -56,10 +55,12 @@ inline Vec as_vec(Lanes v) { return vreinterpretq_f32_u32(v); }
 inline Lanes as_lanes(Vec v) { return vreinterpretq_u32_f32(v); }
 inline Vec to_float(Lanes integers) { return vcvtq_f32_s32(vreinterpretq_s32_u32(integers)); }
 
+// x meets the lower value of each lane of w (kPart 0), or the upper one (1).
+constexpr int kBf16RowLanes = 2;
+template <int kPart>
 inline Lanes dot_bf16(Lanes x, Lanes w, Lanes sum) {
-  const Lanes upper = vdupq_n_u32(0xffff0000u);
-  const Vec low = fma(as_vec(vshlq_n_u32(x, 16)), as_vec(vshlq_n_u32(w, 16)), as_vec(sum));
-  return as_lanes(fma(as_vec(vandq_u32(x, upper)), as_vec(vandq_u32(w, upper)), low));
+  const Lanes value = kPart == 0 ? vshlq_n_u32(w, 16) : vandq_u32(w, vdupq_n_u32(0xffff0000u));
+  return as_lanes(fma(as_vec(x), as_vec(value), as_vec(sum)));
 }
 
 // The sums of neighbouring products of 16-bit values, one for each lane.
@@ -67,6 +68,7 @@ inline int32x4_t pair_products(int16x8_t x, int16x8_t w) {
   return vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(w)), vmull_high_s16(x, w));
 }
 // x holds unsigned bytes, w signed ones.
+constexpr bool kPairsIn16Bits = false;
 inline Lanes dot_int8(Lanes x, Lanes w, Lanes sum) {
   const uint16x8_t unsigned_x = vreinterpretq_u16_u32(x);
   const int16x8_t signed_w = vreinterpretq_s16_u32(w);

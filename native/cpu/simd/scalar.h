@@ -4,8 +4,7 @@
 using Vec = float;
 using Lanes = Lane;
 constexpr int64_t kWidth = 1;
-constexpr int tile_rows(Precision) { return 4; }
-constexpr int kTileVectors = 4;
+constexpr int kTileRows = 4, kTileVectors = 4;
 
 inline Vec as_vec(Lanes v) {
   float value;
@@ -53,11 +52,14 @@ inline Lanes zero_lanes() { return 0; }
 inline Lanes broadcast_lane(const Lane* p) { return load_lanes(p); }
 inline Vec to_float(Lanes integers) { return static_cast<float>(static_cast<int32_t>(integers)); }
 
+// x meets the lower value of w (kPart 0), or the upper one (1).
+constexpr int kBf16RowLanes = 2;
+template <int kPart>
 inline Lanes dot_bf16(Lanes x, Lanes w, Lanes sum) {
-  const Vec low = fma(as_vec(x << 16), as_vec(w << 16), as_vec(sum));
-  return as_lanes(fma(as_vec(x & 0xffff0000u), as_vec(w & 0xffff0000u), low));
+  return as_lanes(fma(as_vec(x), as_vec(kPart == 0 ? w << 16 : w & 0xffff0000u), as_vec(sum)));
 }
 // x holds unsigned bytes, w signed ones.
+constexpr bool kPairsIn16Bits = false;
 inline Lanes dot_int8(Lanes x, Lanes w, Lanes sum) {
   int32_t total = static_cast<int32_t>(sum);
   for (int shift = 0; shift < 32; shift += 8)
