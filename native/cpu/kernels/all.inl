@@ -13,9 +13,6 @@
 #include "cpu/kernels/cross_entropy.inl"
 #include "cpu/kernels/optimizer.inl"
 
-// Heads are fp32 where there is no bf16 arithmetic, and so is their attention.
-constexpr bool kMultipliesBf16 = kBf16RowLanes == 1;
-
 constexpr Kernels make_table(const char* name) {
   return {name,
           kWidth,
@@ -25,8 +22,7 @@ constexpr Kernels make_table(const char* name) {
           kQueryBlock,
           {nullptr, bf16_operand, int8_operand},
           {linear<Precision::kFp32>, linear<Precision::kBf16>, linear<Precision::kInt8>},
-          {attention<Precision::kFp32>,
-           kMultipliesBf16 ? attention < kMultipliesBf16 ? Precision::kBf16 : Precision::kFp32 > : nullptr},
+          {attention<Precision::kFp32>, kBf16RowLanes == 1 ? attention<Precision::kBf16> : nullptr},
           {nullptr, bf16_weights, int8_weights},
           transpose,
           layernorm,

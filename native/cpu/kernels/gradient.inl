@@ -13,7 +13,7 @@ inline Lanes lane_of_rows(const float* const* rows, int64_t l, int64_t count, in
 // Lane l of kWidth columns of a row of the product, zero past the last.
 template <Precision kPrecision>
 inline Lanes row_lane(const float* const* rows, int64_t l, int64_t count, int64_t column, int64_t columns) {
-  if (l * (kRowLanes<kPrecision> == 2 ? 1 : values_per_lane(kPrecision)) >= count) return zero_lanes();
+  if (l * values_per_lane(kPrecision) / kRowLanes<kPrecision> >= count) return zero_lanes();
   if constexpr (kRowLanes<kPrecision> == 2)
     return pair_bf16(zero(), load_some(rows[l] + column, columns));
   else

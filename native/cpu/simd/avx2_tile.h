@@ -1,58 +1,49 @@
 // The whole register tile of AVX2 as one block of assembly: 6 rows x 16 columns over the whole depth. Sums
 // stand in registers 0 to 11, a row's broadcast lane in 14, and in 15 what a precision needs all the time.
 
+// clang-format off
 // One row's broadcast lane times two vectors of the panel, in registers 12 and 13.
-#define ALBERT_FLOAT_ROW(ADDRESS, S0, S1, W1) \
-  "vbroadcastss " ADDRESS                     \
-  ", %%ymm14\n\t"                             \
-  "vfmadd231ps %%ymm12, %%ymm14, %%ymm" #S0   \
-  "\n\t"                                      \
+#define ALBERT_FLOAT_ROW(ADDRESS, S0, S1, W1)       \
+  "vbroadcastss " ADDRESS ", %%ymm14\n\t"           \
+  "vfmadd231ps %%ymm12, %%ymm14, %%ymm" #S0 "\n\t"  \
   "vfmadd231ps %%ymm13, %%ymm14, %%ymm" #S1 "\n\t"
 // The same for bytes: sums of two products in 16 bits, of four in 32 (register 15 holds ones). There is no
 // register for the second vector, which each row reads anew.
-#define ALBERT_BYTE_ROW(ADDRESS, S0, S1, W1) \
-  "vpbroadcastd " ADDRESS                    \
-  ", %%ymm14\n\t"                            \
-  "vpmaddubsw %%ymm12, %%ymm14, %%ymm13\n\t" \
-  "vpmaddubsw " W1                           \
-  "(%[w]), %%ymm14, %%ymm14\n\t"             \
-  "vpmaddwd %%ymm15, %%ymm13, %%ymm13\n\t"   \
-  "vpmaddwd %%ymm15, %%ymm14, %%ymm14\n\t"   \
-  "vpaddd %%ymm13, %%ymm" #S0 ", %%ymm" #S0  \
-  "\n\t"                                     \
+#define ALBERT_BYTE_ROW(ADDRESS, S0, S1, W1)        \
+  "vpbroadcastd " ADDRESS ", %%ymm14\n\t"           \
+  "vpmaddubsw %%ymm12, %%ymm14, %%ymm13\n\t"        \
+  "vpmaddubsw " W1 "(%[w]), %%ymm14, %%ymm14\n\t"   \
+  "vpmaddwd %%ymm15, %%ymm13, %%ymm13\n\t"          \
+  "vpmaddwd %%ymm15, %%ymm14, %%ymm14\n\t"          \
+  "vpaddd %%ymm13, %%ymm" #S0 ", %%ymm" #S0 "\n\t"  \
   "vpaddd %%ymm14, %%ymm" #S1 ", %%ymm" #S1 "\n\t"
 // The rows stand at x, x + s, x + 2 s, x3, x3 + s and x3 + 2 s, where s is their stride and x3 = x + 3 s.
-#define ALBERT_ROWS(ROW, X, W1)                                                                  \
-  ROW(X "(%[x])", 0, 1, W1)                                                                      \
-  ROW(X "(%[x], %[s])", 2, 3, W1)                                                                \
-  ROW(X "(%[x], %[s], 2)", 4, 5, W1) ROW(X "(%[x3])", 6, 7, W1) ROW(X "(%[x3], %[s])", 8, 9, W1) \
-      ROW(X "(%[x3], %[s], 2)", 10, 11, W1)
+#define ALBERT_ROWS(ROW, X, W1)                                                                       \
+  ROW(X "(%[x])", 0, 1, W1)  ROW(X "(%[x], %[s])", 2, 3, W1)  ROW(X "(%[x], %[s], 2)", 4, 5, W1)      \
+  ROW(X "(%[x3])", 6, 7, W1) ROW(X "(%[x3], %[s])", 8, 9, W1) ROW(X "(%[x3], %[s], 2)", 10, 11, W1)
 
-// One lane of depth: X0 bytes into the rows, W0 and W1 bytes into the panel.
-#define ALBERT_FP32_STEP(X0, X1, W0, W1) \
-  "vmovups " W0                          \
-  "(%[w]), %%ymm12\n\t"                  \
-  "vmovups " W1 "(%[w]), %%ymm13\n\t" ALBERT_ROWS(ALBERT_FLOAT_ROW, X0, W1)
-#define ALBERT_INT8_STEP(X0, X1, W0, W1) \
-  "vmovups " W0 "(%[w]), %%ymm12\n\t" ALBERT_ROWS(ALBERT_BYTE_ROW, X0, W1)
-// bf16: a lane of the panel meets two of each row, at X0 and X1. The upper value is what register 15 leaves.
-#define ALBERT_BF16_LOWER(X0, W0, W1) \
-  "vmovups " W0                       \
-  "(%[w]), %%ymm12\n\t"               \
-  "vmovups " W1                       \
-  "(%[w]), %%ymm13\n\t"               \
-  "vpslld $16, %%ymm12, %%ymm12\n\t"  \
-  "vpslld $16, %%ymm13, %%ymm13\n\t" ALBERT_ROWS(ALBERT_FLOAT_ROW, X0, W1)
-#define ALBERT_BF16_UPPER(X1, W0, W1) \
-  "vandps " W0                        \
-  "(%[w]), %%ymm15, %%ymm12\n\t"      \
-  "vandps " W1 "(%[w]), %%ymm15, %%ymm13\n\t" ALBERT_ROWS(ALBERT_FLOAT_ROW, X1, W1)
-#define ALBERT_BF16_STEP(X0, X1, W0, W1) ALBERT_BF16_LOWER(X0, W0, W1) ALBERT_BF16_UPPER(X1, W0, W1)
+// One lane of the panel: X0 bytes into the rows, W0 and W1 bytes into the panel.
+#define ALBERT_FP32_STEP(X0, X1, W0, W1)  \
+  "vmovups " W0 "(%[w]), %%ymm12\n\t"     \
+  "vmovups " W1 "(%[w]), %%ymm13\n\t"     \
+  ALBERT_ROWS(ALBERT_FLOAT_ROW, X0, W1)
+// It meets two lanes of each row, at X0 and X1. Register 15 keeps the upper halves.
+#define ALBERT_BF16_STEP(X0, X1, W0, W1)        \
+  "vmovups " W0 "(%[w]), %%ymm12\n\t"           \
+  "vmovups " W1 "(%[w]), %%ymm13\n\t"           \
+  "vpslld $16, %%ymm12, %%ymm12\n\t"            \
+  "vpslld $16, %%ymm13, %%ymm13\n\t"            \
+  ALBERT_ROWS(ALBERT_FLOAT_ROW, X0, W1)         \
+  "vandps " W0 "(%[w]), %%ymm15, %%ymm12\n\t"   \
+  "vandps " W1 "(%[w]), %%ymm15, %%ymm13\n\t"   \
+  ALBERT_ROWS(ALBERT_FLOAT_ROW, X1, W1)
+#define ALBERT_INT8_STEP(X0, X1, W0, W1)  \
+  "vmovups " W0 "(%[w]), %%ymm12\n\t"     \
+  ALBERT_ROWS(ALBERT_BYTE_ROW, X0, W1)
 
 #define ALBERT_ZERO(I) "vxorps %%ymm" #I ", %%ymm" #I ", %%ymm" #I "\n\t"
 #define ALBERT_STORE(I) "vmovups %%ymm" #I ", " #I "*32(%[sums])\n\t"
 #define ALBERT_ALL(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11)
-// clang-format off
 // LANE: bytes of a row that a lane of the panel meets; its multiples are the assembler's to compute.
 #define ALBERT_TILE(STEP, LANE) \
   asm volatile(ALBERT_ALL(ALBERT_ZERO)                                                                       \
@@ -86,7 +77,7 @@
                ALBERT_ALL(ALBERT_STORE)                                                                      \
                : [x] "+r"(x), [x3] "+r"(x3), [w] "+r"(panel), [ahead] "+r"(ahead),                           \
                  [fours] "+r"(fours), [ones] "+r"(ones)                                                      \
-               : [s] "r"(stride), [sums] "r"(sums), [constant] "m"(constant)               \
+               : [s] "r"(stride), [sums] "r"(sums), [constant] "m"(constant)                                  \
                : "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",     \
                  "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15")
 // clang-format on
@@ -95,8 +86,8 @@
 constexpr int64_t kAheadLanes = 16;
 constexpr bool has_whole_tile(Precision) { return true; }
 
-// sums[r][column] = sum over the depth of x[r][l] . panel[l][column] for 6 rows, of `depth` lanes each, and
-// 16 columns. Meanwhile kAheadLanes lanes from `ahead` on come into L2 for every four of the panel.
+// sums[r][column] = sum over the depth of x[r][l] . panel[l][column] for 6 rows and 16 columns, `depth` lanes
+// of the panel. Meanwhile kAheadLanes lanes from `ahead` on come into L2 for every four of them.
 template <Precision kPrecision>
 inline void whole_tile(Lane* sums, const Lane* x, int64_t x_stride, const Lane* panel, int64_t depth,
                        const Lane* ahead) {
@@ -114,8 +105,6 @@ inline void whole_tile(Lane* sums, const Lane* x, int64_t x_stride, const Lane* 
 #undef ALBERT_ROWS
 #undef ALBERT_FP32_STEP
 #undef ALBERT_INT8_STEP
-#undef ALBERT_BF16_LOWER
-#undef ALBERT_BF16_UPPER
 #undef ALBERT_BF16_STEP
 #undef ALBERT_ZERO
 #undef ALBERT_STORE
