@@ -70,7 +70,7 @@ int main(int argc, char** argv) {
       Heads heads;
       heads.heads = 12;
       heads.size = 64;
-      heads.precision = precision == Precision::kFp32 ? precision : Precision::kBf16;
+      heads.precision = backend->inference_heads(precision);
       heads.stride = backend->head_stride(64, heads.precision);
       std::vector<float> memory(static_cast<size_t>(3 * 12 * rows * heads.stride));
       heads.query = memory.data();

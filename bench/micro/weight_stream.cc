@@ -53,7 +53,8 @@ void measure(cpu::ThreadPool& pool, Precision precision, int64_t rows) {
   const std::unique_ptr<Backend> memory = make_cpu_backend("", 1);
   // As many columns as make these lanes of weights: 0.14, 1.1, 4.5 and 27 MB.
   std::vector<Case> cases{{}, {48, 0, {}}, {384, 0, {}}, {1536, 0, {}}, {9216, 0, {}}};
-  const int64_t lanes = cpu::lanes_of(kWidth, precision), stride = row_stride(lanes), widest = cases.back().out;
+  const int64_t lanes = cpu::lanes_of(kWidth, precision), stride = row_stride(lanes * kernels.row_lanes(precision));
+  const int64_t widest = cases.back().out;
   float* const panels = memory->allocate(static_cast<size_t>(lanes * widest));
   const std::vector<float> columns(static_cast<size_t>(widest), 1.0f);
   // Ones, as a unit that adds zeros draws less power: a float, two bf16 or four bytes.

@@ -107,8 +107,8 @@ void bench_block(Backend& backend, const Config& config, const EncoderWeights& w
   Heads heads;
   heads.heads = config.num_attention_heads;
   heads.size = config.head_size();
-  heads.precision = precision;
-  heads.stride = backend.head_stride(heads.size, precision);
+  heads.precision = backend.inference_heads(precision);
+  heads.stride = backend.head_stride(heads.size, heads.precision);
   const size_t floats = static_cast<size_t>(rows * row_stride(hidden));
   float* memory[5];
   for (float*& block : memory) fill(backend, block = backend.allocate(floats), floats);
