@@ -134,13 +134,17 @@ export function device(subject: string, value: unknown, fallback: string): strin
 export const ISAS = [
   'scalar',
   'avx2',
+  'avx_vnni',
   'avx512',
   'avx512_base',
   'avx512_vnni',
   'avx512_bf16',
   'neon',
+  'neon_base',
+  'neon_dotprod',
+  'neon_bf16',
 ] as const;
-/** An instruction set of the CPU kernels; `avx512` means the best of its family that the processor has. */
+/** An instruction set of the CPU kernels; `avx512` and `neon` mean the best of their family that the processor has. */
 export type Isa = (typeof ISAS)[number];
 
 /** How a model is loaded and where it runs. */

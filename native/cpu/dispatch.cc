@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "cpu/kernels.h"
+#include "cpu/processor.h"
 #include "cpu/thread_pool.h"
 #include "support/error.h"
 
@@ -23,7 +24,12 @@ bool supported(const Kernels* kernels) {
   if (kernels == kAvx512Bf16) return vnni && __builtin_cpu_supports("avx512bf16");
   if (kernels == kAvx512Vnni) return vnni;
   if (kernels == kAvx512) return avx512;
-  if (kernels == kAvx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (kernels == kAvxVnni) return avx2 && has_avx_vnni();
+  if (kernels == kAvx2) return avx2;
+#elif defined(__aarch64__)
+  if (kernels == kNeonBf16) return has_dotprod() && has_bf16();
+  if (kernels == kNeonDotprod) return has_dotprod();
 #endif
   return true;
 }
@@ -31,7 +37,8 @@ bool supported(const Kernels* kernels) {
 // Best first.
 std::vector<const Kernels*> available_kernels() {
   std::vector<const Kernels*> available;
-  for (const Kernels* kernels : {kAvx512Bf16, kAvx512Vnni, kAvx512, kAvx2, kNeon, kScalar})
+  for (const Kernels* kernels :
+       {kAvx512Bf16, kAvx512Vnni, kAvx512, kAvxVnni, kAvx2, kNeonBf16, kNeonDotprod, kNeon, kScalar})
     if (supported(kernels)) available.push_back(kernels);
   return available;
 }
@@ -43,7 +50,7 @@ const Kernels& select_kernels(const std::string& isa) {
   const std::string wanted = !isa.empty() ? isa : environment ? environment : "";
   std::string names;
   for (const Kernels* kernels : available_kernels()) {
-    const bool family = wanted == "avx512" && std::string(kernels->name).rfind(wanted, 0) == 0;
+    const bool family = std::string(kernels->name).rfind(wanted + '_', 0) == 0;
     if (wanted.empty() || family || wanted == kernels->name) return *kernels;
     names += str(names.empty() ? "" : ", ", kernels->name);
   }

@@ -31,8 +31,8 @@ struct OperandTask {
   int64_t width, rows;
   Lane* lanes;  // [rows, lane_stride], zero past `width` to the end of its lane
   int64_t lane_stride;
-  float* row_scale;   // int8, [rows]: x = row_scale * value + row_offset with values 0..255
-  float* row_offset;  // int8, [rows]: the smallest x of the row
+  float* row_scale;   // int8, [rows]: x = row_scale * value + row_offset
+  float* row_offset;  // int8, [rows]: the x of value 0
 };
 
 // Rounds one column of weights to the lanes of a bf16 or int8 product.
@@ -170,12 +170,15 @@ struct Kernels {
 extern const Kernels* const kAvx512Bf16;
 extern const Kernels* const kAvx512Vnni;
 extern const Kernels* const kAvx512;
+extern const Kernels* const kAvxVnni;
 extern const Kernels* const kAvx2;
+extern const Kernels* const kNeonBf16;
+extern const Kernels* const kNeonDotprod;
 extern const Kernels* const kNeon;
 extern const Kernels* const kScalar;
 
-// The table called `isa`, or the best one when it is empty and ALBERT_CPU_ISA is not set. 'avx512' means the
-// best of its family. Throws Error{kDevice} that lists what is available.
+// The table called `isa`, or the best one when it is empty and ALBERT_CPU_ISA is not set. 'avx512' and 'neon'
+// mean the best of their family. Throws Error{kDevice} that lists what is available.
 const Kernels& select_kernels(const std::string& isa);
 
 }  // namespace albert::cpu

@@ -1,4 +1,4 @@
-// The NEON spine: compiles the kernels for this instruction set and fills its table.
+// The NEON spine without extensions (every 64-bit Arm).
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -24,7 +24,7 @@ namespace {
 
 namespace albert::cpu {
 
-static constexpr Kernels kTable = neon::make_table("neon");
+static constexpr Kernels kTable = neon::make_table("neon_base");
 const Kernels* const kNeon = &kTable;
 
 }  // namespace albert::cpu

@@ -2,6 +2,8 @@
 // compilers spill accumulators around them and then measure memory.
 #include "cpu/peak.h"
 
+#include "cpu/processor.h"
+
 namespace albert::cpu {
 namespace {
 
@@ -61,6 +63,10 @@ ALBERT_AVX512_LOOP(avx512_int8, "avx512f,avx512vnni", kByteOnes, ALBERT_ZMM_INT8
   "vpaddd %%ymm12, %%ymm" n ", %%ymm" n "\n\t"
 ALBERT_AVX2_LOOP(avx2_fp32, kFloatOne, ALBERT_YMM_FMA)
 ALBERT_AVX2_LOOP(avx2_int8, kByteOnes, ALBERT_YMM_INT8)
+#if defined(ALBERT_COMPILES_AVX_VNNI)
+#define ALBERT_YMM_VNNI(n) "%{vex%} vpdpbusd %%ymm13, %%ymm14, %%ymm" n "\n\t"
+ALBERT_AVX2_LOOP(avx_vnni_int8, kByteOnes, ALBERT_YMM_VNNI)
+#endif
 
 #elif defined(__aarch64__)
 
@@ -98,6 +104,9 @@ PeakLoops peak_loops([[maybe_unused]] bool with_avx512) {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     loops.fp32 = {avx2_fp32, 12 * 16};
     loops.int8 = {avx2_int8, 12 * 64};
+#if defined(ALBERT_COMPILES_AVX_VNNI)
+    if (has_avx_vnni()) loops.int8 = {avx_vnni_int8, 12 * 64};
+#endif
   }
   if (!with_avx512) return loops;
   if (__builtin_cpu_supports("avx512f")) loops.fp32 = {avx512_fp32, 24 * 32};

@@ -244,42 +244,47 @@ TEST(encoder_shares_half_a_block) {
 }
 
 // Rows from several norms, each wide in columns of its own, meet one packed int8 matrix, which must keep
-// close to fp32.
+// close to fp32: on average, as the error of one model is that of a few rows.
 TEST(encoder_in_int8_takes_rows_of_several_norms) {
+  constexpr uint64_t kModels = 8;
   for (const char* sharing : {"attention", "feed_forward"}) {
     std::string json = kConfig;
     json.insert(1, str("\"parameter_sharing\": \"", sharing, "\", "));
     const Config config = Config::parse(json, "config");
-    const std::unique_ptr<Weights> weights = Weights::create(config, Head::kBase, 8);
-    for (int32_t group = 0; group < config.num_hidden_groups; ++group)
-      for (const char* norm : {"attention.LayerNorm", "full_layer_layer_norm"}) {
-        // Fresh weights are memory of the table's own.
-        float* gain = const_cast<float*>(
-            weights->data(str("encoder.albert_layer_groups.", group, ".albert_layers.0.", norm, ".weight")));
-        gain[7 * group] = gain[7 * group + 3] = 60;
-      }
     SequenceBatch sequences;
     sequences.lengths.push_back(60);
     for (int32_t i = 0; i < 60; ++i) sequences.ids.push_back(i * 7 % 500);
     const std::vector<int32_t> no_pairs;
     const PackedBatch batch({{&sequences, &no_pairs, false, true}});
-    const auto run = [&](Precision precision) {
-      const std::unique_ptr<Backend> backend = make_cpu_backend("", 2);
-      backend->reserve({precision, 128, 96, 16});
-      const EncoderWeights encoder(config, *weights, precision, nullptr, *backend);
-      Workspace workspace(*backend);
-      const float* result =
-          encoder_forward(*backend, config, encoder, batch, workspace, {}, [] { return false; });
-      return std::vector<float>(result, result + batch.rows() * row_stride(config.hidden_size));
-    };
-    const std::vector<float> exact = run(Precision::kFp32), rough = run(Precision::kInt8);
-    double error = 0, size = 0;
-    for (int64_t row = 0; row < batch.rows(); ++row)
-      for (int64_t h = 0; h < config.hidden_size; ++h) {
-        const int64_t at = row * row_stride(config.hidden_size) + h;
-        error += std::pow(rough[at] - exact[at], 2), size += std::pow(exact[at], 2);
-      }
-    EXPECT(std::sqrt(error / size) < 0.06, sharing, ": relative error ", std::sqrt(error / size));
+    double mean = 0;
+    for (uint64_t seed = 0; seed < kModels; ++seed) {
+      const std::unique_ptr<Weights> weights = Weights::create(config, Head::kBase, seed);
+      for (int32_t group = 0; group < config.num_hidden_groups; ++group)
+        for (const char* norm : {"attention.LayerNorm", "full_layer_layer_norm"}) {
+          // Fresh weights are memory of the table's own.
+          float* gain = const_cast<float*>(weights->data(
+              str("encoder.albert_layer_groups.", group, ".albert_layers.0.", norm, ".weight")));
+          gain[7 * group] = gain[7 * group + 3] = 60;
+        }
+      const auto run = [&](Precision precision) {
+        const std::unique_ptr<Backend> backend = make_cpu_backend("", 2);
+        backend->reserve({precision, 128, 96, 16});
+        const EncoderWeights encoder(config, *weights, precision, nullptr, *backend);
+        Workspace workspace(*backend);
+        const float* result =
+            encoder_forward(*backend, config, encoder, batch, workspace, {}, [] { return false; });
+        return std::vector<float>(result, result + batch.rows() * row_stride(config.hidden_size));
+      };
+      const std::vector<float> exact = run(Precision::kFp32), rough = run(Precision::kInt8);
+      double error = 0, size = 0;
+      for (int64_t row = 0; row < batch.rows(); ++row)
+        for (int64_t h = 0; h < config.hidden_size; ++h) {
+          const int64_t at = row * row_stride(config.hidden_size) + h;
+          error += std::pow(rough[at] - exact[at], 2), size += std::pow(exact[at], 2);
+        }
+      mean += std::sqrt(error / size) / kModels;
+    }
+    EXPECT(mean < 0.06, sharing, ": mean relative error ", mean);
   }
 }
 

@@ -49,6 +49,11 @@ void bf16_weights(WeightTask& task) { bf16_pairs(task.lanes, task.weights, task.
 // Added to a float below 2^22, it leaves no bits for a fraction: the sum is rounded to an integer.
 constexpr float kNoFraction = 0x1.8p23f;
 
+// Steps between the ends of an int8 row. Sums of two products that pass through 16 bits must stay below 2^15:
+// 225 x 145, the shares of a row's value and of two weights, between which errors were least
+// (docs/performance.md).
+constexpr float kRowSteps = kPairsIn16Bits ? 225 : 255;
+
 // weight = scale * q with q in -127..127, rounded to nearest.
 void int8_weights(WeightTask& task) {
   const auto weight = [&](int64_t k, int64_t count) {
@@ -62,12 +67,10 @@ void int8_weights(WeightTask& task) {
     store(values, weight(k, count));
     for (int64_t i = 0; i < count; ++i) {
       largest = std::max(largest, std::fabs(values[i]));
-      if (!kPairsIn16Bits) continue;
-      // 255 (|a| + |b|) must stay below 2^15 where two weights of a pair have one sign: |a| + |b| <= 127
-      // before they are rounded, 128 after.
+      // Two neighbours of one sign get 144 steps together, 145 after rounding.
       pair[(k + i) % 2] = values[i];
-      if ((k + i) % 2 == 1 && (pair[0] > 0) == (pair[1] > 0))
-        largest = std::max(largest, std::fabs(pair[0] + pair[1]));
+      if (kPairsIn16Bits && (k + i) % 2 == 1 && (pair[0] > 0) == (pair[1] > 0))
+        largest = std::max(largest, std::fabs(pair[0] + pair[1]) * (127 / 144.0f));
     }
   }
   task.scale = largest / 127;
@@ -89,8 +92,8 @@ void int8_weights(WeightTask& task) {
   for (int64_t k = task.in; k % 4; ++k) out[k] = 0;
 }
 
-// x = scale * q + offset with q in 0..255 and the offset the row's smallest value, a float: no integer zero
-// point, so both ends of the row are used whatever its sign.
+// x = scale * q + offset with q in 0..kRowSteps and the offset the row's smallest value, a float: no integer
+// zero point, so both ends of the row are used whatever its sign.
 template <bool kScaled, typename T>
 inline void int8_row(const OperandTask& task, const T* x, uint8_t* out, float& scale_of_row, float& offset) {
   const int64_t whole = task.width / (4 * kWidth) * (4 * kWidth);
@@ -122,14 +125,18 @@ inline void int8_row(const OperandTask& task, const T* x, uint8_t* out, float& s
   }
 
   const float range = most - least;
-  scale_of_row = range / 255;
+  scale_of_row = range / kRowSteps;
   offset = least;
-  const Vec inverse = broadcast(range > 0 ? 255 / range : 0), minus = broadcast(-least);
+  const Vec inverse = broadcast(range > 0 ? kRowSteps / range : 0), minus = broadcast(-least);
   for (int64_t i = 0; i < task.width; i += kWidth) {
     const int64_t count = std::min(kWidth, task.width - i);
     store_bytes(out + i, mul(add(input(i, count), minus), inverse), count);
   }
   for (int64_t i = task.width; i % 4; ++i) out[i] = 0;
+  if constexpr (kSignedRows) {
+    offset += 128 * scale_of_row;
+    for (int64_t i = 0; i < lanes_of(task.width, Precision::kInt8) * 4; ++i) out[i] ^= 0x80;
+  }
 }
 
 template <typename T>

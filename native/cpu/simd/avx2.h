@@ -1,4 +1,5 @@
-// Register functions of AVX2 with FMA: 8 lanes, 16 registers. Included inside a spine's target region.
+// Register functions of AVX2 with FMA: 8 lanes, 16 registers. Included inside a spine's target region;
+// ALBERT_AVX_VNNI says that its processors have dot products of bytes.
 
 using Vec = __m256;     // 8 fp32 values
 using Lanes = __m256i;  // 8 lanes of a product's operands, or of its sums
@@ -76,11 +77,18 @@ inline Lanes dot_bf16(Lanes x, Lanes w, Lanes sum) {
   return as_lanes(fma(as_vec(x), as_vec(value), as_vec(sum)));
 }
 
-// x holds unsigned bytes, w signed ones. Sums of two products pass through 16 bits.
+// x holds unsigned bytes, w signed ones.
+constexpr bool kSignedRows = false;
+#if defined(ALBERT_AVX_VNNI)
+constexpr bool kPairsIn16Bits = false;
+inline Lanes dot_int8(Lanes x, Lanes w, Lanes sum) { return _mm256_dpbusd_avx_epi32(sum, x, w); }
+#else
+// Sums of two products pass through 16 bits.
 constexpr bool kPairsIn16Bits = true;
 inline Lanes dot_int8(Lanes x, Lanes w, Lanes sum) {
   return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), _mm256_set1_epi16(1)));
 }
+#endif
 
 // bf16, rounded to nearest even, in the upper half of each lane.
 inline Lanes round_bf16(Vec v) {

@@ -3,13 +3,15 @@
 
 // clang-format off
 // One row's broadcast lane times two vectors of the panel, in registers 12 and 13.
-#define ALBERT_FLOAT_ROW(ADDRESS, S0, S1, W1)       \
-  "vbroadcastss " ADDRESS ", %%ymm14\n\t"           \
-  "vfmadd231ps %%ymm12, %%ymm14, %%ymm" #S0 "\n\t"  \
-  "vfmadd231ps %%ymm13, %%ymm14, %%ymm" #S1 "\n\t"
-// The same for bytes: sums of two products in 16 bits, of four in 32 (register 15 holds ones). There is no
-// register for the second vector, which each row reads anew.
-#define ALBERT_BYTE_ROW(ADDRESS, S0, S1, W1)        \
+#define ALBERT_ROW(OP, ADDRESS, S0, S1)           \
+  "vbroadcastss " ADDRESS ", %%ymm14\n\t"         \
+  OP " %%ymm12, %%ymm14, %%ymm" #S0 "\n\t"        \
+  OP " %%ymm13, %%ymm14, %%ymm" #S1 "\n\t"
+#define ALBERT_FLOAT_ROW(ADDRESS, S0, S1, W1) ALBERT_ROW("vfmadd231ps", ADDRESS, S0, S1)
+#define ALBERT_BYTE_ROW(ADDRESS, S0, S1, W1) ALBERT_ROW("%{vex%} vpdpbusd", ADDRESS, S0, S1)
+// Without VNNI: sums of two products in 16 bits, of four in 32 (register 15 holds ones). There is no register for
+// the second vector, which each row reads anew.
+#define ALBERT_BYTE_PAIRS_ROW(ADDRESS, S0, S1, W1)  \
   "vpbroadcastd " ADDRESS ", %%ymm14\n\t"           \
   "vpmaddubsw %%ymm12, %%ymm14, %%ymm13\n\t"        \
   "vpmaddubsw " W1 "(%[w]), %%ymm14, %%ymm14\n\t"   \
@@ -23,11 +25,19 @@
   ROW(X "(%[x3])", 6, 7, W1) ROW(X "(%[x3], %[s])", 8, 9, W1) ROW(X "(%[x3], %[s], 2)", 10, 11, W1)
 
 // One lane of the panel: X0 bytes into the rows, W0 and W1 bytes into the panel.
-#define ALBERT_FP32_STEP(X0, X1, W0, W1)  \
+#define ALBERT_STEP(ROW, X0, W0, W1)     \
+  "vmovups " W0 "(%[w]), %%ymm12\n\t"    \
+  "vmovups " W1 "(%[w]), %%ymm13\n\t"    \
+  ALBERT_ROWS(ROW, X0, W1)
+#define ALBERT_FP32_STEP(X0, X1, W0, W1) ALBERT_STEP(ALBERT_FLOAT_ROW, X0, W0, W1)
+#if defined(ALBERT_AVX_VNNI)
+#define ALBERT_INT8_STEP(X0, X1, W0, W1) ALBERT_STEP(ALBERT_BYTE_ROW, X0, W0, W1)
+#else
+#define ALBERT_INT8_STEP(X0, X1, W0, W1)  \
   "vmovups " W0 "(%[w]), %%ymm12\n\t"     \
-  "vmovups " W1 "(%[w]), %%ymm13\n\t"     \
-  ALBERT_ROWS(ALBERT_FLOAT_ROW, X0, W1)
-// It meets two lanes of each row, at X0 and X1. Register 15 keeps the upper halves.
+  ALBERT_ROWS(ALBERT_BYTE_PAIRS_ROW, X0, W1)
+#endif
+// bf16: it meets two lanes of each row, at X0 and X1. Register 15 keeps the upper halves.
 #define ALBERT_BF16_STEP(X0, X1, W0, W1)        \
   "vmovups " W0 "(%[w]), %%ymm12\n\t"           \
   "vmovups " W1 "(%[w]), %%ymm13\n\t"           \
@@ -37,9 +47,6 @@
   "vandps " W0 "(%[w]), %%ymm15, %%ymm12\n\t"   \
   "vandps " W1 "(%[w]), %%ymm15, %%ymm13\n\t"   \
   ALBERT_ROWS(ALBERT_FLOAT_ROW, X1, W1)
-#define ALBERT_INT8_STEP(X0, X1, W0, W1)  \
-  "vmovups " W0 "(%[w]), %%ymm12\n\t"     \
-  ALBERT_ROWS(ALBERT_BYTE_ROW, X0, W1)
 
 #define ALBERT_ZERO(I) "vxorps %%ymm" #I ", %%ymm" #I ", %%ymm" #I "\n\t"
 #define ALBERT_STORE(I) "vmovups %%ymm" #I ", " #I "*32(%[sums])\n\t"
@@ -100,9 +107,12 @@ inline void whole_tile(Lane* sums, const Lane* x, int64_t x_stride, const Lane* 
   if constexpr (kPrecision == Precision::kInt8) ALBERT_TILE(ALBERT_INT8_STEP, "4");
 }
 
+#undef ALBERT_ROW
 #undef ALBERT_FLOAT_ROW
 #undef ALBERT_BYTE_ROW
+#undef ALBERT_BYTE_PAIRS_ROW
 #undef ALBERT_ROWS
+#undef ALBERT_STEP
 #undef ALBERT_FP32_STEP
 #undef ALBERT_INT8_STEP
 #undef ALBERT_BF16_STEP

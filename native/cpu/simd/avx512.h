@@ -69,6 +69,7 @@ inline Lanes dot_bf16(Lanes x, Lanes w, Lanes sum) {
 #endif
 
 // x holds unsigned bytes, w signed ones.
+constexpr bool kSignedRows = false;
 #if defined(ALBERT_AVX512_VNNI)
 constexpr bool kPairsIn16Bits = false;
 inline Lanes dot_int8(Lanes x, Lanes w, Lanes sum) { return _mm512_dpbusd_epi32(sum, x, w); }

@@ -1,4 +1,6 @@
-// Register functions of 64-bit Arm NEON: 4 lanes, 32 registers.
+// Register functions of 64-bit Arm NEON: 4 lanes, 32 registers. ALBERT_NEON_DOTPROD and ALBERT_NEON_BF16 say
+// which dot products the spine's processors have. Those are assembly, because compilers offer the intrinsics
+// only where a whole file has the extension.
 
 using Vec = float32x4_t;   // 4 fp32 values
 using Lanes = uint32x4_t;  // 4 lanes of a product's operands, or of its sums
@@ -55,6 +57,15 @@ inline Vec as_vec(Lanes v) { return vreinterpretq_f32_u32(v); }
 inline Lanes as_lanes(Vec v) { return vreinterpretq_u32_f32(v); }
 inline Vec to_float(Lanes integers) { return vcvtq_f32_s32(vreinterpretq_s32_u32(integers)); }
 
+#if defined(ALBERT_NEON_BF16)
+// Two values of x meet two of w.
+constexpr int kBf16RowLanes = 1;
+template <int>
+inline Lanes dot_bf16(Lanes x, Lanes w, Lanes sum) {
+  asm("bfdot %0.4s, %1.8h, %2.8h" : "+w"(sum) : "w"(x), "w"(w));
+  return sum;
+}
+#else
 // x meets the lower value of each lane of w (kPart 0), or the upper one (1).
 constexpr int kBf16RowLanes = 2;
 template <int kPart>
@@ -62,13 +73,22 @@ inline Lanes dot_bf16(Lanes x, Lanes w, Lanes sum) {
   const Lanes value = kPart == 0 ? vshlq_n_u32(w, 16) : vandq_u32(w, vdupq_n_u32(0xffff0000u));
   return as_lanes(fma(as_vec(x), as_vec(value), as_vec(sum)));
 }
+#endif
 
+#if defined(ALBERT_NEON_DOTPROD)
+// Both hold signed bytes.
+constexpr bool kPairsIn16Bits = false, kSignedRows = true;
+inline Lanes dot_int8(Lanes x, Lanes w, Lanes sum) {
+  asm("sdot %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(x), "w"(w));
+  return sum;
+}
+#else
 // The sums of neighbouring products of 16-bit values, one for each lane.
 inline int32x4_t pair_products(int16x8_t x, int16x8_t w) {
   return vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(w)), vmull_high_s16(x, w));
 }
 // x holds unsigned bytes, w signed ones.
-constexpr bool kPairsIn16Bits = false;
+constexpr bool kPairsIn16Bits = false, kSignedRows = false;
 inline Lanes dot_int8(Lanes x, Lanes w, Lanes sum) {
   const uint16x8_t unsigned_x = vreinterpretq_u16_u32(x);
   const int16x8_t signed_w = vreinterpretq_s16_u32(w);
@@ -78,6 +98,7 @@ inline Lanes dot_int8(Lanes x, Lanes w, Lanes sum) {
   const int32x4_t products = vaddq_s32(pair_products(even_x, even_w), pair_products(odd_x, odd_w));
   return vaddq_u32(sum, vreinterpretq_u32_s32(products));
 }
+#endif
 
 // bf16, rounded to nearest even, in the upper half of each lane.
 inline Lanes round_bf16(Vec v) {

@@ -59,7 +59,7 @@ inline Lanes dot_bf16(Lanes x, Lanes w, Lanes sum) {
   return as_lanes(fma(as_vec(x), as_vec(kPart == 0 ? w << 16 : w & 0xffff0000u), as_vec(sum)));
 }
 // x holds unsigned bytes, w signed ones.
-constexpr bool kPairsIn16Bits = false;
+constexpr bool kPairsIn16Bits = false, kSignedRows = false;
 inline Lanes dot_int8(Lanes x, Lanes w, Lanes sum) {
   int32_t total = static_cast<int32_t>(sum);
   for (int shift = 0; shift < 32; shift += 8)
