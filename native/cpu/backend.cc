@@ -14,7 +14,9 @@ const CpuPackedLinear& packed(const PackedLinear& weights) {
 // The columns of x that int8 leaves out, as rows of a bf16 product.
 void gather_outliers(Lane* lanes, int64_t stride, const OperandTask& task,
                      const std::vector<int32_t>& columns, bool in_pairs) {
-  std::vector<Bf16> values(columns.size() + columns.size() % 2);
+  static_assert(kMaxOutliers % 2 == 0, "an odd last value has a zero beside it");
+  Bf16 values[kMaxOutliers] = {};
+  const size_t count = columns.size() + columns.size() % 2;
   for (int64_t r = 0; r < task.rows; ++r, lanes += stride) {
     for (size_t i = 0; i < columns.size(); ++i) {
       const int64_t at = r * task.x_stride + columns[i];
@@ -22,9 +24,9 @@ void gather_outliers(Lane* lanes, int64_t stride, const OperandTask& task,
                                  : f32_to_bf16(static_cast<const float*>(task.x)[at]);
     }
     if (in_pairs)
-      std::memcpy(lanes, values.data(), values.size() * sizeof(Bf16));
+      std::memcpy(lanes, values, count * sizeof(Bf16));
     else
-      for (size_t i = 0; i < values.size(); ++i) lanes[i] = static_cast<Lane>(values[i]) << 16;
+      for (size_t i = 0; i < count; ++i) lanes[i] = static_cast<Lane>(values[i]) << 16;
   }
 }
 

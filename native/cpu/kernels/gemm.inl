@@ -28,9 +28,9 @@ inline void dot_step(Lanes (&sum)[kRows][kVectors], const Lane* x, int64_t x_row
 }
 
 // sums[r][v] = sum over l of x(r, l) . w(l, v), one chain over l for each element, so the tile's shape never
-// shows in the result. x(r, l) = x[r * x_row + l * x_depth], or two such lanes; w(l, v) = w[l * w_depth + v *
-// kWidth ..]. The sums live in a local array that nothing else touches, which lets the compiler
-// keep them in registers.
+// shows in the result. x(r, l) = x[r * x_row + l * x_depth], or two such lanes; w(l, v) = w[l * w_depth +
+// v * kWidth ..]. The sums live in a local array that nothing else touches, which lets the compiler keep them
+// in registers.
 template <Precision kPrecision, int kRows, int kVectors>
 inline void dot_tile(Lane* sums, const Lane* x, int64_t x_row, int64_t x_depth, const Lane* w,
                      int64_t w_depth, int64_t depth) {
