@@ -1,33 +1,9 @@
 // The spine of AVX-512 with VNNI: int8 products in one instruction (Cascade Lake, Ice Lake and newer).
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <limits>
-#include <type_traits>
-
-#include "cpu/kernels.h"
-#include "support/rng.h"
+#include "cpu/spine.h"
 
 #if defined(__x86_64__)
-#include <immintrin.h>
 
-// The region gives vector code to the functions between its ends alone: the shared inline functions of the
-// standard headers above stay runnable on every machine.
-#if defined(__clang__)
-#pragma clang attribute push( \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")
-#endif
-
-// GCC 12 warns of the deliberately undefined registers inside its own AVX-512 intrinsics.
-#if !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-
+ALBERT_BEGIN_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")
 namespace albert::cpu::avx512_vnni {
 namespace {
 
@@ -39,24 +15,13 @@ namespace {
 
 }  // namespace
 }  // namespace albert::cpu::avx512_vnni
-
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+ALBERT_END_TARGET
 
 namespace albert::cpu {
-
 static constexpr Kernels kTable = avx512_vnni::make_table("avx512_vnni");
 const Kernels* const kAvx512Vnni = &kTable;
-
 }  // namespace albert::cpu
 
 #else
-
-namespace albert::cpu {
-const Kernels* const kAvx512Vnni = nullptr;
-}  // namespace albert::cpu
-
+const albert::cpu::Kernels* const albert::cpu::kAvx512Vnni = nullptr;
 #endif

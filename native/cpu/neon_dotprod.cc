@@ -1,27 +1,14 @@
 // The spine of NEON with dot products of bytes: int8 products in one instruction (Neoverse N1, Apple M1 and
 // newer).
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <limits>
-#include <type_traits>
-
-#include "cpu/kernels.h"
-#include "support/rng.h"
+#include "cpu/spine.h"
 
 #if defined(__aarch64__)
-#include <arm_neon.h>
 
-// The region gives vector code to the functions between its ends alone: the shared inline functions of the
-// standard headers above stay runnable on every machine.
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+ALBERT_BEGIN_TARGET("dotprod")
 #else
-#pragma GCC push_options
-#pragma GCC target("arch=armv8.2-a+dotprod")
+ALBERT_BEGIN_TARGET("arch=armv8.2-a+dotprod")
 #endif
-
 namespace albert::cpu::neon_dotprod {
 namespace {
 
@@ -32,24 +19,13 @@ namespace {
 
 }  // namespace
 }  // namespace albert::cpu::neon_dotprod
-
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+ALBERT_END_TARGET
 
 namespace albert::cpu {
-
 static constexpr Kernels kTable = neon_dotprod::make_table("neon_dotprod");
 const Kernels* const kNeonDotprod = &kTable;
-
 }  // namespace albert::cpu
 
 #else
-
-namespace albert::cpu {
-const Kernels* const kNeonDotprod = nullptr;
-}  // namespace albert::cpu
-
+const albert::cpu::Kernels* const albert::cpu::kNeonDotprod = nullptr;
 #endif
