@@ -142,7 +142,7 @@ LinearTask CpuBackend::product(const PackedLinear& weights, const Matrix& x, int
   task.rows = rows;
   const bool multiplied_as_it_is =
       linear.precision == Precision::kFp32 ||
-      (linear.precision == Precision::kBf16 && x.is_bf16 && kernels_.bf16_row_lanes == 1);
+      (linear.precision == Precision::kBf16 && x.is_bf16 && kernels_.multiplies_bf16());
   if (multiplied_as_it_is) {
     task.x = static_cast<const Lane*>(x.values);
     task.x_stride = x.stride / values_per_lane(linear.precision);
@@ -169,7 +169,7 @@ LinearTask CpuBackend::product(const PackedLinear& weights, const Matrix& x, int
     kernels_.operand[static_cast<int>(linear.precision)](part);
     if (!linear.outliers().empty())
       gather_outliers(reinterpret_cast<Lane*>(outliers_) + begin * task.outlier_stride, task.outlier_stride,
-                      part, linear.outliers(), kernels_.bf16_row_lanes == 1);
+                      part, linear.outliers(), kernels_.multiplies_bf16());
   });
   if (!linear.outliers().empty()) task.outliers = reinterpret_cast<const Lane*>(outliers_);
   task.x = reinterpret_cast<const Lane*>(operand_);

@@ -79,8 +79,7 @@ class CpuBackend final : public Backend {
     return round_up(head_size, kernels_.vector_width * values_per_lane(precision));
   }
   Precision inference_heads(Precision products) const override {
-    const bool multiplies_bf16 = kernels_.bf16_row_lanes == 1;
-    return products == Precision::kFp32 || !multiplies_bf16 ? Precision::kFp32 : Precision::kBf16;
+    return products == Precision::kFp32 || !kernels_.multiplies_bf16() ? Precision::kFp32 : Precision::kBf16;
   }
   void reserve(const BackendLimits& limits) override;
 

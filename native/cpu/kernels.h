@@ -155,6 +155,7 @@ struct Kernels {
   void (*descend)(float* weight, const float* update, float rate, int64_t count);
   double (*squared_norm)(const float* x, int64_t count);
 
+  bool multiplies_bf16() const { return bf16_row_lanes == 1; }
   int64_t row_lanes(Precision precision) const { return precision == Precision::kBf16 ? bf16_row_lanes : 1; }
   // Transposed queries and scores of a block, and the values in pairs of keys.
   int64_t attention_scratch(int64_t head_stride, int64_t keys) const {
