@@ -184,22 +184,30 @@ constexpr const char* kResults[] = {"context", "dquery", "dkey", "dvalue"};
 }  // namespace
 
 TEST(attention_in_training_against_double_precision) {
-  const Lengths lengths{{1, 17, 64, 65, 130, 5, 70}, {1, 17, 64, 65, 130, 0, 66}};
+  struct Truth {
+    AttentionCase at;
+    Dropout dropout;
+    std::vector<Doubles> results;
+  };
+  std::vector<Truth> truths;
+  for (int64_t size : {26, 33, 64, 128, 130})
+    for (float probability : {0.0f, 0.3f}) {
+      AttentionCase at({{1, 17, 64, 65, 130, 5, 70}, {1, 17, 64, 65, 130, 0, 66}}, 2, size);
+      at.fill();
+      const Dropout dropout{probability, random_engine()(), 7};
+      truths.push_back({at, dropout, truth_of(at, dropout)});
+    }
   on_every_training_backend([&](Backend& backend, Precision precision, const std::string& where) {
-    for (int64_t size : {26, 33, 64, 128, 130})
-      for (float probability : {0.0f, 0.3f}) {
-        AttentionCase at(lengths, 2, size);
-        at.fill();
-        const Dropout dropout{probability, random_engine()(), 7};
-        at.run(backend, precision, dropout);
-        const std::vector<Doubles> truth = truth_of(at, dropout);
-        for (int which = 0; which < 4; ++which) {
-          const double error = relative_error(at.result(which), truth[static_cast<size_t>(which)]);
-          const double tolerance = precision == Precision::kFp32 ? 1e-5 : 1e-2;
-          EXPECT(error < tolerance, kResults[which], " of heads of ", size, ", p ", probability, where,
-                 ": relative error ", error);
-        }
+    for (const Truth& truth : truths) {
+      AttentionCase at = truth.at;
+      at.run(backend, precision, truth.dropout);
+      for (size_t which = 0; which < 4; ++which) {
+        const double error = relative_error(at.result(static_cast<int>(which)), truth.results[which]);
+        const double tolerance = precision == Precision::kFp32 ? 1e-5 : 1e-2;
+        EXPECT(error < tolerance, kResults[which], " of heads of ", at.size, ", p ",
+               truth.dropout.probability, where, ": relative error ", error);
       }
+    }
   });
 }
 

@@ -97,12 +97,15 @@ TEST(rows_are_bit_identical_alone_in_batch_and_on_any_thread_count) {
   for (const GoldenCase& golden : golden_cases()) {
     for (const auto& [processor, dtype] : every_processor_and_dtype()) {
       const ForwardRequest request = request_of(golden);
-      const auto single = load(golden, processor, 1, dtype), triple = load(golden, processor, 3, dtype);
+      const auto single = load(golden, processor, 1, dtype);
+      const auto triple = processor.device == "cpu" ? load(golden, processor, 3, dtype) : single;
       const ForwardResult whole = std::move(single->forward({&request})[0]);
-      const ForwardResult threaded = std::move(triple->forward({&request})[0]);
-      for (size_t i = 0; i < whole.size(); ++i)
-        EXPECT(same_bits(whole[i], threaded[i], 0), golden.name, " ", whole[i].name, " ", dtype, " ",
-               processor.name(), " with 3 threads");
+      if (triple != single) {
+        const ForwardResult threaded = std::move(triple->forward({&request})[0]);
+        for (size_t i = 0; i < whole.size(); ++i)
+          EXPECT(same_bits(whole[i], threaded[i], 0), golden.name, " ", whole[i].name, " ", dtype, " ",
+                 processor.name(), " with 3 threads");
+      }
       const size_t examples =
           request.batch.lengths.size() / (request.batch.choices ? request.batch.choices : 1);
       std::vector<ForwardRequest> requests;

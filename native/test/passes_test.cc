@@ -28,7 +28,8 @@ ForwardRequest request_of(std::vector<int32_t> lengths, bool pooled) {
 
 }  // namespace
 
-// Several batches of the same sizes in turn, with other tokens and other lengths of the same sum each time.
+// Several batches of the same sizes in turn, with other tokens and other lengths of the same sum: as they
+// are, recorded, and replayed.
 TEST(recorded_passes_change_nothing) {
   for (const std::string& device : devices())
     for (const char* dtype : {"fp32", "bf16"}) {
@@ -36,7 +37,7 @@ TEST(recorded_passes_change_nothing) {
       options.device = device;
       options.dtype = dtype;
       const std::shared_ptr<Model> model = Model::create(kConfig, 7, options);
-      for (int round = 0; round < 6; ++round)
+      for (int round = 0; round < 4; ++round)
         for (const std::vector<int32_t>& lengths :
              {std::vector<int32_t>{17}, {40, 9, 1}, {30, 12, 8}, {90, 90, 70 + round}})
           for (bool pooled : {false, true}) {

@@ -1,16 +1,13 @@
-// The emulated device: fibers, barriers, and memory that only kernels may touch.
-#include <sys/mman.h>
-#include <unistd.h>
-
+// The emulated device: the threads of a cluster as fibers, their barriers, and copies and products under way.
 #include <deque>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <random>
 #include <stdexcept>
 #include <vector>
 
 #include "device_instructions.h"
+#include "device_memory.h"
 #include "hopper_instructions.h"
 
 dim3 threadIdx, blockIdx, blockDim, gridDim;
@@ -43,36 +40,29 @@ constexpr int kSavedWords = 6;
 #error "the emulation switches stacks on x86-64 alone"
 #endif
 
-struct EmulatedGraph {
-  std::vector<std::function<void()>> work;
-};
-
 namespace albert::emulation {
-
-// Null unless this thread records a graph.
-thread_local EmulatedGraph* recording = nullptr;
-
-void put_on_stream(const std::function<void()>& work) {
-  recording ? recording->work.push_back(work) : work();
-}
-
 namespace {
 
 constexpr size_t kStackBytes = 128 << 10;
-constexpr unsigned char kPoisonByte = 0xff;  // NaN of every type of float
+constexpr unsigned kTurnsToACopy = 512;  // of threads, on average, while any can go on
+
+struct Fiber;
 
 struct Barrier {
   int expected = 0, arrived = 0;
   unsigned passed = 0;
+  std::vector<Fiber*> waiting;
+
+  void expect(int arrivals) { expected = arrivals, arrived = 0; }
+  bool arrive() { return ++arrived == expected; }
+  void pass();  // lets those who wait go on
 };
 
 // Of mbarrier: a phase passes when all arrived and all announced bytes came.
 struct Phase : Barrier {
   int64_t bytes = 0;
   void pass_if_complete() {
-    if (arrived != expected || bytes != 0) return;
-    arrived = 0;
-    ++passed;
+    if (arrived == expected && bytes == 0) pass();
   }
 };
 
@@ -98,8 +88,6 @@ struct Fiber {
   dim3 index;
   int number = 0;  // in its block
   bool done = false;
-  const Barrier* waits_for = nullptr;
-  unsigned passed = 0;  // of that barrier, when the wait began
   unsigned exchanges = 0;
   std::vector<Copy> open;
   std::deque<std::vector<Copy>> committed;
@@ -122,9 +110,9 @@ struct Block {
 };
 
 // One grid runs at a time, and of it one cluster of blocks.
-std::mutex mutex;
 void* scheduler = nullptr;  // the top of its stack
 std::vector<std::unique_ptr<Fiber>> fibers;
+std::vector<Fiber*> ready;  // those that wait for nothing
 std::vector<Block> blocks;
 Barrier barrier_of_cluster;
 std::map<const uint64_t*, Phase> phases;
@@ -132,16 +120,22 @@ std::vector<BulkCopy> bulk_copies;  // not done yet
 Fiber* current = nullptr;
 std::vector<unsigned char> shared_memory;  // of all blocks
 const std::function<void()>* body = nullptr;
-std::mt19937 engine(20261125);
+std::minstd_rand engine(20261125);
 
 void resume_indices() {
   threadIdx = current->index;
   blockIdx = current->block->index;
 }
 
-void block_on(const Barrier& barrier) {
-  current->waits_for = &barrier;
-  current->passed = barrier.passed;
+void Barrier::pass() {
+  arrived = 0;
+  ++passed;
+  ready.insert(ready.end(), waiting.begin(), waiting.end());
+  waiting.clear();
+}
+
+void block_on(Barrier& barrier) {
+  barrier.waiting.push_back(current);
   albert_switch_stack(&current->top, scheduler);
   resume_indices();
 }
@@ -167,11 +161,16 @@ T* in_block(T* own, const Block& other) {
                               reinterpret_cast<uintptr_t>(other.memory));
 }
 
-// One of the copies on their way, whichever.
+template <typename T>
+T take_any(std::vector<T>& all) {
+  std::swap(all[engine() % all.size()], all.back());
+  const T one = all.back();
+  all.pop_back();
+  return one;
+}
+
 void finish_a_copy() {
-  std::swap(bulk_copies[engine() % bulk_copies.size()], bulk_copies.back());
-  const BulkCopy copy = bulk_copies.back();
-  bulk_copies.pop_back();
+  const BulkCopy copy = take_any(bulk_copies);
   std::memcpy(copy.to, copy.from, static_cast<size_t>(copy.bytes));
   copy.phase->bytes -= copy.bytes;
   copy.phase->pass_if_complete();
@@ -184,21 +183,15 @@ void finish_a_copy() {
   std::abort();
 }
 
-void wait(Barrier& barrier) {
-  if (++barrier.arrived == barrier.expected) {
-    barrier.arrived = 0;
-    ++barrier.passed;
-    return;
-  }
-  block_on(barrier);
-}
+void wait(Barrier& barrier) { barrier.arrive() ? barrier.pass() : block_on(barrier); }
 
 void prepare_block(Block& block, int threads) {
   block.warps.resize(static_cast<size_t>((threads + 31) / 32));
   for (size_t w = 0; w < block.warps.size(); ++w)
-    block.warps[w].barrier = {std::min(32, threads - 32 * static_cast<int>(w)), 0, 0};
-  block.barrier = {threads, 0, 0};
-  block.barriers_of_warpgroups.assign(static_cast<size_t>(threads / 128), {128, 0, 0});
+    block.warps[w].barrier.expect(std::min(32, threads - 32 * static_cast<int>(w)));
+  block.barrier.expect(threads);
+  block.barriers_of_warpgroups.resize(static_cast<size_t>(threads / 128));
+  for (Barrier& barrier : block.barriers_of_warpgroups) barrier.expect(128);
 }
 
 void prepare_fiber(Fiber& fiber, Block& block, int number) {
@@ -212,7 +205,6 @@ void prepare_fiber(Fiber& fiber, Block& block, int number) {
   fiber.number = number;
   fiber.index = dim3(number % blockDim.x, number / blockDim.x % blockDim.y, number / blockDim.x / blockDim.y);
   fiber.done = false;
-  fiber.waits_for = nullptr;
   fiber.exchanges = 0;
   fiber.open.clear();
   fiber.committed.clear();
@@ -225,33 +217,27 @@ void prepare_fiber(Fiber& fiber, Block& block, int number) {
 // Runs `blocks`, which know their indices and ranks.
 void run_cluster(int threads, size_t shared_bytes) {
   const int all = static_cast<int>(blocks.size()) * threads;
-  barrier_of_cluster = {all, 0, 0};
+  barrier_of_cluster.expect(all);
   phases.clear();
   make_shared_memory(shared_bytes);
   for (Block& block : blocks) prepare_block(block, threads);
   while (fibers.size() < static_cast<size_t>(all)) fibers.push_back(std::make_unique<Fiber>());
-  std::vector<int> order;
+  ready.clear();
   for (int i = 0; i < all; ++i) {
     prepare_fiber(*fibers[i], blocks[i / threads], i % threads);
-    order.push_back(i);
+    ready.push_back(fibers[i].get());
   }
   for (int left = all; left > 0;) {
-    std::shuffle(order.begin(), order.end(), engine);
-    bool moved = false;
-    for (int i : order) {
-      Fiber& fiber = *fibers[i];
-      if (fiber.done || (fiber.waits_for && fiber.waits_for->passed == fiber.passed)) continue;
-      fiber.waits_for = nullptr;
-      current = &fiber;
-      resume_indices();
-      albert_switch_stack(&scheduler, fiber.top);
-      left -= fiber.done;
-      moved = true;
-    }
-    if (!bulk_copies.empty() && (!moved || engine() % 4 == 0))
+    if (!bulk_copies.empty() && (ready.empty() || engine() % kTurnsToACopy == 0)) {
       finish_a_copy();
-    else if (!moved)
+    } else if (!ready.empty()) {
+      current = take_any(ready);
+      resume_indices();
+      albert_switch_stack(&scheduler, current->top);
+      left -= current->done;
+    } else {
       throw std::logic_error("threads of a block wait at different barriers");
+    }
   }
   for (int i = 0; i < all; ++i)
     for (const auto& group : fibers[i]->committed_stores)
@@ -261,47 +247,8 @@ void run_cluster(int threads, size_t shared_bytes) {
 
 }  // namespace
 
-// ---- memory of the device
-
-namespace {
-
-struct Mapping {
-  char* base;
-  size_t bytes;  // of the mapping, the page that nobody may touch included
-  int device;
-};
-std::map<void*, Mapping> device_memory;
-thread_local int current_device = 0;
-
-constexpr size_t kTotalMemory = size_t{1} << 32;
-// Little is left on the second device.
-size_t memory_left() {
-  size_t left = current_device == 0 ? kTotalMemory : size_t{16} << 20;
-  for (const auto& [memory, mapping] : device_memory)
-    if (mapping.device == current_device) left -= std::min(left, mapping.bytes);
-  return left;
-}
-
-size_t page() { return static_cast<size_t>(sysconf(_SC_PAGESIZE)); }
-
-// Lets the device's memory be touched while it lives.
-class DeviceAccess {
- public:
-  DeviceAccess() { protect(PROT_READ | PROT_WRITE); }
-  ~DeviceAccess() { protect(PROT_NONE); }
-
- private:
-  static void protect(int access) {
-    for (const auto& [memory, mapping] : device_memory)
-      mprotect(mapping.base, mapping.bytes - page(), access);
-  }
-};
-
-}  // namespace
-
 void run(const dim3& grid, const dim3& block, unsigned cluster, size_t shared_bytes,
          const std::function<void()>& kernel) {
-  std::lock_guard<std::mutex> lock(mutex);
   const DeviceAccess access;
   if (grid.x % cluster != 0) throw std::logic_error("a grid is no whole number of clusters");
   gridDim = grid;
@@ -367,9 +314,8 @@ void wait_copies(int pending) {
 }
 
 void make_barrier(uint64_t* barrier, int arrivals) {
-  emulation::Phase& phase = emulation::phases[barrier];
-  phase = {};
-  phase.expected = arrivals;
+  emulation::phases[barrier] = {};
+  emulation::phases[barrier].expect(arrivals);
 }
 int rank_in_cluster() { return current->block->rank; }
 void synchronise_cluster() { emulation::wait(emulation::barrier_of_cluster); }
@@ -379,11 +325,11 @@ void arrive_in_cluster(uint64_t* barrier, int rank) {
 void arrive_expecting(uint64_t* barrier, int bytes) {
   emulation::Phase& phase = emulation::phases.at(barrier);
   phase.bytes += bytes;
-  ++phase.arrived;
+  phase.arrive();
   phase.pass_if_complete();
 }
 void wait_for_phase(uint64_t* barrier, int parity) {
-  const emulation::Phase& phase = emulation::phases.at(barrier);
+  emulation::Phase& phase = emulation::phases.at(barrier);
   while (static_cast<int>(phase.passed % 2) == parity) emulation::block_on(phase);
 }
 void copy_bulk(void* shared, const void* global, int bytes, uint64_t* barrier) {
@@ -421,93 +367,3 @@ void commit_bulk_copies() {
 void wait_bulk_reads(int pending) { finish_groups(current->committed_stores, pending); }
 
 }  // namespace albert::cuda
-
-// ---- the runtime
-
-using albert::emulation::device_memory;
-using albert::emulation::DeviceAccess;
-
-// One device of each compute capability that has kernels of its own.
-cudaError_t cudaGetDeviceCount(int* count) { return *count = 2, cudaSuccess; }
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  *properties = {"emulated", device == 0 ? 9 : 8, 0, 4, albert::emulation::kTotalMemory, 227 << 10};
-  return cudaSuccess;
-}
-cudaError_t cudaSetDevice(int device) { return albert::emulation::current_device = device, cudaSuccess; }
-cudaError_t cudaGetLastError() { return cudaSuccess; }
-const char* cudaGetErrorString(cudaError_t error) {
-  return error == cudaSuccess ? "no error" : "out of memory";
-}
-
-// The end of a block is next to a page that nobody may touch.
-cudaError_t cudaMalloc(void** memory, size_t bytes) {
-  std::lock_guard<std::mutex> lock(albert::emulation::mutex);
-  if (bytes > albert::emulation::memory_left()) return cudaErrorMemoryAllocation;
-  const size_t page = albert::emulation::page(), aligned = (bytes + 255) / 256 * 256;
-  const size_t pages = (aligned + page - 1) / page * page;
-  char* const base = static_cast<char*>(
-      mmap(nullptr, pages + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-  std::memset(base, albert::emulation::kPoisonByte, pages);
-  *memory = base + pages - aligned;
-  device_memory[*memory] = {base, pages + page, albert::emulation::current_device};
-  mprotect(base, pages + page, PROT_NONE);
-  return cudaSuccess;
-}
-cudaError_t cudaFree(void* memory) {
-  std::lock_guard<std::mutex> lock(albert::emulation::mutex);
-  const auto found = device_memory.find(memory);
-  if (found == device_memory.end()) return cudaSuccess;
-  munmap(found->second.base, found->second.bytes);
-  device_memory.erase(found);
-  return cudaSuccess;
-}
-
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t stream) {
-  return cudaMemcpy2DAsync(to, bytes, from, bytes, bytes, 1, kind, stream);
-}
-cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
-                              size_t height, cudaMemcpyKind, cudaStream_t) {
-  albert::emulation::put_on_stream([=] {
-    std::lock_guard<std::mutex> lock(albert::emulation::mutex);
-    const DeviceAccess access;
-    for (size_t row = 0; row < height; ++row)
-      std::memcpy(static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch,
-                  width);
-  });
-  return cudaSuccess;
-}
-cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
-  albert::emulation::put_on_stream([=] {
-    std::lock_guard<std::mutex> lock(albert::emulation::mutex);
-    const DeviceAccess access;
-    std::memset(memory, value, bytes);
-  });
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
-  return albert::emulation::recording = new EmulatedGraph, cudaSuccess;
-}
-cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
-  *graph = albert::emulation::recording;
-  return albert::emulation::recording = nullptr, cudaSuccess;
-}
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
-  return *exec = new EmulatedGraph(*graph), cudaSuccess;
-}
-cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t) {
-  for (const auto& work : exec->work) work();
-  return cudaSuccess;
-}
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return delete graph, cudaSuccess; }
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) { return delete exec, cudaSuccess; }
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  return *stream = nullptr, cudaSuccess;
-}
-cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
-  std::lock_guard<std::mutex> lock(albert::emulation::mutex);
-  return *free = albert::emulation::memory_left(), *total = albert::emulation::kTotalMemory, cudaSuccess;
-}
