@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Builds every native/test/fuzz/fuzz_*.cc with ASan and UBSan and runs each for some seconds.
+# Builds the core, its tests and every native/test/fuzz/fuzz_*.cc with ASan and UBSan in build/fuzz, and runs each fuzzer for
+# some seconds.
 #
-#     scripts/fuzz.sh [seconds each, default 20] [targets, default all: json config ...]
+#     scripts/fuzz.sh [seconds each, default 20; 0 builds alone] [targets, default all: json config ...]
 #
-# Needs clang++ with libFuzzer (CLANG names another one). Exits 1 when a target finds something; the input that shows it
-# stays in build/fuzz as <target>-crash-..., and the program reproduces it: build/fuzz/<target> <file>.
+# Needs CMake and clang++ with libFuzzer (CLANG names another one). Exits 1 when a target finds something; the input that
+# shows it stays in build/fuzz as <target>-crash-..., and the program reproduces it: build/fuzz/fuzz_<target> <file>.
+# build/fuzz/albert_test is the core's test program under the same sanitizers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,23 +22,10 @@ if [ ${#targets[@]} -eq 0 ]; then
   done
 fi
 
-# The kernels are left out: no reader needs them, and they are most of the compile time.
-mkdir -p "$out"
-cat > "$out/Makefile" <<MAKE
-CORE := $(node native/sources.cjs core | grep -v '^native/cpu/' | tr '\n' ' ')
-OBJECTS := \$(CORE:%.cc=$out/%.o)
-FLAGS := -std=c++17 -O1 -g -Inative -Wall -fno-omit-frame-pointer -fno-sanitize-recover=all
-all: ${targets[*]/#/$out/}
-$out/core.a: \$(OBJECTS)
-	rm -f \$@ && ar rcs \$@ \$^
-$out/%.o: %.cc
-	@mkdir -p \$(dir \$@)
-	$clang \$(FLAGS) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c -o \$@ \$<
-${targets[*]/#/$out/}: $out/%: native/test/fuzz/fuzz_%.cc $out/core.a
-	$clang \$(FLAGS) -fsanitize=fuzzer,address,undefined -o \$@ \$< $out/core.a -lpthread
--include \$(OBJECTS:.o=.d)
-MAKE
-make --silent -j"$(nproc)" -f "$out/Makefile" all
+cmake -S . -B "$out" -DALBERT_NODE=OFF -DALBERT_FUZZ=ON -DALBERT_SANITIZE=address,undefined -DCMAKE_CXX_COMPILER="$clang" \
+  -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1"
+cmake --build "$out" --parallel "$(nproc)"
+[ "$seconds" = 0 ] && exit
 
 failed=0
 for target in "${targets[@]}"; do
@@ -46,7 +35,7 @@ for target in "${targets[@]}"; do
            -artifact_prefix="$out/$target-" -verbosity=0)
   [ -f "$seeds.dict" ] && options+=(-dict="$seeds.dict")
   echo "fuzz $target for $seconds s"
-  if ! "$out/$target" "${options[@]}" "$out/corpus/$target" "$seeds" > "$out/$target.log" 2>&1; then
+  if ! "$out/fuzz_$target" "${options[@]}" "$out/corpus/$target" "$seeds" > "$out/$target.log" 2>&1; then
     failed=1
     echo "FINDING in $target (log: $out/$target.log)"
     tail -40 "$out/$target.log"

@@ -77,8 +77,11 @@ double layer_operations(const Config& config, int64_t length) {
 }
 
 void bench_products(Backend& backend, Precision precision, int64_t rows) {
-  for (const auto& [in, out] :
-       {std::pair<int64_t, int64_t>{768, 2304}, {768, 768}, {768, 3072}, {3072, 768}}) {
+  struct Shape {
+    int64_t in, out;
+  };
+  for (const Shape& shape : {Shape{768, 2304}, {768, 768}, {768, 3072}, {3072, 768}}) {
+    const int64_t in = shape.in, out = shape.out;
     const std::vector<float> weight = random_floats(in * out, 0.05f), bias = random_floats(out);
     const auto packed = backend.pack({{weight.data(), bias.data(), out}}, in, {precision, {}, {}});
     const size_t x_floats = static_cast<size_t>(rows * row_stride(in)),

@@ -33,25 +33,28 @@ int main(int argc, char** argv) {
     shared = data;
   else if (std::ifstream("../shared/README.md"))
     shared = "../shared";
-  for (int i = 1; i + 1 < argc; i += 2) {
+  for (int i = 1; i < argc; i += 2) {
+    const char* const value = i + 1 < argc ? argv[i + 1] : "";
     if (!std::strcmp(argv[i], "--filter"))
-      filter = argv[i + 1];
+      filter = value;
     else if (!std::strcmp(argv[i], "--golden"))
-      golden = argv[i + 1];
+      golden = value;
     else if (!std::strcmp(argv[i], "--shared"))
-      shared = argv[i + 1];
+      shared = value;
     else if (!std::strcmp(argv[i], "--backend"))
-      backend = argv[i + 1];
+      backend = value;
     else if (!std::strcmp(argv[i], "--bench"))
-      bench_device = argv[i + 1];
+      bench_device = value;
     else if (!std::strcmp(argv[i], "--tokens"))
-      most_tokens = std::atoll(argv[i + 1]);
+      most_tokens = std::atoll(value);
     else if (!std::strcmp(argv[i], "--dtype"))
-      dtype = argv[i + 1];
+      dtype = value;
     else if (!std::strcmp(argv[i], "--case"))
-      bench_case = argv[i + 1];
+      bench_case = value;
     else
-      return std::fprintf(stderr, "unknown option %s\n", argv[i]), 2;
+      return std::fprintf(stderr, "unknown option %s; options are the first lines of native/test/main.cc\n",
+                          argv[i]),
+             2;
   }
   if (bench_device) return bench({bench_device, most_tokens, dtype, bench_case}), 0;
   int passed = 0, failed = 0, skipped = 0;

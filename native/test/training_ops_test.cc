@@ -179,9 +179,10 @@ TEST(activations_between_layers) {
     struct Shape {
       int64_t rows, in, inner;
     };
-    for (const auto& [rows, in, inner] : {Shape{7, 13, 52}, {33, 49, 97}, {131, 64, 240}, {300, 20, 600}})
+    for (const Shape& shape : {Shape{7, 13, 52}, {33, 49, 97}, {131, 64, 240}, {300, 20, 600}})
       for (Activation activation : {Activation::kIdentity, Activation::kGelu, Activation::kGeluNew,
                                     Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
+        const int64_t rows = shape.rows, in = shape.in, inner = shape.inner;
         if (rows == 300 && activation != Activation::kGelu) continue;
         const Floats up = random_floats(inner * in), bias = random_floats(inner),
                      down = random_floats(in * inner);
@@ -230,8 +231,8 @@ TEST(activations_between_layers) {
 
 TEST(slopes_of_layernorm) {
   on_every_backend({Precision::kFp32}, [](Backend& backend, Precision, const std::string& where) {
-    for (const auto& [rows, width] : {std::pair<int64_t, int64_t>{2, 19}, {70, 5}}) {
-      const int64_t stride = row_stride(width);
+    for (const int64_t rows : {2, 70}) {
+      const int64_t width = rows == 2 ? 19 : 5, stride = row_stride(width);
       Floats x = random_rows(rows, width);
       // Where a row hardly spreads, its norm bends within a step.
       for (int64_t r = 0; r < rows; ++r)
@@ -400,7 +401,7 @@ TEST(embedding_gradient_adds_up_repeated_words) {
 
 TEST(moments_norms_and_descent) {
   on_every_backend({Precision::kFp32}, [](Backend& backend, Precision, const std::string& where) {
-    for (int64_t count : {1, 19, 40000}) {
+    for (int64_t count : {5, 19, 40000}) {  // not fewer: one value's terms may cancel
       const MomentRule rule{0.9f, 0.999f, 1e-6f, 0.01f, 0.5f};
       Floats gradient = random_floats(count), first = random_floats(count), second = random_floats(count),
              weight = random_floats(count);

@@ -1,6 +1,6 @@
 // A stand-in for CUDA's header of this name that runs kernels on the host, so that a machine without a GPU
 // tests them: each thread of a block is a fiber, clusters of blocks run one after another, and device memory
-// cannot be touched between kernels.
+// cannot be touched by the host (after one kernel in eight, which shows those that do).
 //
 // What it shows: wrong indices, missing barriers (the order of threads between two barriers is random),
 // shared memory that was not written, copies that were not waited for, host code that reads device memory.
