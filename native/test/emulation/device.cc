@@ -50,10 +50,12 @@ struct Fiber;
 
 struct Barrier {
   int expected = 0, arrived = 0;
-  unsigned passed = 0;
   std::vector<Fiber*> waiting;
 
-  void expect(int arrivals) { expected = arrivals, arrived = 0; }
+  void expect(int arrivals) {
+    expected = arrivals, arrived = 0;
+    waiting.clear();
+  }
   bool arrive() { return ++arrived == expected; }
   void pass();  // lets those who wait go on
 };
@@ -61,8 +63,11 @@ struct Barrier {
 // Of mbarrier: a phase passes when all arrived and all announced bytes came.
 struct Phase : Barrier {
   int64_t bytes = 0;
+  unsigned passed = 0;
   void pass_if_complete() {
-    if (arrived == expected && bytes == 0) pass();
+    if (arrived != expected || bytes != 0) return;
+    ++passed;
+    pass();
   }
 };
 
@@ -129,7 +134,6 @@ void resume_indices() {
 
 void Barrier::pass() {
   arrived = 0;
-  ++passed;
   ready.insert(ready.end(), waiting.begin(), waiting.end());
   waiting.clear();
 }
