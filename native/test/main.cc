@@ -16,6 +16,7 @@ namespace albert::test {
 namespace {
 std::string golden = "test/golden";
 std::string shared, backend;
+constexpr const char* kOptions = "the head of native/test/main.cc lists the options";
 }  // namespace
 std::string golden_folder() { return golden; }
 std::string shared_folder() { return shared; }
@@ -34,8 +35,10 @@ int main(int argc, char** argv) {
   else if (std::ifstream("../shared/README.md"))
     shared = "../shared";
   for (int i = 1; i < argc; i += 2) {
-    const char* const value = i + 1 < argc ? argv[i + 1] : "";
-    if (!std::strcmp(argv[i], "--filter"))
+    const char* const value = argv[i + 1];  // null past the last
+    if (!value)
+      return std::fprintf(stderr, "expected a value after %s; %s\n", argv[i], kOptions), 2;
+    else if (!std::strcmp(argv[i], "--filter"))
       filter = value;
     else if (!std::strcmp(argv[i], "--golden"))
       golden = value;
@@ -52,9 +55,7 @@ int main(int argc, char** argv) {
     else if (!std::strcmp(argv[i], "--case"))
       bench_case = value;
     else
-      return std::fprintf(stderr, "unknown option %s; options are the first lines of native/test/main.cc\n",
-                          argv[i]),
-             2;
+      return std::fprintf(stderr, "unknown option %s; %s\n", argv[i], kOptions), 2;
   }
   if (bench_device) return bench({bench_device, most_tokens, dtype, bench_case}), 0;
   int passed = 0, failed = 0, skipped = 0;

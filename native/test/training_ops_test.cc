@@ -231,8 +231,11 @@ TEST(activations_between_layers) {
 
 TEST(slopes_of_layernorm) {
   on_every_backend({Precision::kFp32}, [](Backend& backend, Precision, const std::string& where) {
-    for (const int64_t rows : {2, 70}) {
-      const int64_t width = rows == 2 ? 19 : 5, stride = row_stride(width);
+    struct Shape {
+      int64_t rows, width;
+    };
+    for (const Shape& shape : {Shape{2, 19}, {70, 5}}) {
+      const int64_t rows = shape.rows, width = shape.width, stride = row_stride(width);
       Floats x = random_rows(rows, width);
       // Where a row hardly spreads, its norm bends within a step.
       for (int64_t r = 0; r < rows; ++r)
