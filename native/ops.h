@@ -14,12 +14,15 @@
 // chain over the rows in an order that no thread count changes.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include "support/host_device.h"
 
 namespace albert {
 
@@ -140,12 +143,37 @@ struct EmbeddingGradient {
 };
 
 // How an optimiser turns a gradient g into an update u of its weight w: m = beta1 m + (1 - beta1) s g,
-// v = beta2 v + (1 - beta2) (s g)^2, u = m / (sqrt(v) + epsilon) + decay w.
+// v = beta2 v + (1 - beta2) (s g)^2, u = m / (sqrt(v) + epsilon) + decay w, with the tensor's decay.
 struct MomentRule {
   float beta1, beta2, epsilon;
-  float decay;           // 0 for parameters that are excluded
   float gradient_scale;  // s: clipping, and the mean over micro-batches
 };
+
+// Weights, their gradients and moments: memory of `count` values each, in which a tensor has the same place.
+struct OptimizerMemory {
+  float *weights, *gradients, *first, *second;
+  int64_t count;
+};
+
+// A tensor that an optimiser changes.
+struct OptimizedTensor {
+  int64_t begin, count;  // values; begins on 64 bytes
+  double rate;
+  float decay;  // 0 for parameters that are excluded
+  bool has_trust_ratio;
+};
+
+// Squared, of a tensor's weights and of their updates.
+struct SquaredNorms {
+  double weight = 0, update = 0;
+};
+
+// How far a tensor moves along its update: LAMB takes |w| / |u| into it where neither is 0 (You et al. 2019,
+// arXiv 1904.00962, algorithm 2, with the identity for phi).
+ALBERT_HOST_DEVICE inline float rate_of(const OptimizedTensor& tensor, const SquaredNorms& norms) {
+  const bool scaled = tensor.has_trust_ratio && norms.weight > 0 && norms.update > 0;
+  return static_cast<float>(scaled ? tensor.rate * std::sqrt(norms.weight / norms.update) : tensor.rate);
+}
 
 // Where memory lies: on the device that computes, or where the host reads and writes it.
 enum class Place { kDevice, kHost };
@@ -339,16 +367,11 @@ class Backend {
                                 const int32_t* rows,  // host
                                 int64_t width, int64_t count) = 0;
 
-  // ---- optimisation, on tensors of `count` values
-  // Turns gradients into updates in place; returns the squared norms of the weights and of the updates.
-  struct Norms {
-    double weight = 0, update = 0;
-  };
-  virtual Norms moments_update(float* gradient, float* first, float* second, const float* weight,
-                               const MomentRule& rule, int64_t count) = 0;
-  // w -= rate * update
-  virtual void descend(float* weight, const float* update, float rate, int64_t count) = 0;
+  // ---- optimisation
   virtual double squared_norm(const float* x, int64_t count) = 0;
+  // One step of the given tensors. Their gradients are used up.
+  virtual void optimizer_step(const OptimizerMemory& memory, const MomentRule& rule,
+                              const std::vector<OptimizedTensor>& tensors) = 0;
 };
 
 struct CpuInfo {

@@ -127,17 +127,13 @@ class CpuBackend final : public Backend {
                        int64_t rows) override;
   void cross_entropy_forward_backward(float* losses, uint8_t* hits, float* logits, const int32_t* labels,
                                       const float* scales, int64_t width, int64_t rows) override;
-  Norms moments_update(float* gradient, float* first, float* second, const float* weight,
-                       const MomentRule& rule, int64_t count) override;
-  void descend(float* weight, const float* update, float rate, int64_t count) override;
   double squared_norm(const float* x, int64_t count) override;
+  void optimizer_step(const OptimizerMemory& memory, const MomentRule& rule,
+                      const std::vector<OptimizedTensor>& tensors) override;
 
  private:
   void reserve_training(const BackendLimits& limits);
   bool balances(const ShardPlan& plan, const Segments& segments) const;
-  // body(chunk, begin, size) over chunks of a tensor, whose bounds no thread count changes.
-  template <typename Body>
-  void for_chunks(int64_t count, const Body& body);
   // body(backend, item) for each of `items` independent items, each on one thread.
   template <typename Body>
   void for_items(int64_t items, const Body& body);

@@ -1,6 +1,7 @@
 // The operations of training on the CPU backend: gradients and optimisation. Sums over rows are taken in
 // chunks and blocks of fixed size and added in order, so that no thread count changes a bit.
 #include <cstring>
+#include <numeric>
 
 #include "cpu/backend.h"
 
@@ -14,6 +15,18 @@ constexpr int64_t kChunkRows = 1024;
 constexpr int64_t kSumRows = 64, kSumBlocks = 64;
 // Values of a tensor that one item of an optimiser's pass works on.
 constexpr int64_t kTensorChunk = 16384;
+// A part of a tensor, small enough that threads share all tensors evenly.
+struct Chunk {
+  size_t tensor;
+  int64_t begin, count;
+};
+std::vector<Chunk> chunks_of(const std::vector<OptimizedTensor>& tensors) {
+  std::vector<Chunk> chunks;
+  for (size_t t = 0; t < tensors.size(); ++t)
+    for (int64_t at = 0; at < tensors[t].count; at += kTensorChunk)
+      chunks.push_back({t, tensors[t].begin + at, std::min(kTensorChunk, tensors[t].count - at)});
+  return chunks;
+}
 // Columns of dY that are turned into rows at a time; a language head has as many as its vocabulary.
 constexpr int64_t kMaxGradientColumns = 4096;
 
@@ -202,39 +215,36 @@ void CpuBackend::cross_entropy_forward_backward(float* losses, uint8_t* hits, fl
 
 // ---- optimisation
 
-template <typename Body>
-void CpuBackend::for_chunks(int64_t count, const Body& body) {
-  for_items(divide_up(count, kTensorChunk), [&](CpuBackend&, int64_t chunk) {
-    body(chunk, chunk * kTensorChunk, std::min(kTensorChunk, count - chunk * kTensorChunk));
-  });
-}
-
-Backend::Norms CpuBackend::moments_update(float* gradient, float* first, float* second, const float* weight,
-                                          const MomentRule& rule, int64_t count) {
-  std::vector<double> squares(static_cast<size_t>(2 * divide_up(count, kTensorChunk)));
-  for_chunks(count, [&](int64_t chunk, int64_t at, int64_t size) {
-    kernels_.moments(gradient + at, first + at, second + at, weight + at, rule, squares.data() + 2 * chunk,
-                     size);
-  });
-  Norms norms;
-  for (size_t i = 0; i < squares.size(); i += 2) norms.weight += squares[i], norms.update += squares[i + 1];
-  return norms;
-}
-
-void CpuBackend::descend(float* weight, const float* update, float rate, int64_t count) {
-  for_chunks(count, [&](int64_t, int64_t at, int64_t size) {
-    kernels_.descend(weight + at, update + at, rate, size);
-  });
-}
-
 double CpuBackend::squared_norm(const float* x, int64_t count) {
   std::vector<double> squares(static_cast<size_t>(divide_up(count, kTensorChunk)));
-  for_chunks(count, [&](int64_t chunk, int64_t at, int64_t size) {
-    squares[static_cast<size_t>(chunk)] = kernels_.squared_norm(x + at, size);
+  for_items(static_cast<int64_t>(squares.size()), [&](CpuBackend&, int64_t i) {
+    const int64_t begin = i * kTensorChunk;
+    squares[static_cast<size_t>(i)] = kernels_.squared_norm(x + begin, std::min(kTensorChunk, count - begin));
   });
-  double total = 0;
-  for (double square : squares) total += square;
-  return total;
+  return std::accumulate(squares.begin(), squares.end(), 0.0);
+}
+
+void CpuBackend::optimizer_step(const OptimizerMemory& memory, const MomentRule& rule,
+                                const std::vector<OptimizedTensor>& tensors) {
+  const std::vector<Chunk> chunks = chunks_of(tensors);
+  const int64_t count = static_cast<int64_t>(chunks.size());
+  std::vector<SquaredNorms> norms(chunks.size());
+  for_items(count, [&](CpuBackend&, int64_t i) {
+    const Chunk& chunk = chunks[static_cast<size_t>(i)];
+    norms[static_cast<size_t>(i)] = kernels_.moments(
+        memory.gradients + chunk.begin, memory.first + chunk.begin, memory.second + chunk.begin,
+        memory.weights + chunk.begin, rule, tensors[chunk.tensor].decay, chunk.count);
+  });
+  std::vector<SquaredNorms> of_tensors(tensors.size());
+  for (size_t i = 0; i < chunks.size(); ++i) {
+    SquaredNorms& sum = of_tensors[chunks[i].tensor];
+    sum.weight += norms[i].weight, sum.update += norms[i].update;
+  }
+  for_items(count, [&](CpuBackend&, int64_t i) {
+    const Chunk& chunk = chunks[static_cast<size_t>(i)];
+    kernels_.descend(memory.weights + chunk.begin, memory.gradients + chunk.begin,
+                     rate_of(tensors[chunk.tensor], of_tensors[chunk.tensor]), chunk.count);
+  });
 }
 
 }  // namespace albert::cpu

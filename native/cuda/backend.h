@@ -139,10 +139,9 @@ class CudaBackend final : public Backend {
                    int64_t width, int64_t count) override;
   void scatter_add_rows(float* x, int64_t x_stride, const float* y, int64_t y_stride, const int32_t* rows,
                         int64_t width, int64_t count) override;
-  Norms moments_update(float* gradient, float* first, float* second, const float* weight,
-                       const MomentRule& rule, int64_t count) override;
-  void descend(float* weight, const float* update, float rate, int64_t count) override;
   double squared_norm(const float* x, int64_t count) override;
+  void optimizer_step(const OptimizerMemory& memory, const MomentRule& rule,
+                      const std::vector<OptimizedTensor>& tensors) override;
 
  private:
   const DeviceSegments& segments_on_device(const Segments& segments, int64_t heads, Operation& operation);

@@ -3,11 +3,7 @@
 
 #include <stdint.h>
 
-#if defined(__CUDACC__)
-#define ALBERT_HOST_DEVICE __host__ __device__
-#else
-#define ALBERT_HOST_DEVICE
-#endif
+#include "support/host_device.h"
 
 namespace albert {
 

@@ -402,38 +402,48 @@ TEST(embedding_gradient_adds_up_repeated_words) {
   });
 }
 
-TEST(moments_norms_and_descent) {
+// Tensors of one step, in memory where another one and gaps lie between: those stay as they are.
+TEST(optimizer_steps_of_several_tensors) {
   on_every_backend({Precision::kFp32}, [](Backend& backend, Precision, const std::string& where) {
-    for (int64_t count : {5, 19, 40000}) {  // not fewer: one value's terms may cancel
-      const MomentRule rule{0.9f, 0.999f, 1e-6f, 0.01f, 0.5f};
-      Floats gradient = random_floats(count), first = random_floats(count), second = random_floats(count),
-             weight = random_floats(count);
-      for (float& value : second) value *= value;
-      std::vector<double> m, v, update, moved;
-      double weights = 0, updates = 0, gradients = 0;
-      for (int64_t i = 0; i < count; ++i) {
+    const MomentRule rule{0.9f, 0.999f, 1e-6f, 0.5f};
+    const int64_t total = 40160;
+    const std::vector<OptimizedTensor> tensors{
+        {0, 5, 0.1, 0.01f, true},
+        {16, 19, 0.2, 0, false},
+        {112, 40000, 0.05, 0.01f, true},
+        {40112, 33, 0.1, 0, true}};  // the last has no gradient: no update, and no trust ratio
+    Floats gradient = random_floats(total), first = random_floats(total), second = random_floats(total),
+           weight = random_floats(total);
+    for (float& value : second) value = value * value + 0.1f;  // no update stands out of the norms
+    for (int64_t i = 0; i < 33; ++i) gradient[40112 + i] = first[40112 + i] = 0;
+    std::vector<double> m(first.begin(), first.end()), v(second.begin(), second.end()),
+        w(weight.begin(), weight.end());
+    double squares = 0;
+    for (float value : gradient) squares += static_cast<double>(value) * value;
+    for (const OptimizedTensor& tensor : tensors) {
+      const int64_t end = tensor.begin + tensor.count;
+      std::vector<double> update;
+      SquaredNorms norms;
+      for (int64_t i = tensor.begin; i < end; ++i) {
         const double g = 0.5 * gradient[i];
-        gradients += static_cast<double>(gradient[i]) * gradient[i];
-        m.push_back(static_cast<double>(rule.beta1) * first[i] + (1 - static_cast<double>(rule.beta1)) * g);
-        v.push_back(static_cast<double>(rule.beta2) * second[i] +
-                    (1 - static_cast<double>(rule.beta2)) * g * g);
-        update.push_back(m[i] / (std::sqrt(v[i]) + rule.epsilon) + rule.decay * weight[i]);
-        weights += static_cast<double>(weight[i]) * weight[i];
-        updates += update[i] * update[i];
-        moved.push_back(weight[i] - 0.1 * update[i]);
+        m[i] = static_cast<double>(rule.beta1) * m[i] + (1 - static_cast<double>(rule.beta1)) * g;
+        v[i] = static_cast<double>(rule.beta2) * v[i] + (1 - static_cast<double>(rule.beta2)) * g * g;
+        update.push_back(m[i] / (std::sqrt(v[i]) + rule.epsilon) + tensor.decay * w[i]);
+        norms.weight += w[i] * w[i];
+        norms.update += update.back() * update.back();
       }
-      EXPECT(std::fabs(backend.squared_norm(gradient.data(), count) / gradients - 1) < 1e-5, where);
-      const Backend::Norms norms =
-          backend.moments_update(gradient.data(), first.data(), second.data(), weight.data(), rule, count);
-      const std::string what = str(count, " values on ", where);
-      expect_close(first, m, 1e-6, "first moments " + what);
-      expect_close(second, v, 1e-6, "second moments " + what);
-      expect_close(gradient, update, 1e-5, "updates " + what);
-      EXPECT(std::fabs(norms.weight / weights - 1) < 1e-5 && std::fabs(norms.update / updates - 1) < 1e-4,
-             what);
-      backend.descend(weight.data(), gradient.data(), 0.1f, count);
-      expect_close(weight, moved, 1e-6, "weights " + what);
+      const bool scaled = tensor.has_trust_ratio && norms.update > 0;
+      const double rate = tensor.rate * (scaled ? std::sqrt(norms.weight / norms.update) : 1);
+      for (int64_t i = tensor.begin; i < end; ++i) w[i] -= rate * update[i - tensor.begin];
     }
+    EXPECT(std::fabs(backend.squared_norm(gradient.data(), total) / squares - 1) < 1e-5, where);
+    backend.optimizer_step({weight.data(), gradient.data(), first.data(), second.data(), total}, rule,
+                           tensors);
+    expect_close(first, m, 1e-6, "first moments on " + where);
+    expect_close(second, v, 1e-6, "second moments on " + where);
+    expect_close(weight, w, 1e-6, "weights on " + where);
+    backend.optimizer_step({weight.data(), gradient.data(), first.data(), second.data(), total}, rule, {});
+    expect_close(weight, w, 1e-6, "weights after a step of nothing on " + where);
   });
 }
 

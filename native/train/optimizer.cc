@@ -1,4 +1,4 @@
-// Clipping, moments, trust ratios and the step.
+// Clipping, the schedule, and what each tensor takes from them.
 #include "optimizer.h"
 
 #include <algorithm>
@@ -45,12 +45,9 @@ Optimizer::Optimizer(const OptimizerOptions& options, ParameterSet& weights, Par
 }
 
 Optimizer::Step Optimizer::update(int64_t step, int64_t accumulated) {
-  const std::vector<Parameter>& parameters = weights_.all();
-  double squares = 0;
-  for (size_t i = 0; i < parameters.size(); ++i)
-    squares += backend_.squared_norm(gradients_.slice(i), parameters[i].count());
   Step result;
-  result.grad_norm = std::sqrt(squares) / static_cast<double>(accumulated);
+  result.grad_norm = std::sqrt(backend_.squared_norm(gradients_.memory(), gradients_.memory_count())) /
+                     static_cast<double>(accumulated);
   result.learning_rate = learning_rate_at(options_, step);
   if (!std::isfinite(result.grad_norm)) return result;
 
@@ -62,20 +59,16 @@ Optimizer::Step Optimizer::update(int64_t step, int64_t accumulated) {
   rule.beta2 = static_cast<float>(options_.beta2);
   rule.epsilon = static_cast<float>(options_.epsilon);
   rule.gradient_scale = static_cast<float>(scale);
-  for (size_t i = 0; i < parameters.size(); ++i) {
+  std::vector<OptimizedTensor> tensors;
+  for (size_t i = 0; i < weights_.all().size(); ++i) {
     if (step < rates_[i].from) continue;
-    rule.decay = excluded_[i] ? 0 : static_cast<float>(options_.weight_decay);
-    const int64_t count = parameters[i].count();
-    const Backend::Norms norms = backend_.moments_update(gradients_.slice(i), first_.slice(i),
-                                                         second_.slice(i), weights_.slice(i), rule, count);
-    // You et al. 2019 (arXiv 1904.00962), algorithm 2, with the identity for phi.
-    double trust = 1;
-    if (options_.kind == OptimizerOptions::Kind::kLamb && !excluded_[i] && norms.weight > 0 &&
-        norms.update > 0)
-      trust = std::sqrt(norms.weight / norms.update);
-    const double rate = trust * result.learning_rate * rates_[i].factor;
-    backend_.descend(weights_.slice(i), gradients_.slice(i), static_cast<float>(rate), count);
+    tensors.push_back({weights_.begin(i), weights_.all()[i].count(), result.learning_rate * rates_[i].factor,
+                       excluded_[i] ? 0 : static_cast<float>(options_.weight_decay),
+                       options_.kind == OptimizerOptions::Kind::kLamb && !excluded_[i]});
   }
+  backend_.optimizer_step(
+      {weights_.memory(), gradients_.memory(), first_.memory(), second_.memory(), weights_.memory_count()},
+      rule, tensors);
   return result;
 }
 

@@ -42,8 +42,8 @@ class Optimizer {
     double grad_norm = 0;  // Euclidean, over all parameters, before clipping
     double learning_rate = 0;
   };
-  // The update number `step` from gradients summed over `accumulated` micro-batches, which it consumes: they
-  // hold updates afterwards. A gradient whose norm is not finite changes nothing; its norm is returned.
+  // The update number `step` from gradients summed over `accumulated` micro-batches, which it consumes.
+  // A gradient whose norm is not finite changes nothing; its norm is returned.
   Step update(int64_t step, int64_t accumulated);
 
   ParameterSet& first() { return first_; }

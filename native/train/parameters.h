@@ -37,6 +37,10 @@ class ParameterSet {
   // Until the set changes or ends.
   ParameterValues values() const;
   float* slice(size_t i) { return memory_ + begin_[i]; }
+  // All slices, and zeros between them.
+  float* memory() { return memory_; }
+  int64_t memory_count() const { return static_cast<int64_t>(begin_.back()); }
+  int64_t begin(size_t i) const { return static_cast<int64_t>(begin_[i]); }
   // By name without the 'albert.' prefix; throws std::logic_error for a name the model does not have.
   float* of(std::string_view name);
 

@@ -9,10 +9,10 @@ double squared_norm(const float* x, int64_t count) {
   return reduce_add(sum);
 }
 
-// See MomentRule; norms: those of the weights and of the updates, squared.
-void moments(float* gradient, float* first, float* second, const float* weight, const MomentRule& rule,
-             double* norms, int64_t count) {
-  const Vec beta1 = broadcast(rule.beta1), beta2 = broadcast(rule.beta2), decay = broadcast(rule.decay);
+// See MomentRule.
+SquaredNorms moments(float* gradient, float* first, float* second, const float* weight,
+                     const MomentRule& rule, float tensor_decay, int64_t count) {
+  const Vec beta1 = broadcast(rule.beta1), beta2 = broadcast(rule.beta2), decay = broadcast(tensor_decay);
   const Vec rest1 = broadcast(1 - rule.beta1), rest2 = broadcast(1 - rule.beta2);
   const Vec epsilon = broadcast(rule.epsilon), gradient_scale = broadcast(rule.gradient_scale);
   Vec weights = zero(), updates = zero();
@@ -29,8 +29,7 @@ void moments(float* gradient, float* first, float* second, const float* weight, 
     weights = fma(w, w, weights);
     updates = fma(update, update, updates);
   }
-  norms[0] = reduce_add(weights);
-  norms[1] = reduce_add(updates);
+  return {reduce_add(weights), reduce_add(updates)};
 }
 
 void descend(float* weight, const float* update, float rate, int64_t count) {
