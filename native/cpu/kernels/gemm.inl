@@ -65,12 +65,20 @@ inline void dot_rows(int64_t rows, Lane* sums, const Lane* x, int64_t x_row, int
 
 constexpr int64_t kPanelWidth = kTileVectors * kWidth;
 
-// The tile of `rows` rows and one panel. Where spare rows may be read, more than half a tile runs as a whole.
+// How many of a task's last `left` rows the next tile takes. What is more than one tile and less than two is
+// halved, as a tile of one or two rows waits for its own sums. Where more than half a tile runs as a whole
+// one (kFillsTiles), halves would only waste more.
+inline int64_t next_rows(int64_t left) {
+  const bool halves = !kFillsTiles && left > kTileRows && left < 2 * kTileRows;
+  return halves ? (left + 1) / 2 : std::min<int64_t>(kTileRows, left);
+}
+
+// The tile of `rows` rows and one panel.
 template <Precision kPrecision>
 inline void panel_tile(int64_t rows, bool spare_rows, Lane* sums, const Lane* x, int64_t x_stride,
                        const Lane* panel, int64_t depth, const Lane* ahead) {
   if constexpr (has_whole_tile(kPrecision)) {
-    if (rows == kTileRows || (spare_rows && rows > kTileRows / 2))
+    if (rows == kTileRows || (kFillsTiles && spare_rows && rows > kTileRows / 2))
       return whole_tile<kPrecision>(sums, x, x_stride, panel, depth, ahead);
     dot_rows<kPrecision, kTileVectors, kTileRows - 1>(rows, sums, x, x_stride, 1, panel, kPanelWidth, depth);
   } else {
@@ -144,8 +152,8 @@ void linear_with(const LinearTask& task, Finish finish) {
   alignas(64) Lane outliers[kPrecision == Precision::kInt8 ? kTileRows * kPanelWidth : 1];
   for (int64_t panel = task.panel_begin; panel < task.panel_end; ++panel) {
     const Lane* weights = task.panels + panel * task.depth * kPanelWidth;
-    for (int64_t row = 0; row < task.rows; row += kTileRows) {
-      const int64_t rows = std::min<int64_t>(kTileRows, task.rows - row);
+    for (int64_t row = 0, rows; row < task.rows; row += rows) {
+      rows = next_rows(task.rows - row);
       panel_tile<kPrecision>(rows, task.spare_rows, sums, task.x + row * task.x_stride, task.x_stride,
                              weights, task.depth, panel_ahead(task, panel, row));
       if constexpr (kPrecision == Precision::kInt8)

@@ -91,6 +91,7 @@
 
 // Lanes that the tile fetches into L2 for every four of its depth.
 constexpr int64_t kAheadLanes = 16;
+constexpr bool kFillsTiles = false;
 constexpr bool has_whole_tile(Precision) { return true; }
 
 // sums[r][column] = sum over the depth of x[r][l] . panel[l][column] for 6 rows and 16 columns, `depth` lanes

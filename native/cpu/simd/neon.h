@@ -139,6 +139,7 @@ inline void transpose(Lane* out, int64_t out_stride, const Lane* const* rows) {
 }
 
 constexpr int64_t kAheadLanes = 0;  // it fetches nothing ahead
+constexpr bool kFillsTiles = false;
 constexpr bool has_whole_tile(Precision) { return false; }
 template <Precision kPrecision>
 void whole_tile(Lane* sums, const Lane* x, int64_t x_stride, const Lane* panel, int64_t depth, const Lane*);

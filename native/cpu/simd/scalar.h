@@ -87,6 +87,7 @@ inline void store_bytes(uint8_t* p, Vec v, int64_t) {
 inline void transpose(Lane* out, int64_t, const Lane* const* rows) { store_lanes(out, load_lanes(rows[0])); }
 
 constexpr int64_t kAheadLanes = 0;  // it fetches nothing ahead
+constexpr bool kFillsTiles = false;
 constexpr bool has_whole_tile(Precision) { return false; }
 template <Precision kPrecision>
 void whole_tile(Lane* sums, const Lane* x, int64_t x_stride, const Lane* panel, int64_t depth, const Lane*);
