@@ -14,15 +14,12 @@
 // chain over the rows in an order that no thread count changes.
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "support/host_device.h"
 
 namespace albert {
 
@@ -155,25 +152,13 @@ struct OptimizerMemory {
   int64_t count;
 };
 
-// A tensor that an optimiser changes.
+// A tensor that an optimiser changes: w -= rate u, LAMB's trust ratio of them included where it has one.
 struct OptimizedTensor {
   int64_t begin, count;  // values; begins on 64 bytes
   double rate;
   float decay;  // 0 for parameters that are excluded
   bool has_trust_ratio;
 };
-
-// Squared, of a tensor's weights and of their updates.
-struct SquaredNorms {
-  double weight = 0, update = 0;
-};
-
-// How far a tensor moves along its update: LAMB takes |w| / |u| into it where neither is 0 (You et al. 2019,
-// arXiv 1904.00962, algorithm 2, with the identity for phi).
-ALBERT_HOST_DEVICE inline float rate_of(const OptimizedTensor& tensor, const SquaredNorms& norms) {
-  const bool scaled = tensor.has_trust_ratio && norms.weight > 0 && norms.update > 0;
-  return static_cast<float>(scaled ? tensor.rate * std::sqrt(norms.weight / norms.update) : tensor.rate);
-}
 
 // Where memory lies: on the device that computes, or where the host reads and writes it.
 enum class Place { kDevice, kHost };

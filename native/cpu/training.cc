@@ -242,8 +242,10 @@ void CpuBackend::optimizer_step(const OptimizerMemory& memory, const MomentRule&
   }
   for_items(count, [&](CpuBackend&, int64_t i) {
     const Chunk& chunk = chunks[static_cast<size_t>(i)];
+    const OptimizedTensor& tensor = tensors[chunk.tensor];
+    const double ratio = tensor.has_trust_ratio ? trust_ratio(of_tensors[chunk.tensor]) : 1;
     kernels_.descend(memory.weights + chunk.begin, memory.gradients + chunk.begin,
-                     rate_of(tensors[chunk.tensor], of_tensors[chunk.tensor]), chunk.count);
+                     static_cast<float>(tensor.rate * ratio), chunk.count);
   });
 }
 

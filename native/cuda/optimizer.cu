@@ -5,6 +5,7 @@
 
 #include "cuda/backend.h"
 #include "cuda/common.cuh"
+#include "support/trust_ratio.h"
 
 namespace albert::cuda {
 namespace {
@@ -55,7 +56,8 @@ __global__ void __launch_bounds__(kReduceThreads)
   for (int64_t chunk = threadIdx.x; chunk * kChunk < tensor.count; chunk += kReduceThreads)
     sums.weight += norms[chunk].weight, sums.update += norms[chunk].update;
   sums = {block_sum(sums.weight), block_sum(sums.update)};
-  if (threadIdx.x == 0) rates[blockIdx.x] = rate_of(tensor, sums);
+  if (threadIdx.x == 0)
+    rates[blockIdx.x] = static_cast<float>(tensor.rate * (tensor.has_trust_ratio ? trust_ratio(sums) : 1));
 }
 
 __global__ void __launch_bounds__(kReduceThreads)

@@ -423,17 +423,17 @@ TEST(optimizer_steps_of_several_tensors) {
     for (const OptimizedTensor& tensor : tensors) {
       const int64_t end = tensor.begin + tensor.count;
       std::vector<double> update;
-      SquaredNorms norms;
+      double weights = 0, updates = 0;  // squared norms
       for (int64_t i = tensor.begin; i < end; ++i) {
         const double g = 0.5 * gradient[i];
         m[i] = static_cast<double>(rule.beta1) * m[i] + (1 - static_cast<double>(rule.beta1)) * g;
         v[i] = static_cast<double>(rule.beta2) * v[i] + (1 - static_cast<double>(rule.beta2)) * g * g;
         update.push_back(m[i] / (std::sqrt(v[i]) + rule.epsilon) + tensor.decay * w[i]);
-        norms.weight += w[i] * w[i];
-        norms.update += update.back() * update.back();
+        weights += w[i] * w[i];
+        updates += update.back() * update.back();
       }
-      const bool scaled = tensor.has_trust_ratio && norms.update > 0;
-      const double rate = tensor.rate * (scaled ? std::sqrt(norms.weight / norms.update) : 1);
+      const bool scaled = tensor.has_trust_ratio && updates > 0;
+      const double rate = tensor.rate * (scaled ? std::sqrt(weights / updates) : 1);
       for (int64_t i = tensor.begin; i < end; ++i) w[i] -= rate * update[i - tensor.begin];
     }
     EXPECT(std::fabs(backend.squared_norm(gradient.data(), total) / squares - 1) < 1e-5, where);

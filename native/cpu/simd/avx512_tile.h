@@ -66,7 +66,7 @@
                  "xmm29", "xmm30", "xmm31")
 // clang-format on
 
-// The compiler's loops of fewer rows are so much slower that spare rows cost less.
+// More than half a tile of rows runs as a whole one, since the compiler's loops lose sums to memory (above).
 constexpr bool kFillsTiles = true;
 constexpr bool has_whole_tile(Precision precision) {
 #if defined(ALBERT_AVX512_BF16)
