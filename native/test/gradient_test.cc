@@ -188,6 +188,49 @@ TEST(class_weights_choose_among_labels) {
   }
 }
 
+// 128 of some 280 masked words in memory at a time, and all of them: the same sums in another order.
+TEST(logits_that_take_turns_give_the_same_gradient) {
+  const Config config = variant(kVariants[1]);
+  const auto weights = Weights::create(config, Head::kMaskedLm, 3);
+  LabelledBatch batch;
+  batch.sequences.lengths.assign(15, 19);
+  for (uint64_t i = 0; i < 15 * 19; ++i) {
+    const auto word = philox(6, 0, i).word;
+    batch.sequences.ids.push_back(static_cast<int32_t>(word[0] % 150));
+    batch.labels.push_back(i % 50 == 7 ? kIgnoredLabel : static_cast<int32_t>(word[1] % 150));
+  }
+  batch.sequences.types.assign(batch.labels.size(), 0);
+  batch.sequences.mask.assign(batch.labels.size(), 1);
+  for (const Processor& processor : processors())
+    for (const char* dtype : {"fp32", "bf16"}) {
+      TrainingOptions options;
+      options.device = processor.device;
+      options.isa = processor.isa;
+      options.dtype = dtype;
+      TrainingModel whole(config, Head::kMaskedLm, *weights, options);
+      options.logit_bytes = 1;
+      TrainingModel turns(config, Head::kMaskedLm, *weights, options);
+      const Losses expected = whole.forward_backward(batch, DropoutPlaces::none());
+      const Losses losses = turns.forward_backward(batch, DropoutPlaces::none());
+      EXPECT(std::fabs(losses.total - expected.total) <= 1e-6 * expected.total, "loss ", losses.total,
+             " and ", expected.total, " in ", dtype, " on ", processor.name());
+      EXPECT(
+          losses.parts[0].count == expected.parts[0].count && losses.parts[0].hits == expected.parts[0].hits,
+          losses.parts[0].hits, " hits of ", losses.parts[0].count, " in ", dtype, " on ", processor.name());
+      const ParameterValues values = turns.gradients().values();
+      for (const Parameter& truth : whole.gradients().values().parameters) {
+        const float* const gradient = values.of(without_prefix(truth.name));
+        float error = 0, largest = 1e-6f;
+        for (int64_t i = 0; i < truth.count(); ++i) {
+          error = std::max(error, std::fabs(gradient[i] - truth.data[i]));
+          largest = std::max(largest, std::fabs(truth.data[i]));
+        }
+        EXPECT(error <= 1e-5f * largest, truth.name, " in ", dtype, " on ", processor.name(),
+               ": relative error ", error / largest);
+      }
+    }
+}
+
 // Along the gradient the loss must change by the gradient's norm.
 TEST(gradients_of_odd_models_point_uphill) {
   for (const char* fields : kVariants)

@@ -21,11 +21,12 @@ size_t matrix_floats(size_t rows, int64_t stride) {
 }  // namespace
 
 TrainingHeads::TrainingHeads(const Config& config, Head head, std::vector<float> class_weights,
-                             Precision precision, ParameterSet& weights, ParameterSet& gradients,
-                             Backend& backend)
+                             int64_t logit_bytes, Precision precision, ParameterSet& weights,
+                             ParameterSet& gradients, Backend& backend)
     : config_(config),
       head_(head),
       class_weights_(std::move(class_weights)),
+      logit_bytes_(logit_bytes),
       backend_(backend),
       workspace_(backend) {
   const int64_t hidden = config.hidden_size, width = config.embedding_size;
@@ -124,59 +125,89 @@ void TrainingHeads::scatter_add(float* x, const float* y, const std::vector<int3
 
 // ---- losses
 
-LossPart TrainingHeads::cross_entropy(const char* name, float* logits, const std::vector<int32_t>& labels,
-                                      int64_t width) {
-  LossPart part;
-  part.name = name;
-  part.count = static_cast<int64_t>(labels.size());
-  if (labels.empty()) return part;
+// What each label counts in the mean: its class's weight, as a share of all.
+std::vector<float> TrainingHeads::shares_of(const std::vector<int32_t>& labels) const {
   const auto weight_of = [&](int32_t label) {
     return class_weights_.empty() ? 1.0f : class_weights_[static_cast<size_t>(label)];
   };
   double total = 0;
   for (int32_t label : labels) total += weight_of(label);
-  std::vector<float> losses(labels.size()), shares;
-  std::vector<uint8_t> hits(labels.size());
+  std::vector<float> shares;
   for (int32_t label : labels)
     shares.push_back(total > 0 ? static_cast<float>(weight_of(label) / total) : 0.0f);
-  backend_.cross_entropy_forward_backward(losses.data(), hits.data(), logits, labels.data(), shares.data(),
-                                          width, part.count);
-  for (size_t r = 0; r < labels.size(); ++r) {
-    part.mean += total > 0 ? weight_of(labels[r]) / total * losses[r] : 0;
+  return shares;
+}
+
+void TrainingHeads::add_cross_entropy(LossPart& part, float* logits, const int32_t* labels,
+                                      const float* shares, int64_t width, int64_t rows) {
+  if (rows == 0) return;
+  std::vector<float> losses(static_cast<size_t>(rows));
+  std::vector<uint8_t> hits(losses.size());
+  backend_.cross_entropy_forward_backward(losses.data(), hits.data(), logits, labels, shares, width, rows);
+  for (size_t r = 0; r < losses.size(); ++r) {
+    part.mean += static_cast<double>(shares[r]) * losses[r];
     part.hits += hits[r];
   }
+  part.count += rows;
+}
+
+LossPart TrainingHeads::cross_entropy(const char* name, float* logits, const std::vector<int32_t>& labels,
+                                      int64_t width) {
+  LossPart part;
+  part.name = name;
+  const std::vector<float> shares = shares_of(labels);
+  add_cross_entropy(part, logits, labels.data(), shares.data(), width, static_cast<int64_t>(labels.size()));
   return part;
 }
 
+// Logits are wide, so a few rows of them at a time stand in memory, from the product that makes them to those
+// that take their gradient.
 LossPart TrainingHeads::language_loss(float* dx, const float* x, const Selected& selected) {
   const int64_t width = config_.embedding_size, stride = row_stride(config_.hidden_size);
   const int64_t narrow = row_stride(width), vocabulary = config_.vocab_size;
   const size_t count = selected.rows.size();
-  const int64_t rows = static_cast<int64_t>(count);
+  const int64_t rows = static_cast<int64_t>(count), at_a_time = logit_rows(rows);
   workspace_.reset(matrix_floats(count, stride) + 3 * matrix_floats(count, narrow) +
-                   matrix_floats(count, vocabulary));
+                   matrix_floats(static_cast<size_t>(at_a_time), vocabulary));
   float* const hidden = workspace_.take(count * static_cast<size_t>(stride));
   float* const before = workspace_.take(count * static_cast<size_t>(narrow));  // the activation
   float* const sum = workspace_.take(count * static_cast<size_t>(narrow));     // LayerNorm's input
   float* const y = workspace_.take(count * static_cast<size_t>(narrow));
-  float* const logits = workspace_.take(count * static_cast<size_t>(vocabulary));
+  float* const logits = workspace_.take(static_cast<size_t>(at_a_time * vocabulary));
 
   gather(hidden, x, selected.rows);
   transform_->forward(before, narrow, hidden, stride, rows);
   backend_.activation_forward(sum, before, config_.hidden_act, width, rows);
   backend_.layernorm_forward(y, narrow, sum, narrow, transform_norm_, width, rows);
-  decoder_->forward(logits, vocabulary, y, narrow, rows);
-  const LossPart part = cross_entropy("mlm_loss", logits, selected.labels, vocabulary);
+  LossPart part;
+  part.name = "mlm_loss";
+  const std::vector<float> shares = shares_of(selected.labels);
+  for (int64_t begin = 0; begin < rows; begin += at_a_time) {
+    const int64_t some = std::min(at_a_time, rows - begin);
+    float* const y_begin = y + begin * narrow;
+    decoder_->forward(logits, vocabulary, y_begin, narrow, some);
+    add_cross_entropy(part, logits, selected.labels.data() + begin, shares.data() + begin, vocabulary, some);
+    if (!dx) continue;
+    decoder_->backward_weights(logits, vocabulary, y_begin, narrow, some);
+    decoder_->backward_input(y_begin, narrow, logits, vocabulary, false, some);
+  }
   if (!dx) return part;
 
-  decoder_->backward_weights(logits, vocabulary, y, narrow, rows);
-  decoder_->backward_input(y, narrow, logits, vocabulary, false, rows);
   backend_.layernorm_backward(y, transform_norm_gradient_, y, sum, transform_norm_, width, rows);
   backend_.activation_backward(y, sum, y, before, config_.hidden_act, width, rows);
   transform_->backward_weights(y, narrow, hidden, stride, rows);
   transform_->backward_input(hidden, stride, y, narrow, false, rows);
   scatter_add(dx, hidden, selected.rows);
   return part;
+}
+
+// Of `rows` in turns of about the same size, each within the memory that logits may take.
+int64_t TrainingHeads::logit_rows(int64_t rows) const {
+  constexpr int64_t kTile = 128;
+  const int64_t row_bytes = config_.vocab_size * static_cast<int64_t>(sizeof(float));
+  const int64_t most = std::max<int64_t>(1, logit_bytes_ / row_bytes / kTile) * kTile;
+  const int64_t turns = (rows + most - 1) / most;
+  return turns <= 1 ? rows : ((rows + turns - 1) / turns + kTile - 1) / kTile * kTile;
 }
 
 LossPart TrainingHeads::token_loss(float* dx, const float* x, const Selected& selected) {

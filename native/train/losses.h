@@ -18,9 +18,10 @@ namespace albert {
 class TrainingHeads {
  public:
   // `precision`: of the product with the vocabulary; those of other heads are fp32. With class_weights, a
-  // classifier's cross-entropy is a mean weighted by those of its labels.
-  TrainingHeads(const Config& config, Head head, std::vector<float> class_weights, Precision precision,
-                ParameterSet& weights, ParameterSet& gradients, Backend& backend);
+  // classifier's cross-entropy is a mean weighted by those of its labels. logit_bytes: as TrainingOptions has
+  // it.
+  TrainingHeads(const Config& config, Head head, std::vector<float> class_weights, int64_t logit_bytes,
+                Precision precision, ParameterSet& weights, ParameterSet& gradients, Backend& backend);
   void repack();
 
   // The loss of a batch whose last hidden state is x [result rows, row_stride(H)]; adds the gradients of the
@@ -34,8 +35,13 @@ class TrainingHeads {
     std::vector<int32_t> rows, labels;
   };
   Selected labelled_rows(const PackedBatch& batch, const LabelledBatch& labels) const;
-  // Mean cross-entropy of rows of logits, which become their gradient; that of 'loss' is weighted by class.
+  std::vector<float> shares_of(const std::vector<int32_t>& labels) const;
+  // Adds the cross-entropy of rows of logits [rows, width], which become their gradient, to a mean.
+  void add_cross_entropy(LossPart& part, float* logits, const int32_t* labels, const float* shares,
+                         int64_t width, int64_t rows);
+  // The mean over all labels.
   LossPart cross_entropy(const char* name, float* logits, const std::vector<int32_t>& labels, int64_t width);
+  int64_t logit_rows(int64_t rows) const;
   LossPart language_loss(float* dx, const float* x, const Selected& selected);
   LossPart token_loss(float* dx, const float* x, const Selected& selected);
   LossPart answer_loss(float* dx, const float* x, const PackedBatch& batch, const LabelledBatch& labels);
@@ -48,6 +54,7 @@ class TrainingHeads {
   const Config& config_;
   Head head_;
   std::vector<float> class_weights_;
+  int64_t logit_bytes_;
   Backend& backend_;
   Workspace workspace_;
   std::optional<TrainingLinear> pooler_, classifier_, transform_, decoder_;

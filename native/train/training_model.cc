@@ -43,8 +43,8 @@ TrainingModel::TrainingModel(const Config& config, Head head, const Weights& wei
   gradients_ = std::make_unique<ParameterSet>(weights.all(), *backend_);
   encoder_ = std::make_unique<TrainingEncoder>(config_, precision, options.recompute, *weights_, *gradients_,
                                                *backend_);
-  heads_ = std::make_unique<TrainingHeads>(config_, head, options.class_weights, precision, *weights_,
-                                           *gradients_, *backend_);
+  heads_ = std::make_unique<TrainingHeads>(config_, head, options.class_weights, options.logit_bytes,
+                                           precision, *weights_, *gradients_, *backend_);
   workspace_ = std::make_unique<Workspace>(*backend_);
 }
 

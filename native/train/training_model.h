@@ -20,6 +20,8 @@ struct TrainingOptions {
   float classifier_dropout = 0;  // of pooled rows before a classifier, or of the answer class; fine-tuning
   // Of a classifier's labels: the loss is their weighted mean. Empty for equal ones.
   std::vector<float> class_weights;
+  // For the logits of masked words, [words, V]: more words than it holds take turns (128 at least).
+  int64_t logit_bytes = 128 << 20;
   std::string device = "cpu";  // as make_backend() takes it
   std::string isa;
   int threads = 0;
