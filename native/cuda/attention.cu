@@ -1,6 +1,7 @@
-// Attention over packed sequences: on the tensor cores for bf16, one query to a warp for everything else. No
-// matrix of scores reaches the GPU's memory.
-#include "cuda/attention.cuh"
+// Attention over packed sequences: by tiles of queries and keys, for bf16 on the tensor cores, or one query
+// to a warp, for large heads and where probabilities are wanted. No matrix of scores reaches the GPU's
+// memory.
+#include "cuda/attention_fp32.cuh"
 
 namespace albert::cuda {
 namespace {
@@ -188,6 +189,27 @@ void CudaBackend::attention_forward(float* context, float* probabilities, const 
            kWarps * static_cast<size_t>(on_gpu.most_keys) * sizeof(float), stream, to, stride,
            to_probabilities, on_device<T>(heads, rows, operation), on_gpu, dropout, scale);
   };
+  const auto of_depth = [&](const auto& start) {  // of a tile, that of a head made up to it
+    if (heads.size <= 32)
+      start(std::integral_constant<int, 32>{});
+    else if (heads.size <= 64)
+      start(std::integral_constant<int, 64>{});
+    else
+      start(std::integral_constant<int, 128>{});
+  };
+  const dim3 tiles(static_cast<unsigned>(on_gpu.tiles), static_cast<unsigned>(heads.heads));
+  const auto by_fp32_tile = [&] {
+    const DeviceHeads<float> from = on_device<float>(heads, rows, operation);
+    of_depth([&](auto depth) {
+      constexpr int kDepth = decltype(depth)::value;
+      const auto start = [&](auto kernel) {
+        launch(kernel, tiles, kGridThreads, float_tiles_bytes<kDepth>(), stream, to, stride, from, on_gpu,
+               dropout, kept_scale(dropout), scale);
+      };
+      dropout.probability > 0 ? start(attention_fp32_kernel<kDepth, true>)
+                              : start(attention_fp32_kernel<kDepth, false>);
+    });
+  };
   const auto by_tile = [&] {
     const DeviceHeads<uint16_t> from = on_device<uint16_t>(heads, rows, operation);
     // For the product that follows: whole chunks, and no rest of a tile to clear.
@@ -195,28 +217,20 @@ void CudaBackend::attention_forward(float* context, float* probabilities, const 
     const bool only = whole && memory_.is_device(context);
     const Tiles rounded = whole ? memory_.keep_rounded(to, hidden, on_gpu.total_queries, only) : Tiles{};
     const auto start = [&](auto kernel, size_t bytes) {
-      launch_early(kernel, dim3(static_cast<unsigned>(on_gpu.tiles), static_cast<unsigned>(heads.heads)),
-                   kThreads, 5 * bytes, stream, only ? nullptr : to, stride, rounded, from, on_gpu, dropout,
-                   kept_scale(dropout), scale * kLog2E);
+      launch_early(kernel, tiles, kThreads, 5 * bytes, stream, only ? nullptr : to, stride, rounded, from,
+                   on_gpu, dropout, kept_scale(dropout), scale * kLog2E);
     };
-    const auto of_depth = [&](auto depth) {
+    of_depth([&](auto depth) {
       constexpr int kDepth = decltype(depth)::value;
       dropout.probability > 0 ? start(attention_tile_kernel<kDepth, true>, tile_bytes<kDepth>())
                               : start(attention_tile_kernel<kDepth, false>, tile_bytes<kDepth>());
-    };
-    if (heads.size <= 32)
-      of_depth(std::integral_constant<int, 32>{});
-    else if (heads.size <= 64)
-      of_depth(std::integral_constant<int, 64>{});
-    else
-      of_depth(std::integral_constant<int, 128>{});
+    });
   };
-  if (heads.precision == Precision::kFp32)
-    by_query(float{});
-  else if (probabilities || heads.size > kMostTileDepth)
-    by_query(uint16_t{});
+  const bool exact = heads.precision == Precision::kFp32;
+  if (probabilities || heads.size > kMostTileDepth)
+    exact ? by_query(float{}) : by_query(uint16_t{});
   else
-    by_tile();
+    exact ? by_fp32_tile() : by_tile();
   operation.finish();
 }
 

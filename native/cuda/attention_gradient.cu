@@ -1,97 +1,14 @@
-// The gradient of attention: on the tensor cores for bf16, one query or key to a warp for everything else.
-// With P = softmax(Q K^T / sqrt(D)), M the dropout's factors and O = (P M) V: dV = (P M)^T dO, dP = M dO V^T,
-// dS = P (dP - rowsum(P dP)) / sqrt(D), dQ = dS K, dK = dS^T Q. A first launch goes by queries and a second
-// by keys, which needs what the first found out about each row: everything is added up in one order.
-#include "cuda/attention.cuh"
+// The gradient of attention: by tiles of queries and keys, for bf16 on the tensor cores, or one query or key
+// to a warp, for large heads. With P = softmax(Q K^T / sqrt(D)), M the dropout's factors and O = (P M) V: dV
+// = (P M)^T dO, dP = M dO V^T, dS = P (dP - rowsum(P dP)) / sqrt(D), dQ = dS K, dK = dS^T Q. A first launch
+// goes by queries and a second by keys, which needs what the first found out about each row: everything is
+// added up in one order.
+#include "cuda/attention_gradient_fp32.cuh"
 
 namespace albert::cuda {
 namespace {
 
 using namespace attention;
-
-struct AttentionGradients {
-  float* dqkv;            // [N, stride]: query, key and value
-  const float* dcontext;  // [N, context_stride]
-  int64_t stride, context_stride, hidden;
-};
-
-// ---- a warp for each query or key of each head
-
-struct QueryStatistics {
-  float largest, inverse, shared;  // of softmax; rowsum(P dP)
-};
-
-__global__ void __launch_bounds__(kThreads)
-    query_gradient_kernel(AttentionGradients gradients, QueryStatistics* statistics, DeviceHeads<float> heads,
-                          DeviceSegments segments, Dropout dropout, float scale) {
-  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int64_t row = int64_t{blockIdx.x} * kWarps + warp, head = blockIdx.y;
-  if (row >= segments.total_queries) return;
-  float* const scores = dynamic_shared<float>() + warp * segments.most_keys;
-  const int s = segments.sequence_of[row], keys = segments.keys[s];
-  const int64_t first = segments.first_row[s];
-  const HeadRows<float> own = heads.of(head);
-  const float* const dcontext = gradients.dcontext + row * gradients.context_stride + head * heads.size;
-  for (int k = lane; k < keys; k += kWarp)
-    scores[k] = scale * dot(own.query + row * heads.stride, own.key + (first + k) * heads.stride, heads.size);
-  const Softmax of_row = softmax(scores, keys);
-  const auto product = [&](int k) {  // P dP
-    float dp = dot(dcontext, own.value + (first + k) * heads.stride, heads.size);
-    if (dropout.probability > 0) dp *= keep_factor(dropout, head * heads.rows + row, k);
-    return scores[k] * dp;
-  };
-  float shared = 0;
-  for (int k = lane; k < keys; k += kWarp) shared += product(k);
-  shared = warp_sum(shared);
-  for (int k = lane; k < keys; k += kWarp) scores[k] = scale * (product(k) - scores[k] * shared);
-  __syncwarp();
-  float* const dquery = gradients.dqkv + row * gradients.stride + head * heads.size;
-  for (int64_t d = lane; d < heads.size; d += kWarp) {
-    float sum = 0;
-    for (int k = 0; k < keys; ++k) sum = fmaf(scores[k], own.key[(first + k) * heads.stride + d], sum);
-    dquery[d] = sum;
-  }
-  if (lane == 0) statistics[head * heads.rows + row] = {of_row.largest, of_row.inverse, shared};
-}
-
-__global__ void __launch_bounds__(kThreads)
-    key_gradient_kernel(AttentionGradients gradients, const QueryStatistics* statistics,
-                        DeviceHeads<float> heads, DeviceSegments segments, Dropout dropout, float scale) {
-  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int64_t row = int64_t{blockIdx.x} * kWarps + warp, head = blockIdx.y;
-  if (row >= segments.total_rows) return;
-  float* const kept = dynamic_shared<float>() + 2 * warp * segments.most_rows;
-  float* const dscores = kept + segments.most_rows;
-  const int s = segments.sequence_of[row];
-  const int64_t first = segments.first_row[s], key = row - first;
-  const int queries = key < segments.keys[s] ? segments.rows[s] : 0;  // a row that is no key has no gradient
-  const HeadRows<float> own = heads.of(head);
-  const auto dcontext = [&](int64_t query) {
-    return gradients.dcontext + query * gradients.context_stride + head * heads.size;
-  };
-  for (int i = lane; i < queries; i += kWarp) {
-    const int64_t query = first + i;
-    const QueryStatistics of_query = statistics[head * heads.rows + query];
-    const float score =
-        scale * dot(own.query + query * heads.stride, own.key + row * heads.stride, heads.size);
-    const float p = expf(score - of_query.largest) * of_query.inverse;
-    const float keep = dropout.probability > 0 ? keep_factor(dropout, head * heads.rows + query, key) : 1;
-    const float dp = keep * dot(dcontext(query), own.value + row * heads.stride, heads.size);
-    kept[i] = keep * p;
-    dscores[i] = scale * p * (dp - of_query.shared);
-  }
-  __syncwarp();
-  float* const dkey = gradients.dqkv + row * gradients.stride + gradients.hidden + head * heads.size;
-  for (int64_t d = lane; d < heads.size; d += kWarp) {
-    float key_sum = 0, value_sum = 0;
-    for (int i = 0; i < queries; ++i) {
-      key_sum = fmaf(dscores[i], own.query[(first + i) * heads.stride + d], key_sum);
-      value_sum = fmaf(kept[i], dcontext(first + i)[d], value_sum);
-    }
-    dkey[d] = key_sum;
-    dkey[gradients.hidden + d] = value_sum;
-  }
-}
 
 // ---- on the tensor cores, a tile of a head's queries or keys to a block
 
@@ -388,12 +305,11 @@ void CudaBackend::attention_backward(float* dqkv, const float* dcontext, const H
   } else {
     const DeviceHeads<float> from = on_device<float>(heads, rows, operation);
     QueryStatistics* const statistics = operation.scratch<QueryStatistics>(heads.heads * rows);
-    const dim3 grid = warps_of(rows, heads.heads);
-    const size_t row_bytes = kWarps * sizeof(float);
-    launch(query_gradient_kernel, grid, kThreads, row_bytes * static_cast<size_t>(on_gpu.most_keys), stream,
-           gradients, statistics, from, on_gpu, dropout, scale);
-    launch(key_gradient_kernel, grid, kThreads, 2 * row_bytes * static_cast<size_t>(on_gpu.most_rows), stream,
-           gradients, statistics, from, on_gpu, dropout, scale);
+    const auto start = heads.size > kMostTileDepth ? launch_warps
+                       : heads.size <= 32          ? launch_float_tiles<32>
+                       : heads.size <= 64          ? launch_float_tiles<64>
+                                                   : launch_float_tiles<128>;
+    start({gradients, statistics, kept_scale(dropout), scale}, from, heads.heads, on_gpu, dropout, stream);
   }
   operation.finish();
 }

@@ -44,6 +44,7 @@ namespace albert::emulation {
 namespace {
 
 constexpr size_t kStackBytes = 128 << 10;
+constexpr int kNobody = -1;
 constexpr unsigned kTurnsToACopy = 512;  // of threads, on average, while any can go on
 
 struct Fiber;
@@ -218,8 +219,29 @@ void prepare_fiber(Fiber& fiber, Block& block, int number) {
   fiber.committed_stores.clear();
 }
 
-// Runs `blocks`, which know their indices and ranks.
+int warp_of(const Fiber& fiber) {
+  return fiber.block->rank * static_cast<int>(fiber.block->warps.size()) + fiber.number / 32;
+}
+
+// The next to go on: any, or one of the warp that is `ahead` while it has one that can.
+Fiber* take_ready(int& ahead) {
+  if (ahead == kNobody) return take_any(ready);
+  for (size_t i = ready.size(); i-- > 0;)
+    if (warp_of(*ready[i]) == ahead) {
+      std::swap(ready[i], ready.back());
+      Fiber* const one = ready.back();
+      ready.pop_back();
+      return one;
+    }
+  Fiber* const one = take_any(ready);
+  ahead = warp_of(*one);
+  return one;
+}
+
+// Runs `blocks`, which know their indices and ranks. In one cluster of two a warp goes on until all of it
+// waits, so that it gets as far ahead of the others as barriers let it.
 void run_cluster(int threads, size_t shared_bytes) {
+  int ahead = engine() % 2 == 0 ? kNobody : 0;
   const int all = static_cast<int>(blocks.size()) * threads;
   barrier_of_cluster.expect(all);
   phases.clear();
@@ -235,7 +257,7 @@ void run_cluster(int threads, size_t shared_bytes) {
     if (!bulk_copies.empty() && (ready.empty() || engine() % kTurnsToACopy == 0)) {
       finish_a_copy();
     } else if (!ready.empty()) {
-      current = take_any(ready);
+      current = take_ready(ahead);
       resume_indices();
       albert_switch_stack(&scheduler, current->top);
       left -= current->done;
