@@ -136,7 +136,9 @@ TEST(linear_with_every_activation_and_odd_shapes) {
       const Linear layer(in, out);
       const Linear reference = layer.rounded_to(precision, in_pairs(backend));
       const auto packed = backend.pack({layer.source()}, in, {precision, {}, {}});
-      for (int64_t rows : {1, 5, 8, 23, 131})
+      for (int64_t rows : {1, 5, 8, 23, 131, 517}) {
+        if (rows == 517 && in > 48)
+          continue;  // a GPU has a kernel of its own for many rows, whatever their width
         for (Activation activation : {Activation::kIdentity, Activation::kGelu, Activation::kGeluNew,
                                       Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
           Rows x(rows, in, true), y(rows, out, false);
@@ -153,6 +155,7 @@ TEST(linear_with_every_activation_and_odd_shapes) {
           for (int64_t r = 0; r < rows; ++r)
             EXPECT(std::isnan(y.at(r, out)), "a row was written past its end on ", where);
         }
+      }
     }
   });
 }
