@@ -1,5 +1,5 @@
 /** Pre-training batches: what they hold, that they are a function of seed and cursor, where text may come from, and TFRecord. */
-import { appendFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { pretrainingBatches, Tokenizer, type PretrainingBatch, type PretrainingDataOptions } from '../lib';
@@ -48,6 +48,19 @@ async function take(options: PretrainingDataOptions, count = Infinity): Promise<
   }
   return batches;
 }
+
+test('ids between the vocabulary and an added token may be missing', async () => {
+  const options = setup();
+  copyFileSync(vocabulary, path.join(options.folder, 'spiece.model'));
+  const { vocabSize } = await Tokenizer.load(options.folder);
+  const added_tokens_decoder = { [vocabSize + 5]: { content: '[ENTITY]', special: true } };
+  writeFileSync(
+    path.join(options.folder, 'tokenizer_config.json'),
+    JSON.stringify({ tokenizer_class: 'AlbertTokenizer', added_tokens_decoder }),
+  );
+  const [batch] = await take({ ...options, vocabulary: options.folder }, 1);
+  expect(batch.input_ids).toHaveLength(8);
+});
 
 test('instances are pairs with masked words, and the original is in the labels', async () => {
   const options = setup();

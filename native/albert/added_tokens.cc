@@ -28,8 +28,7 @@ AddedTokens::AddedTokens(const TokenizerConfig& config, const TextTokenizer& voc
     by_id_.emplace(tokens_[i].id, i);
     starts_[unicode::to_utf16(tokens_[i].content)[0] & 255] = true;
   }
-  std::sort(keys.begin(), keys.end());
-  by_content_ = DoubleArray(keys);
+  by_content_ = DoubleArray(std::move(keys), "added tokens");
 
   int32_t* const ids[kRoleCount] = {&special_.pad,  &special_.unk, &special_.cls, &special_.sep,
                                     &special_.mask, &special_.bos, &special_.eos};

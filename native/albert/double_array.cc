@@ -1,6 +1,8 @@
 // Builds the double array: each node looks for the first free place where all its children fit.
 #include "double_array.h"
 
+#include <algorithm>
+
 #include "support/error.h"
 
 namespace albert {
@@ -106,7 +108,13 @@ class DoubleArrayBuilder {
   uint32_t head_ = kEnd, tail_ = kEnd;
 };
 
-DoubleArray::DoubleArray(const std::vector<Key>& keys) { DoubleArrayBuilder(&nodes_).build(keys); }
+DoubleArray::DoubleArray(std::vector<Key> keys, const std::string& name) {
+  std::sort(keys.begin(), keys.end());
+  for (size_t i = 1; i < keys.size(); ++i)
+    check(keys[i - 1].first != keys[i].first, ErrorCode::kTokenizer, name, ": piece '", keys[i].first,
+          "' is defined twice, as ids ", keys[i - 1].second, " and ", keys[i].second);
+  DoubleArrayBuilder(&nodes_).build(keys);
+}
 
 int32_t DoubleArray::longest_prefix(std::string_view text, size_t* length) const {
   int32_t found = kNoValue;

@@ -10,7 +10,7 @@
 
 namespace albert {
 
-// Built once from sorted keys. The layout follows J. Aoe, "An Efficient Digital Search Algorithm by Using a
+// Built once. The layout follows J. Aoe, "An Efficient Digital Search Algorithm by Using a
 // Double-Array Structure" (1989), with the label check and the XOR addressing of darts-clone: the child of
 // node n for byte b is slot base(n) ^ b, and it is n's child exactly when its label is b, because no two
 // nodes share a base.
@@ -20,10 +20,10 @@ class DoubleArray {
   static constexpr uint32_t kRoot = 0;
   using Key = std::pair<std::string_view, int32_t>;  // bytes and value, which must not be negative
 
-  DoubleArray() : DoubleArray(std::vector<Key>()) {}
-  // Keys must be sorted, distinct and not empty. Throws Error{kTokenizer} when they need more than 2^23
-  // nodes.
-  explicit DoubleArray(const std::vector<Key>& keys);
+  DoubleArray() : DoubleArray({}, "") {}
+  // Keys must not be empty. Throws Error{kTokenizer} when two are the same, and when they need more than 2^23
+  // nodes; `name` is what errors call where they come from.
+  DoubleArray(std::vector<Key> keys, const std::string& name);
 
   // Moves to the child for `byte`; false, and `node` is of no more use, when there is none.
   bool step(uint32_t* node, unsigned char byte) const {

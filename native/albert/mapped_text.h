@@ -57,7 +57,7 @@ class MappedText {
   void grow(size_t count) {
     check(count <= kMaxSize - size_, ErrorCode::kTooLong, "the text is longer than ", kMaxSize,
           " bytes after normalisation; split it");
-    const size_t capacity = std::max(size_ + count, capacity_ + capacity_ / 2);
+    const size_t capacity = std::max(size_ + count, std::min(capacity_ + capacity_ / 2, kMaxSize));
     std::unique_ptr<char[]> bytes(new char[capacity]);
     std::unique_ptr<Span[]> spans(new Span[capacity]);
     if (size_ > 0) {

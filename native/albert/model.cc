@@ -81,11 +81,11 @@ Model::Model(Config config, const ModelOptions& options)
 }
 
 void Model::replace_weights(std::unique_ptr<Weights> weights) {
-  auto packed = std::make_shared<Packed>(config_, head_, *weights, precision_, calibration_.get(), *backend_);
+  std::lock_guard<std::mutex> computing(backend_mutex_);
+  packed_ = std::make_unique<Packed>(config_, head_, *weights, precision_, calibration_.get(), *backend_);
   weights->release_pages();
   std::lock_guard<std::mutex> lock(weights_mutex_);
   weights_ = std::move(weights);
-  packed_ = std::move(packed);
 }
 
 std::shared_ptr<const Weights> Model::weights() const {
@@ -112,7 +112,7 @@ void Model::calibrate(const SequenceBatch& batch, const std::string& path) {
   require(precision_ == Precision::kFp32 && backend_->computes_on_host(),
           "expected a model in fp32 on the CPU to calibrate with: load it with dtype: 'fp32', device: 'cpu'");
   albert::validate(batch, config_, Head::kBase);
-  std::lock_guard<std::mutex> lock(weights_mutex_);
+  std::lock_guard<std::mutex> computing(backend_mutex_);
   Calibration calibration(config_);
   EncoderTaps taps;
   taps.calibration = &calibration;
@@ -140,7 +140,7 @@ void Model::calibrate(const SequenceBatch& batch, const std::string& path) {
 }
 
 size_t Model::memory_bytes() const {
-  std::lock_guard<std::mutex> lock(weights_mutex_);
+  std::lock_guard<std::mutex> computing(backend_mutex_);
   return packed_->encoder.bytes() + packed_->heads.bytes() + packed_->activations.bytes() +
          packed_->head_activations.bytes() + packed_->host_activations.bytes();
 }
@@ -156,6 +156,9 @@ void validate(const SequenceBatch& batch, const Config& config, Head head) {
           batch.lengths[s], "; truncate it or split it into windows");
     total += batch.lengths[s];
   }
+  // A pooled head may add a row to each sequence.
+  require(total + static_cast<int64_t>(batch.lengths.size()) < INT32_MAX, "expected at most ", INT32_MAX,
+          " tokens in a batch but received ", total, "; split it");
   const auto same_size = [&](size_t size, const char* name) {
     require(size == 0 || static_cast<int64_t>(size) == total, "expected ", name, " to have ", total,
             " values, as many as input_ids, but received ", size);
@@ -213,7 +216,7 @@ void Model::validate(const ForwardRequest& request) const {
 }
 
 std::vector<ForwardResult> Model::forward(const std::vector<const ForwardRequest*>& requests) {
-  std::lock_guard<std::mutex> lock(weights_mutex_);
+  std::lock_guard<std::mutex> computing(backend_mutex_);
   std::vector<BatchItem> items;
   bool hidden_states = false, attentions = false;
   for (const ForwardRequest* request : requests) {

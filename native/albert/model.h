@@ -84,14 +84,15 @@ class Model {
   const Backend& backend() const { return *backend_; }
   std::shared_ptr<const Weights> weights() const;
   const std::vector<std::string>& warnings() const { return warnings_; }
-  size_t memory_bytes() const;  // packed weights and workspace, for the garbage collector's account
+  // Packed weights and workspace, for the garbage collector's account; waits for a running forward.
+  size_t memory_bytes() const;
 
   // Throws Error{kInvalidArgument | kTooLong | kOutOfVocabulary} when the request cannot run on this model:
   // checks ids, types, lengths and wanted outputs, so that forward() itself meets only good input.
   void validate(const ForwardRequest& request) const;
 
   // Runs validated requests as one packed batch; results in the same order, each bit-identical to running it
-  // alone. A request that was cancelled has an empty result. Not thread-safe: the engine serialises calls.
+  // alone. A request that was cancelled has an empty result.
   std::vector<ForwardResult> forward(const std::vector<const ForwardRequest*>& requests);
 
   // Writes how far the inputs of this model's products reach in these sequences, for an int8 model to be
@@ -112,10 +113,11 @@ class Model {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Calibration> calibration_;  // null, or what the weights are fitted to
   std::vector<std::string> warnings_;
-  mutable std::mutex weights_mutex_;  // of the two below
+  mutable std::mutex weights_mutex_;  // held for a moment, also by the thread of JavaScript
   std::shared_ptr<const Weights> weights_;
+  mutable std::mutex backend_mutex_;  // held by whoever computes, for as long as that takes
   struct Packed;
-  std::shared_ptr<Packed> packed_;
+  std::unique_ptr<Packed> packed_;
 };
 
 }  // namespace albert

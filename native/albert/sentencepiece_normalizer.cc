@@ -11,7 +11,6 @@ std::vector<DoubleArray::Key> user_defined_keys(const SentencePieceModel& model)
   for (size_t id = 0; id < model.pieces.size(); ++id)
     if (model.types[id] == PieceType::kUserDefined)
       keys.emplace_back(model.pieces[id], static_cast<int32_t>(id));
-  std::sort(keys.begin(), keys.end());
   return keys;
 }
 
@@ -19,7 +18,7 @@ std::vector<DoubleArray::Key> user_defined_keys(const SentencePieceModel& model)
 
 SentencePieceNormalizer::SentencePieceNormalizer(const SentencePieceModel& model, const std::string& name)
     : charsmap_(model.charsmap, name),
-      user_defined_(user_defined_keys(model)),
+      user_defined_(user_defined_keys(model), name),
       add_dummy_prefix_(model.add_dummy_prefix),
       remove_extra_whitespaces_(model.remove_extra_whitespaces),
       whitespace_as_suffix_(model.treat_whitespace_as_suffix),

@@ -56,6 +56,9 @@ class ComposedTokenizer final : public Tokenizer {
 
   int32_t vocabulary_size() const override { return added_.vocabulary_size(); }
   const SpecialTokens& special_tokens() const override { return added_.special_tokens(); }
+  bool has_id(int32_t id) const override {
+    return added_.find_id(id) || (id >= 0 && static_cast<size_t>(id) < text_tokenizer_->pieces().size());
+  }
   std::string id_to_token(int32_t id) const override { return std::string(piece_of(id)); }
   int32_t token_to_id(std::string_view token) const override {
     const AddedToken* added = added_.find_content(token);
@@ -102,11 +105,10 @@ class ComposedTokenizer final : public Tokenizer {
 };
 
 std::string_view ComposedTokenizer::piece_of(int32_t id) const {
-  const std::vector<std::string>& pieces = text_tokenizer_->pieces();
+  check(has_id(id), ErrorCode::kOutOfVocabulary, "token id ", id, " is not in the vocabulary, which has ",
+        vocabulary_size(), " tokens");
   if (const AddedToken* added = added_.find_id(id)) return added->content;
-  check(id >= 0 && static_cast<size_t>(id) < pieces.size(), ErrorCode::kOutOfVocabulary, "token id ", id,
-        " is not in the vocabulary, which has ", vocabulary_size(), " tokens");
-  return pieces[id];
+  return text_tokenizer_->pieces()[id];
 }
 
 void ComposedTokenizer::append(const TokenList& list, Window window, int32_t type, Encoding* out) const {
@@ -244,7 +246,7 @@ std::vector<Encoding> encode_batch(const Tokenizer& tokenizer, const std::vector
   std::vector<std::thread> helpers;
   try {
     for (size_t i = 1; i < std::min<size_t>(std::max(threads, 1), runs); ++i) helpers.emplace_back(work);
-  } catch (const std::system_error&) {
+  } catch (...) {
     // The system grants no more threads; the ones there are do the work.
   }
   work();

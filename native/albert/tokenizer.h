@@ -68,6 +68,7 @@ class Tokenizer {
 
   virtual int32_t vocabulary_size() const = 0;
   virtual const SpecialTokens& special_tokens() const = 0;
+  virtual bool has_id(int32_t id) const = 0;  // added tokens may leave gaps below vocabulary_size()
   virtual std::string id_to_token(int32_t id) const = 0;          // throws Error{kOutOfVocabulary}
   virtual int32_t token_to_id(std::string_view token) const = 0;  // -1 when there is no such piece
 };

@@ -20,13 +20,6 @@ int character_length(char lead) {
   return kLengths[static_cast<unsigned char>(lead) >> 4];
 }
 
-void sort_keys(std::vector<DoubleArray::Key>* keys, const std::string& name) {
-  std::sort(keys->begin(), keys->end());
-  for (size_t i = 1; i < keys->size(); ++i)
-    check((*keys)[i - 1].first != (*keys)[i].first, ErrorCode::kTokenizer, name, ": piece '",
-          (*keys)[i].first, "' is defined twice, as ids ", (*keys)[i - 1].second, " and ", (*keys)[i].second);
-}
-
 int32_t find_exactly(const DoubleArray& trie, std::string_view piece) {
   size_t length = 0;
   const int32_t id = trie.longest_prefix(piece, &length);
@@ -75,12 +68,9 @@ Unigram::Unigram(const SentencePieceModel& model, const std::string& name) : sco
     }
   }
   check(unknown_id_ >= 0, ErrorCode::kTokenizer, name, ": expected a piece of type UNKNOWN, found none");
-  sort_keys(&usable, name);
-  sort_keys(&unused, name);
-  sort_keys(&reserved, name);
-  trie_ = DoubleArray(usable);
-  unused_ = DoubleArray(unused);
-  reserved_ = DoubleArray(reserved);
+  trie_ = DoubleArray(std::move(usable), name);
+  unused_ = DoubleArray(std::move(unused), name);
+  reserved_ = DoubleArray(std::move(reserved), name);
 }
 
 int32_t Unigram::find(std::string_view piece) const {

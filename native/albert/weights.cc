@@ -376,6 +376,9 @@ void Weights::save(const std::string& path, DType dtype) const {
     }
     std::vector<uint16_t>& half = halves.emplace_back(count);
     std::transform(data, data + half.size(), half.begin(), f32_to_f16);
+    const auto is_infinite = [](uint16_t value) { return (value & 0x7fff) == 0x7c00; };
+    check(std::none_of(half.begin(), half.end(), is_infinite), ErrorCode::kCheckpoint, "parameter '", name,
+          "' has values that half precision cannot hold (beyond 65504); save it in fp32");
     tensors.push_back(
         {name, DType::kF16, shape, reinterpret_cast<const uint8_t*>(half.data()), count * sizeof(uint16_t)});
   };

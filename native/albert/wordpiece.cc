@@ -47,8 +47,8 @@ WordPieceTokenizer::WordPieceTokenizer(std::vector<std::string> pieces, const Wo
     if (piece.size() > prefix.size() && piece.substr(0, prefix.size()) == prefix)
       continuations[piece.substr(prefix.size())] = static_cast<int32_t>(id);
   }
-  words_ = DoubleArray(std::vector<DoubleArray::Key>(words.begin(), words.end()));
-  continuations_ = DoubleArray(std::vector<DoubleArray::Key>(continuations.begin(), continuations.end()));
+  words_ = DoubleArray({words.begin(), words.end()}, name);
+  continuations_ = DoubleArray({continuations.begin(), continuations.end()}, name);
   unknown_id_ = find(options_.unknown);
   check(unknown_id_ >= 0, ErrorCode::kTokenizer, name, ": expected the unknown piece '", options_.unknown,
         "' among the ", pieces_.size(), " pieces");

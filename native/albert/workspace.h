@@ -1,6 +1,7 @@
 // Activation memory of a backend: one block that grows to the largest batch seen and is handed out in slices.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -15,9 +16,11 @@ class Workspace {
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
-  // Makes room for `floats` and forgets every slice. Throws Error{kOutOfMemory} and then holds nothing.
+  // Makes room for `floats` and forgets every slice; there is memory even for none. Throws
+  // Error{kOutOfMemory} and then holds nothing.
   void reset(size_t floats) {
     used_ = 0;
+    floats = std::max<size_t>(floats, 1);
     if (floats <= capacity_) return;
     backend_.release(memory_);
     memory_ = nullptr;

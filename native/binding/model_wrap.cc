@@ -37,24 +37,27 @@ ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelWra
   Napi::Env env = info.Env();
   if (info.Length() != 1 || !info[0].IsExternal())
     throw Napi::TypeError::New(env, "a Model is made by loadModel or createModel");
-  const Loaded& loaded = *info[0].As<Napi::External<Loaded>>().Data();
-  const Model& model = *loaded.model;
-  const std::shared_ptr<const Weights> weights = model.weights();
-  for (const Parameter& parameter : weights->all())
-    parameters_.push_back({parameter.name, parameter.shape, nullptr});
+  guarded(env, [&]() -> Napi::Value {
+    const Loaded& loaded = *info[0].As<Napi::External<Loaded>>().Data();
+    const Model& model = *loaded.model;
+    const std::shared_ptr<const Weights> weights = model.weights();
+    for (const Parameter& parameter : weights->all())
+      parameters_.push_back({parameter.name, parameter.shape, nullptr});
 
-  Napi::Object self = info.This().As<Napi::Object>();
-  self.Set("head", Napi::String::New(env, to_string(model.head())));
-  self.Set("device", Napi::String::New(env, model.backend().device()));
-  self.Set("dtype", Napi::String::New(env, loaded.dtype));
-  self.Set("isa", Napi::String::New(env, model.backend().isa()));
-  self.Set("threads", Napi::Number::New(env, model.backend().threads()));
-  self.Set("warnings", strings_to_js(env, model.warnings()));
-  self.Set("freshParameters", strings_to_js(env, weights->fresh()));
-  self.Set("hiddenGroups", Napi::Number::New(env, model.config().num_hidden_groups));
-  self.Set("tiedDecoder", Napi::Boolean::New(env, weights->has_tied_decoder()));
-  self.TypeTag(&kModelTag);
-  session_ = Environment::of(env).open(env, loaded.model);
+    Napi::Object self = info.This().As<Napi::Object>();
+    self.Set("head", Napi::String::New(env, to_string(model.head())));
+    self.Set("device", Napi::String::New(env, model.backend().device()));
+    self.Set("dtype", Napi::String::New(env, loaded.dtype));
+    self.Set("isa", Napi::String::New(env, model.backend().isa()));
+    self.Set("threads", Napi::Number::New(env, model.backend().threads()));
+    self.Set("warnings", strings_to_js(env, model.warnings()));
+    self.Set("freshParameters", strings_to_js(env, weights->fresh()));
+    self.Set("hiddenGroups", Napi::Number::New(env, model.config().num_hidden_groups));
+    self.Set("tiedDecoder", Napi::Boolean::New(env, weights->has_tied_decoder()));
+    self.TypeTag(&kModelTag);
+    session_ = Environment::of(env).open(env, loaded.model);
+    return self;
+  });
 }
 
 void ModelWrap::Finalize(Napi::Env env) {
@@ -114,7 +117,8 @@ Napi::Value ModelWrap::parameter(const Napi::CallbackInfo& info) {
     const std::shared_ptr<Model> model = live_model();
     return PromiseWorker<OutputTensor>::run(
         info.Env(), "albert-native parameter",
-        [weights = model->weights(), name] {
+        [model, name] {
+          const std::shared_ptr<const Weights> weights = model->weights();
           const Parameter parameter = weights->lookup(name);
           const size_t count = static_cast<size_t>(parameter.count());
           std::unique_ptr<float[]> values(new float[count]);

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "ops.h"
+#include "support/softmax_loss.h"
 #include "support/trust_ratio.h"
 
 namespace albert::cpu {

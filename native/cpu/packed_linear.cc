@@ -28,9 +28,9 @@ CpuPackedLinear::CpuPackedLinear(const std::vector<LinearSource>& sources, int64
   const size_t lanes = columns * static_cast<size_t>(depth());
   const size_t vectors = columns * static_cast<size_t>(side_vectors());
   bytes = lanes * sizeof(Lane) + vectors * sizeof(float);
-  panels_ = reinterpret_cast<Lane*>(allocate_floats(lanes));
-  columns_ = allocate_floats(vectors);
-  if (transposed) std::fill_n(columns_, vectors, 0.0f);
+  panels_.reset(reinterpret_cast<Lane*>(allocate_floats(lanes)));
+  columns_.reset(allocate_floats(vectors));
+  if (transposed) std::fill_n(columns_.get(), vectors, 0.0f);
   if (precision != Precision::kInt8 || (format.spread.empty() && format.outliers.empty())) return;
   outliers_ = format.outliers;
   for (int64_t k = 0; k < in; ++k) {
@@ -42,14 +42,8 @@ CpuPackedLinear::CpuPackedLinear(const std::vector<LinearSource>& sources, int64
   for (const int32_t k : outliers_) factors_[k] = input_scale_[k] = 0;
   if (outliers_.empty()) return;
   const size_t outlier_lanes = columns * static_cast<size_t>(outlier_depth());
-  outlier_panels_ = reinterpret_cast<Lane*>(allocate_floats(outlier_lanes));
+  outlier_panels_.reset(reinterpret_cast<Lane*>(allocate_floats(outlier_lanes)));
   bytes += outlier_lanes * sizeof(Lane);
-}
-
-CpuPackedLinear::~CpuPackedLinear() {
-  release_floats(reinterpret_cast<float*>(panels_));
-  release_floats(columns_);
-  release_floats(reinterpret_cast<float*>(outlier_panels_));
 }
 
 // A row of W is a row of the panel already.
@@ -58,8 +52,9 @@ void CpuPackedLinear::fill_transposed(const std::vector<LinearSource>& sources, 
   for (const LinearSource& source : sources)
     for (int64_t r = 0; r < source.out; ++r) rows.push_back(source.weight + r * out);
   const int64_t begin = panel * panel_width_;
-  kernels_.panel_of_rows[static_cast<int>(precision)](panels_ + panel * depth() * panel_width_, rows.data(),
-                                                      in, begin, std::min(panel_width_, out - begin));
+  kernels_.panel_of_rows[static_cast<int>(precision)](panels_.get() + panel * depth() * panel_width_,
+                                                      rows.data(), in, begin,
+                                                      std::min(panel_width_, out - begin));
 }
 
 void CpuPackedLinear::fill(const std::vector<LinearSource>& sources, int64_t panel) {
@@ -74,12 +69,12 @@ void CpuPackedLinear::fill(const std::vector<LinearSource>& sources, int64_t pan
     }
     first += source.out;
   }
-  Lane* lanes = panels_ + panel * depth() * panel_width_;
+  Lane* lanes = panels_.get() + panel * depth() * panel_width_;
   if (columns < panel_width_) {
     std::fill_n(lanes, depth() * panel_width_, 0);
     for (int64_t vector = 0; vector < side_vectors(); ++vector)
-      std::fill_n(columns_ + vector * panel_count_ * panel_width_ + begin + columns, panel_width_ - columns,
-                  0.0f);
+      std::fill_n(columns_.get() + vector * panel_count_ * panel_width_ + begin + columns,
+                  panel_width_ - columns, 0.0f);
   }
 
   // Each column as a row of lanes: fp32 weights are lanes already.
@@ -107,7 +102,7 @@ void CpuPackedLinear::fill(const std::vector<LinearSource>& sources, int64_t pan
 
 void CpuPackedLinear::fill_outliers(const std::vector<const float*>& rows, int64_t panel) {
   const int64_t count = static_cast<int64_t>(outliers_.size());
-  Lane* lanes = outlier_panels_ + panel * outlier_depth() * panel_width_;
+  Lane* lanes = outlier_panels_.get() + panel * outlier_depth() * panel_width_;
   std::fill_n(lanes, outlier_depth() * panel_width_, 0);
   std::vector<float> weights(outliers_.size());
   std::vector<Lane> rounded(rows.size() * static_cast<size_t>(outlier_depth()));
@@ -143,13 +138,13 @@ void CpuPackedLinear::transpose(Lane* lanes, std::vector<const Lane*>& columns, 
 LinearTask CpuPackedLinear::task() const {
   const int64_t columns = panel_count_ * panel_width_;
   LinearTask task{};
-  task.panels = panels_;
-  task.bias = columns_;
+  task.panels = panels_.get();
+  task.bias = columns_.get();
   if (precision == Precision::kInt8) {
-    task.column_scale = columns_ + columns;
-    task.column_sum = columns_ + 2 * columns;
+    task.column_scale = columns_.get() + columns;
+    task.column_sum = columns_.get() + 2 * columns;
   }
-  task.outlier_panels = outlier_panels_;
+  task.outlier_panels = outlier_panels_.get();
   task.outlier_depth = outlier_depth();
   task.outlier_stride = outlier_depth() * kernels_.bf16_row_lanes;
   task.depth = depth();

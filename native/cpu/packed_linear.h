@@ -2,9 +2,11 @@
 // each.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "cpu/kernels.h"
+#include "cpu/memory.h"
 #include "ops.h"
 
 namespace albert::cpu {
@@ -14,7 +16,6 @@ class CpuPackedLinear final : public PackedLinear {
   // transposed: x = y W, from the sources' stacked output to their input `in`, without a bias.
   CpuPackedLinear(const std::vector<LinearSource>& sources, int64_t in, const LinearFormat& format,
                   bool transposed, const Kernels& kernels);
-  ~CpuPackedLinear() override;
 
   // Fills panel `panel` from the sources that the constructor saw, or from new values of them. Panels are
   // independent of each other.
@@ -35,15 +36,20 @@ class CpuPackedLinear final : public PackedLinear {
   void transpose(Lane* lanes, std::vector<const Lane*>& columns, int64_t depth) const;
   int64_t side_vectors() const { return precision == Precision::kInt8 ? 3 : 1; }
 
+  struct Release {
+    void operator()(void* memory) const { release_floats(static_cast<float*>(memory)); }
+  };
+
   const Kernels& kernels_;
   bool transposed_;
   int64_t panel_width_, panel_count_;
-  Lane* panels_ = nullptr;          // [panel][depth][panel_width]
-  float* columns_ = nullptr;        // bias, and for int8 scale and sum, [panel_count * panel_width] each
+  std::unique_ptr<Lane[], Release> panels_;  // [panel][depth][panel_width]
+  std::unique_ptr<float[], Release>
+      columns_;                     // bias, and for int8 scale and sum, [panel_count * panel_width] each
   std::vector<float> input_scale_;  // [in], or empty: factors of the inputs, zero for outliers
   std::vector<float> factors_;      // [in], or empty: of the weights
   std::vector<int32_t> outliers_;   // inputs that stay bf16
-  Lane* outlier_panels_ = nullptr;  // [panel][outlier_depth()][panel_width] bf16
+  std::unique_ptr<Lane[], Release> outlier_panels_;  // [panel][outlier_depth()][panel_width] bf16
 };
 
 }  // namespace albert::cpu

@@ -58,7 +58,7 @@ int available_threads() {
 ThreadPool::ThreadPool(int threads) {
   try {
     for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
-  } catch (const std::system_error&) {
+  } catch (...) {
     // The system grants no more threads; those there are do the work.
   }
 }

@@ -1,12 +1,13 @@
 // Cross-entropy of rows of logits with their labels, and its gradient in their place.
 #include "cuda/backend.h"
 #include "cuda/common.cuh"
+#include "support/softmax_loss.h"
 
 namespace albert::cuda {
 namespace {
 
-// A block for each row. The gradient of the label is minus the sum of the others, and the loss log(1 + others
-// / label): both keep their digits where the label is nearly certain.
+// A block for each row. The gradient of the label is minus the sum of the others, which keeps its digits
+// where the label is nearly certain.
 __global__ void __launch_bounds__(kReduceThreads)
     cross_entropy_kernel(float* losses, float* hits, float* logits, const int32_t* labels,
                          const float* scales, int64_t width) {
@@ -19,13 +20,13 @@ __global__ void __launch_bounds__(kReduceThreads)
   for (int64_t i = threadIdx.x; i < width; i += kReduceThreads)
     if (i != label) sum += expf(x[i] - largest);
   const double others = block_sum(static_cast<double>(sum));
-  const double own = exp(static_cast<double>(of_label) - largest);
+  const double below = static_cast<double>(largest) - of_label, own = exp(-below);
   const float factor = static_cast<float>(scales[row] / (others + own));
   for (int64_t i = threadIdx.x; i < width; i += kReduceThreads)
     x[i] = i == label ? static_cast<float>(-others * (scales[row] / (others + own)))
                       : expf(x[i] - largest) * factor;
   if (threadIdx.x != 0) return;
-  losses[row] = static_cast<float>(log1p(others / own));
+  losses[row] = static_cast<float>(softmax_loss(below, others));
   hits[row] = of_label == largest ? 1 : 0;
 }
 

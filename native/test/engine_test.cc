@@ -99,6 +99,37 @@ TEST(engine_merges_without_changing_bits) {
   }
 }
 
+// As training does it: the backend has one computation at a time.
+TEST(weights_are_replaced_between_forwards) {
+  std::mt19937 random(1);
+  const std::shared_ptr<Model> model = small_model(2);
+  Engine engine(model);
+  const ForwardRequest request = random_request(random);
+  const ForwardResult alone = std::move(model->forward({&request})[0]);
+  for (int round = 0; round < 10; ++round) {
+    std::vector<std::future<ForwardResult>> futures;
+    for (int i = 0; i < 20; ++i) futures.push_back(submit(engine, request));
+    model->replace_weights(Weights::create(model->config(), model->head(), 7));
+    for (std::future<ForwardResult>& future : futures) {
+      const ForwardResult result = future.get();
+      EXPECT(!std::memcmp(result[0].data.get(), alone[0].data.get(),
+                          static_cast<size_t>(alone[0].count()) * sizeof(float)),
+             "round ", round);
+    }
+  }
+}
+
+TEST(a_batch_without_a_real_token_gives_zeros) {
+  ForwardRequest request;
+  request.batch.ids = {1, 2, 3};
+  request.batch.lengths = {3};
+  request.batch.mask = {0, 0, 0};
+  request.wanted.last_hidden_state = true;
+  const std::vector<ForwardResult> results = small_model(1)->forward({&request});
+  EXPECT(results[0].size() == 1, "as if the request had been cancelled");
+  for (int64_t i = 0; i < results[0][0].count(); ++i) EXPECT(results[0][0].data[i] == 0, "value ", i);
+}
+
 TEST(engine_cancels_closes_and_refuses) {
   std::mt19937 random(1);
   Engine engine(small_model(1));

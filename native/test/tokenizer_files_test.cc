@@ -51,6 +51,7 @@ TEST(tokenizer_loads_a_tiny_model) {
 TEST(tokenizer_refuses_damaged_models) {
   expect_refusal("", "empty");
   expect_refusal(tiny() + piece("a", 1), "defined twice");
+  expect_refusal(tiny() + piece("xy", 4) + piece("xy", 4), "defined twice");
   expect_refusal(tiny() + piece("b", 2), "one unknown piece");
   expect_refusal(piece("a", 1), "UNKNOWN");
   expect_refusal(tiny() + piece("b", 7), "type from 1 to 6");

@@ -100,6 +100,58 @@ void expect_near(double value, double truth, double tolerance, const std::string
 
 }  // namespace
 
+// Sentence order is labelled in one of two micro-batches: its mean is that one's.
+TEST(micro_batches_may_lack_a_part_of_the_loss) {
+  const Config config = Config::parse(
+      R"({"model_type": "albert", "vocab_size": 50, "embedding_size": 8, "hidden_size": 16,
+          "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
+          "max_position_embeddings": 8, "hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0})",
+      "config");
+  const auto weights = Weights::create(config, Head::kPretraining, 1);
+  LabelledBatch words;
+  words.sequences.ids = {1, 2, 3, 4};
+  words.sequences.lengths = {4};
+  words.labels = {kIgnoredLabel, 2, kIgnoredLabel, kIgnoredLabel};
+  LabelledBatch pairs = words;
+  pairs.sop_labels = {1};
+  OptimizerOptions optimizer;
+  optimizer.total_steps = 10;
+  const auto trainer = [&] { return Trainer(config, Head::kPretraining, *weights, {}, optimizer, 1); };
+  const Losses alone = trainer().evaluate(pairs);
+  for (const auto& batches : {std::vector<LabelledBatch>{words, pairs}, {pairs, words}}) {
+    const Losses losses = trainer().step(batches).losses;
+    EXPECT(losses.parts.size() == 2 && losses.parts[1].name == "sop_loss", losses.parts.size(), " parts");
+    expect_near(losses.parts[0].mean, alone.parts[0].mean, 1e-6, "words");
+    expect_near(losses.parts[1].mean, alone.parts[1].mean, 1e-6, "pairs");
+    EXPECT(losses.parts[0].count == 2 && losses.parts[1].count == 1, "counts");
+    expect_near(losses.total, alone.parts[0].mean + alone.parts[1].mean / 2, 1e-6, "total");
+  }
+}
+
+TEST(labels_of_another_head_are_refused) {
+  const Config config = Config::parse(
+      R"({"model_type": "albert", "vocab_size": 50, "embedding_size": 8, "hidden_size": 16,
+          "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16})",
+      "config");
+  for (bool with_choices : {false, true}) {
+    LabelledBatch batch;
+    batch.sequences.ids = {1, 2};
+    batch.sequences.lengths = {2};
+    batch.labels = {1, 2};
+    if (with_choices)
+      batch.sequences.choices = 1000;
+    else
+      batch.targets = {1};
+    bool refused = false;
+    try {
+      batch.validate(config, Head::kMaskedLm);
+    } catch (const Error& error) {
+      refused = error.code() == ErrorCode::kInvalidArgument;
+    }
+    EXPECT(refused, with_choices ? "choices" : "label values");
+  }
+}
+
 TEST(golden_trajectories_on_every_processor) {
   for (const Trajectory& golden : trajectories())
     for (const Processor& processor : processors()) {

@@ -352,6 +352,25 @@ TEST(slopes_of_cross_entropy) {
   });
 }
 
+TEST(cross_entropy_of_logits_far_apart) {
+  on_every_backend({Precision::kFp32}, [](Backend& backend, Precision, const std::string& where) {
+    for (float apart : {0.0f, 30.0f, 79.0f, 81.0f, 700.0f, 2000.0f, 1e30f})
+      for (int32_t label : {0, 1}) {
+        Floats logits{apart, 0, 0};
+        float loss = kPoison;
+        uint8_t hit = 0;
+        const float scale = 1;
+        backend.cross_entropy_forward_backward(&loss, &hit, logits.data(), &label, &scale, 3, 1);
+        const double others = std::log1p(2 * std::exp(-static_cast<double>(apart)));
+        const double truth = label == 0 ? others : apart + others;
+        // An fp32 exponential of -x is off by x steps.
+        EXPECT(std::fabs(loss - truth) <= 1e-5 * truth + 1e-37, "loss ", loss, " of ", apart, " on ", where);
+        EXPECT(label == 0 || std::fabs(logits[1] - (std::exp(-truth) - 1)) < 1e-6, "slope ", logits[1],
+               " on ", where);
+      }
+  });
+}
+
 TEST(dropout_draws_what_its_definition_says) {
   on_every_backend({Precision::kFp32}, [](Backend& backend, Precision, const std::string& where) {
     const int64_t rows = 37, width = 77, stride = row_stride(width);

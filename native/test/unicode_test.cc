@@ -74,7 +74,7 @@ TEST(double_array_finds_longest_prefixes) {
   words.erase(std::unique(words.begin(), words.end()), words.end());
   std::vector<DoubleArray::Key> keys;
   for (size_t i = 0; i < words.size(); ++i) keys.emplace_back(words[i], static_cast<int32_t>(i));
-  const DoubleArray trie(keys);
+  const DoubleArray trie(keys, "words");
   size_t length = 0;
   for (size_t i = 0; i < words.size(); ++i)
     EXPECT(trie.longest_prefix(words[i], &length) == static_cast<int32_t>(i) && length == words[i].size(), i);

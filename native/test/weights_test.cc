@@ -311,6 +311,19 @@ TEST(weights_save_and_load_bit_for_bit) {
   }
 }
 
+TEST(weights_that_half_precision_cannot_hold_are_not_saved_in_it) {
+  Folder folder;
+  auto weights = Weights::create(tiny(), Head::kBase, 1);
+  std::vector<Parameter> parameters = weights->all();
+  std::vector<float> large(static_cast<size_t>(parameters[0].count()), 0.5f);
+  large[1] = -70000;
+  parameters[0].data = large.data();
+  weights = Weights::copy(tiny(), Head::kBase, parameters);
+  weights->save(folder.file("fp32.safetensors"));
+  refuse([&] { weights->save(folder.file("fp16.safetensors"), DType::kF16); }, ErrorCode::kCheckpoint,
+         {parameters[0].name, "65504"});
+}
+
 TEST(weights_save_reports_failure_and_leaves_nothing) {
   Folder folder;
   auto weights = Weights::create(tiny(), Head::kBase, 1);

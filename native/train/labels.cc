@@ -38,6 +38,10 @@ void LabelledBatch::validate(const Config& config, Head head) const {
           " is masked completely");
     tokens += sequences.lengths[s];
   }
+  check(targets.empty() || head == Head::kSequenceClassification, ErrorCode::kInvalidArgument,
+        "expected label values for sequence classification alone but this head is '", to_string(head), "'");
+  check(sequences.choices == 0 || head == Head::kMultipleChoice, ErrorCode::kInvalidArgument,
+        "expected choices for multiple choice alone but this head is '", to_string(head), "'");
   switch (head) {
     case Head::kBase:
       throw Error(ErrorCode::kInvalidArgument,

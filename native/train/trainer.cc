@@ -30,18 +30,28 @@ const StoredTensor& tensor_of(const TensorFile& file, const std::string& name, D
   return *tensor;
 }
 
-// Adds the parts of one micro-batch to the sums over all.
-void add_losses(Losses& sum, const Losses& losses) {
-  sum.total += losses.total;
-  if (sum.parts.empty()) {
-    sum.parts = losses.parts;
-    return;
+// The means over micro-batches, that of a part over those which have it.
+Losses mean_losses(const std::vector<Losses>& batches) {
+  Losses mean;
+  std::vector<int> having;  // micro-batches, of each part
+  for (const Losses& losses : batches) {
+    mean.total += losses.total / static_cast<double>(batches.size());
+    for (const LossPart& part : losses.parts) {
+      const auto same = [&](const LossPart& other) { return other.name == part.name; };
+      const auto found = std::find_if(mean.parts.begin(), mean.parts.end(), same);
+      if (found == mean.parts.end()) {
+        mean.parts.push_back(part);
+        having.push_back(1);
+        continue;
+      }
+      found->mean += part.mean;
+      found->count += part.count;
+      found->hits += part.hits;
+      ++having[static_cast<size_t>(found - mean.parts.begin())];
+    }
   }
-  for (size_t i = 0; i < losses.parts.size(); ++i) {
-    sum.parts[i].mean += losses.parts[i].mean;
-    sum.parts[i].count += losses.parts[i].count;
-    sum.parts[i].hits += losses.parts[i].hits;
-  }
+  for (size_t i = 0; i < having.size(); ++i) mean.parts[i].mean /= having[i];
+  return mean;
 }
 
 }  // namespace
@@ -56,17 +66,16 @@ StepResult Trainer::step(const std::vector<LabelledBatch>& batches) {
   check(!batches.empty(), ErrorCode::kInvalidArgument, "expected at least one batch for a step");
   StepResult result;
   result.step = steps_;
-  const double count = static_cast<double>(batches.size());
+  std::vector<Losses> losses;
   model_.gradients().clear();
   for (size_t i = 0; i < batches.size(); ++i) {
     const uint64_t pass = static_cast<uint64_t>(passes_) + i;
-    add_losses(result.losses, model_.forward_backward(batches[i], DropoutPlaces(seed_, pass)));
+    losses.push_back(model_.forward_backward(batches[i], DropoutPlaces(seed_, pass)));
     const SequenceBatch& sequences = batches[i].sequences;
     result.tokens += sequences.mask.empty() ? static_cast<int64_t>(sequences.ids.size())
                                             : std::count(sequences.mask.begin(), sequences.mask.end(), 1);
   }
-  result.losses.total /= count;
-  for (LossPart& part : result.losses.parts) part.mean /= count;
+  result.losses = mean_losses(losses);
   const auto check_finite = [&](const char* what, double value) {
     check(std::isfinite(value), ErrorCode::kDiverged, "training diverged at step ", steps_, ": the ", what,
           " is ", value, "; use a smaller learning rate or a longer warm-up, and continue from the last ",
@@ -106,6 +115,8 @@ void Trainer::restore(const std::string& path) {
   int64_t counters[2];
   std::memcpy(counters, tensor_of(file, kCounters, DType::kI64, &two).data, sizeof counters);
   // Everything is checked before anything changes.
+  check(counters[0] >= 0 && counters[1] >= 0, ErrorCode::kCheckpoint, path,
+        ": expected numbers of steps and passes but found ", counters[0], " and ", counters[1]);
   std::vector<std::pair<float*, const StoredTensor*>> copies;
   const auto plan = [&](const char* prefix, ParameterSet& set) {
     for (size_t i = 0; i < set.all().size(); ++i) {

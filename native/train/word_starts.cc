@@ -27,7 +27,8 @@ std::vector<uint8_t> word_starts(const Tokenizer& tokenizer) {
   std::vector<std::string> pieces(size);
   bool marks = false, continuations = false;
   for (size_t id = 0; id < size; ++id) {
-    pieces[id] = tokenizer.id_to_token(static_cast<int32_t>(id));
+    if (tokenizer.has_id(static_cast<int32_t>(id)))
+      pieces[id] = tokenizer.id_to_token(static_cast<int32_t>(id));
     marks = marks || pieces[id].compare(0, kWordMark.size(), kWordMark) == 0;
     continuations = continuations || !starts_word_wordpiece(pieces[id]);
   }

@@ -1,8 +1,8 @@
 // Cross-entropy of rows of logits with their labels, and its gradient in their place.
 
 // The gradient of -log softmax(x)[label] is softmax(x) - onehot(label). That of the label is taken as minus
-// the sum of the others, and the loss as log(1 + others / label): both keep their digits where the label is
-// nearly certain. hits[r]: no other logit is larger.
+// the sum of the others, which keeps its digits where the label is nearly certain. hits[r]: no other logit is
+// larger.
 void cross_entropy(float* losses, uint8_t* hits, float* logits, const int32_t* labels, float scale,
                    int64_t width, int64_t rows) {
   for (int64_t r = 0; r < rows; ++r, logits += width) {
@@ -11,7 +11,7 @@ void cross_entropy(float* losses, uint8_t* hits, float* logits, const int32_t* l
     for (int64_t i = 0; i < whole; i += kWidth) most = max(most, load(logits + i));
     float largest = reduce_max(most);
     for (int64_t i = whole; i < width; ++i) largest = std::max(largest, logits[i]);
-    const double label = std::exp(static_cast<double>(logits[labels[r]]) - largest);
+    const double below = static_cast<double>(largest) - logits[labels[r]], label = std::exp(-below);
     hits[r] = logits[labels[r]] == largest;
     logits[labels[r]] = -std::numeric_limits<float>::infinity();
 
@@ -24,7 +24,7 @@ void cross_entropy(float* losses, uint8_t* hits, float* logits, const int32_t* l
     }
     double others = reduce_add(sum);
     for (int64_t i = whole; i < width; ++i) others += logits[i] = std::exp(logits[i] - largest);
-    losses[r] = static_cast<float>(std::log1p(others / label));
+    losses[r] = static_cast<float>(softmax_loss(below, others));
     const double factor = scale / (others + label);
     for (int64_t i = 0; i < width; i += kWidth)
       store_some(logits + i, mul(load_some(logits + i, width - i), broadcast(static_cast<float>(factor))),
