@@ -1,6 +1,6 @@
 /** Finds a model's files: in a folder, or by name in the places where models are kept. Never uses the network. */
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { AlbertError } from './errors';
@@ -30,14 +30,21 @@ export interface TokenizerFiles {
   maxLength: number;
 }
 
+/** Makes a folder where there is none. @throws AlbertError CHECKPOINT. */
+export async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (error) {
+    const reason = (error as Error).message;
+    throw new AlbertError('CHECKPOINT', `expected a writable folder at ${folder}: ${reason}`, {
+      cause: error,
+    });
+  }
+}
+
 /** Files that save() copies along with a model. */
-export const TOKENIZER_FILES = [
-  'spiece.model',
-  'tokenizer.json',
-  'vocab.txt',
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-];
+export const SETTINGS_FILES = ['tokenizer_config.json', 'special_tokens_map.json'];
+export const TOKENIZER_FILES = ['spiece.model', 'tokenizer.json', 'vocab.txt', ...SETTINGS_FILES];
 
 const WEIGHT_FILES = [
   'model.safetensors',

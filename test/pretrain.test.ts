@@ -1,6 +1,6 @@
 /** pretrain() and its verb: runs from configuration alone, continues bit-exactly, logs, refuses, and stops on a signal. */
 import { execFileSync, spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import {
   Albert,
@@ -9,6 +9,7 @@ import {
   pretrain,
   type PretrainOptions,
   type PretrainProgress,
+  Trainer,
 } from '../lib';
 import { root, temporaryFolder, vocabulary } from './support/data';
 import { failure } from './support/errors';
@@ -94,6 +95,61 @@ test('trains, evaluates, logs, and leaves a model that pipelines load', async ()
   const corpus = readFileSync(path.join(output, 'corpus.txt'), 'utf8');
   for (const { token_str } of guesses.flat()) expect(corpus).toContain(token_str);
   await unmask.dispose();
+});
+
+test('a run goes on with its own vocabulary, configuration and held-out text alone', async () => {
+  const output = temporaryFolder();
+  await pretrain(options(output, { totalSteps: 4 }));
+  const bytes = bytesOf(output);
+  const other = path.join(output, 'other');
+  mkdirSync(other);
+  copyFileSync(path.join(root, 'models/albert-mini-en/spiece.model'), path.join(other, 'spiece.model'));
+  const changes: [Partial<PretrainOptions>, RegExp][] = [
+    [{ vocabulary: other }, /vocabulary of the run/],
+    [{ config: { ...CONFIG, hidden_size: 64 } }, /whose hidden_size is 32, but received 64/],
+    [{ holdOut: 0.3 }, /expected 0\.1, as the run/],
+    [{ totalSteps: 3 }, /at least the 4 steps/],
+  ];
+  for (const [change, message] of changes) {
+    const error = await failure('INVALID_ARGUMENT', () =>
+      pretrain(options(output, { totalSteps: 8, ...change })),
+    );
+    expect(error.message).toMatch(message);
+    expect(bytesOf(output).equals(bytes)).toBe(true);
+  }
+  expect((await pretrain(options(output, { totalSteps: 6 }))).steps).toBe(6);
+});
+
+test('a model that is no run is not trained over', async () => {
+  const output = temporaryFolder();
+  const model = await Albert.create(
+    { ...CONFIG, vocab_size: VOCABULARY_SIZE },
+    { head: 'pretraining', seed: 1 },
+  );
+  const run = path.join(output, 'run');
+  await model.save(run);
+  const bytes = bytesOf(output);
+  expect((await failure('INVALID_ARGUMENT', () => pretrain(options(output)))).message).toMatch(
+    /holds one, and no run/,
+  );
+  const trainer = new Trainer(model, { learningRate: 0.01, totalSteps: 5 });
+  await trainer.save(run, { a: 1 });
+  expect((await failure('CHECKPOINT', () => pretrain(options(output)))).message).toMatch(
+    /trainer of another kind/,
+  );
+  expect(bytesOf(output).equals(bytes)).toBe(true);
+  await trainer.dispose();
+  await model.dispose();
+});
+
+test('settings beside a vocabulary go with it', async () => {
+  const output = temporaryFolder();
+  const own = path.join(output, 'vocabulary');
+  mkdirSync(own);
+  copyFileSync(vocabulary, path.join(own, 'spiece.model'));
+  writeFileSync(path.join(own, 'tokenizer_config.json'), '{"do_lower_case": false}');
+  await pretrain(options(output, { totalSteps: 1, vocabulary: path.join(own, 'spiece.model') }));
+  expect(existsSync(path.join(output, 'run', 'tokenizer_config.json'))).toBe(true);
 });
 
 test('a run that was stopped and continued has the bits of one that was not', async () => {
@@ -207,7 +263,7 @@ describe('the verb', () => {
       }
     }
     child.kill('SIGINT');
-    expect(await ended).toBe(0);
+    expect(await ended).toBe(130);
     const steps = Number(/(\d+) of 100000 steps/.exec(printed)![1]);
     expect(logOf(output).at(-1)!.step).toBe(steps - 1);
     const more = execFileSync(process.execPath, [...args, '--steps', `${steps + 2}`], { encoding: 'utf8' });

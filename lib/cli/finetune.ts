@@ -5,7 +5,18 @@ import { finetune, finetuneSeeds, type SeedsResult } from '../training/finetune'
 import { dryRun, type FinetuneOptions } from '../training/finetune-plan';
 import { duration, progressBar } from './progress';
 import { printReport } from './report';
-import { positive, print, printJson, printTable, real, score, share, whole } from './shared';
+import {
+  INTERRUPTED,
+  positive,
+  print,
+  printJson,
+  printTable,
+  real,
+  score,
+  share,
+  STOPPING,
+  whole,
+} from './shared';
 
 type Flags = Omit<FinetuneOptions, 'seed' | 'classWeights'> & {
   seed: number[];
@@ -117,7 +128,7 @@ export function addFinetune(program: Command): void {
         signal: interrupt.signal,
       };
       if (dry) return showDryRun({ ...options, seed: seed[0] }, json);
-      process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+      STOPPING.forEach((name) => process.once(name, onSignal));
       const bar = progressBar(1);
       options.onProgress = ({ step, totalSteps, loss, best, tokens_per_second, seconds_left }) => {
         const found = best === null ? '' : ` | best ${score(best)}`;
@@ -140,7 +151,8 @@ export function addFinetune(program: Command): void {
         printReport(result);
       } finally {
         bar.stop();
-        process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+        STOPPING.forEach((name) => process.off(name, onSignal));
+        if (interrupt.signal.aborted) process.exitCode = INTERRUPTED;
       }
     });
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command line: exit status 0 when done, 1 when something failed, 2 for wrong usage. */
+/** The command line: exit status 0 when done, 1 when something failed, 2 for wrong usage, 130 after Ctrl-C. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, CommanderError } from 'commander';
@@ -76,5 +76,5 @@ process.removeAllListeners('warning');
 process.on('warning', (warning) => process.stderr.write(`albert: warning: ${oneLine(warning.message)}\n`));
 
 void main().then((code) => {
-  process.exitCode = code;
+  process.exitCode ??= code;
 });

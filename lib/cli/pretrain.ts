@@ -5,7 +5,7 @@ import { AlbertError } from '../errors';
 import { pretrain, type PretrainOptions } from '../training/pretrain';
 import type { AlbertConfig } from '../source';
 import { duration, progressBar } from './progress';
-import { positive, print, printJson, real, whole } from './shared';
+import { INTERRUPTED, positive, print, printJson, real, STOPPING, whole } from './shared';
 
 type Flags = Omit<PretrainOptions, 'config' | 'totalSteps' | 'format'> & {
   config?: string;
@@ -84,7 +84,7 @@ export function addPretrain(program: Command): void {
     .action(async ({ config, steps, text, json, ...flags }: Flags) => {
       const interrupt = new AbortController();
       const onSignal = () => interrupt.abort();
-      process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+      STOPPING.forEach((name) => process.once(name, onSignal));
       const bar = progressBar(steps);
       try {
         const result = await pretrain({
@@ -108,7 +108,8 @@ export function addPretrain(program: Command): void {
           print(`  ${name}  ${value.toFixed(4)}`);
       } finally {
         bar.stop();
-        process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+        STOPPING.forEach((name) => process.off(name, onSignal));
+        if (interrupt.signal.aborted) process.exitCode = INTERRUPTED;
       }
     });
 }

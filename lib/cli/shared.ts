@@ -128,6 +128,10 @@ export function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
+/** Signals that end a training after the step under way, and the exit status then, as shells give Ctrl-C. */
+export const STOPPING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+export const INTERRUPTED = 130;
+
 export function printJson(value: unknown): void {
   print(JSON.stringify(value));
 }

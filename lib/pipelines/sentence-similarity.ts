@@ -31,7 +31,7 @@ export async function sentenceSimilarity(
     const texts = [string('first text', first), ...others];
     const vectors = await embed(opened.model, texts, 'mean', abortSignal(given.signal));
     vectors.forEach(normalise);
-    const similarities = vectors.slice(1).map((vector) => dot(vectors[0], vector));
+    const similarities = vectors.slice(1).map((vector) => Math.min(1, Math.max(-1, dot(vectors[0], vector))));
     return single ? similarities[0] : similarities;
   };
   return makePipeline('sentence-similarity', opened, call) as SentenceSimilarityPipeline;

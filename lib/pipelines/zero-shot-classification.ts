@@ -1,7 +1,7 @@
 /** zero-shot-classification: labels that no training knew, by asking an inference (NLI) model whether each follows. */
 import type { Albert } from '../albert';
 import { AlbertError } from '../errors';
-import { abortSignal, boolean, optionsObject, string, strings } from '../options';
+import { abortSignal, boolean, invalid, optionsObject, string, strings } from '../options';
 import type { TextOrPair } from '../tokenizer';
 import { sigmoid, softmax, topIndices } from './math';
 import {
@@ -74,6 +74,8 @@ export async function zeroShotClassification(
       typeof labelsInput === 'string'
         ? labelsInput.split(',').map((label) => label.trim())
         : strings('labels', labelsInput);
+    if (labels.some((label) => label.trim() === ''))
+      throw invalid('labels that are not empty', 'labels', labelsInput);
     const template = string('hypothesis_template', given.hypothesis_template ?? 'This example is {}.');
     if (!template.includes('{}')) {
       throw new AlbertError(

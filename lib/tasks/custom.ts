@@ -224,37 +224,47 @@ const choiceReader: Reader = (record, labelled) => {
   };
 };
 
-/** What each type is made of; `read` where an example is one record. */
+/** What each type is made of: the scores it reports, and others that it has; `read` where an example is one record. */
 const FORMS: Record<
   TaskDescription['type'],
-  { kind: Kind; metrics: string[]; hasLabels: boolean; read?: Reader }
+  { kind: Kind; metrics: string[]; others: string[]; hasLabels: boolean; read?: Reader }
 > = {
   classification: {
     kind: classification,
     metrics: ['accuracy', 'macro_f1'],
+    others: ['f1', 'matthews', 'loss'],
     hasLabels: true,
     read: textReader(oneLabel),
   },
   'multi-label': {
     kind: multiLabel,
     metrics: ['micro_f1', 'macro_f1', 'accuracy'],
+    others: ['loss'],
     hasLabels: true,
     read: textReader(anyLabels),
   },
   regression: {
     kind: regression,
     metrics: ['pearson', 'spearman'],
+    others: ['loss'],
     hasLabels: false,
     read: textReader(oneValue),
   },
-  tagging: { kind: tagging, metrics: ['span_f1', 'accuracy'], hasLabels: true },
+  tagging: { kind: tagging, metrics: ['span_f1', 'accuracy'], others: ['macro_f1'], hasLabels: true },
   'question-answering': {
     kind: answering(true),
     metrics: ['f1', 'exact'],
+    others: [],
     hasLabels: false,
     read: answerReader,
   },
-  'multiple-choice': { kind: choosing, metrics: ['accuracy'], hasLabels: false, read: choiceReader },
+  'multiple-choice': {
+    kind: choosing,
+    metrics: ['accuracy'],
+    others: [],
+    hasLabels: false,
+    read: choiceReader,
+  },
 };
 
 /** Sentences with their words, the names of the tags, and the error for something wrong with a word. */
@@ -336,7 +346,11 @@ function checkDescription(value: TaskDescription): TaskDescription {
   }
   oneOf('format', value.format, FORMATS, 'tsv');
   if (value.labels !== undefined) strings('labels', value.labels);
-  if (value.metrics !== undefined) strings('metrics', value.metrics);
+  if (value.metrics !== undefined) {
+    const { metrics, others } = FORMS[value.type];
+    for (const [i, name] of strings('metrics', value.metrics).entries())
+      oneOf(`metrics[${i}]`, name, [...metrics, ...others], name);
+  }
   const given = optionsObject<Partial<TrainingDefaults>>('defaults', value.defaults);
   number('defaults.learningRate', given.learningRate, { min: 0 }, 0);
   integer('defaults.batchSize', given.batchSize, { min: 1 }, 1);

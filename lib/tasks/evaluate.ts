@@ -1,10 +1,11 @@
 /** Scores a model on a split of a task, overall and by slices, and writes its predictions. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Albert } from '../albert';
 import { AlbertError } from '../errors';
 import { abortSignal, integer, type LoadOptions, oneOf, optionsObject, string, strings } from '../options';
 import { requireTrained } from '../pipelines/open';
+import { makeFolder } from '../source';
 import type { AnswerPrediction } from './answering';
 import { findTask, type TaskDescription } from './index';
 import {
@@ -229,7 +230,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
     const files = given.output === undefined ? {} : filesOf(task, examples, predictions, whole);
     const written = Object.entries(files).map(([name, text]) => [path.join(given.output!, name), text]);
     for (const [file, text] of written) {
-      await mkdir(path.dirname(file), { recursive: true });
+      await makeFolder(path.dirname(file));
       await writeFile(file, text);
     }
     return { task: task.name, split, ...whole, files: written.map(([file]) => file) };

@@ -1,4 +1,5 @@
 /** Reads rows of data files, each with the line it stands on: tab-separated as GLUE has it, CSV, JSON lines, CoNLL. */
+import { isUtf8 } from 'node:buffer';
 import { readFile } from 'node:fs/promises';
 import { AlbertError } from '../errors';
 import { readLines } from '../training/corpus';
@@ -34,9 +35,12 @@ async function* numbered(file: string): AsyncGenerator<[line: number, text: stri
 
 /** The whole of a text file. @throws AlbertError DATA. */
 export async function readText(file: string): Promise<string> {
-  return readFile(file, 'utf8').catch((error: Error) => {
+  const bytes = await readFile(file).catch((error: Error) => {
     throw new AlbertError('DATA', `could not read ${file}: ${error.message}`, { cause: error });
   });
+  if (!isUtf8(bytes))
+    throw new AlbertError('DATA', `${file}: expected UTF-8 text but it holds other bytes; convert it first`);
+  return bytes.toString('utf8');
 }
 
 async function readTsv(file: string): Promise<Row[]> {

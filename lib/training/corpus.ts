@@ -2,13 +2,14 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { createGunzip } from 'node:zlib';
 import { aborted, AlbertError, awaitNative } from '../errors';
 import { binding } from '../native';
 import { invalid } from '../options';
+import { makeFolder } from '../source';
 import type { Tokenizer } from '../tokenizer';
 
 export interface TokenizeOptions {
@@ -264,7 +265,7 @@ export async function tokenizeCorpus(
   }
   // Made beside its place and renamed, so that a run that was stopped leaves nothing that looks whole.
   const work = `${folder}.${process.pid}.tmp`;
-  await mkdir(work, { recursive: true });
+  await makeFolder(work);
   try {
     const manifest = await tokenizeInto(work, files, tokenizer, options);
     await writeFile(path.join(work, 'corpus.json'), JSON.stringify(manifest));

@@ -154,8 +154,20 @@ function trainerOptions(
   const usualWarmup = Math.round(warmup * totalSteps);
   const layerDecay = number('layerDecay', options.layerDecay, { min: 0, max: 1 }, 1);
   const headOnlySteps = integer('headOnlySteps', options.headOnlySteps, { min: 0 }, 0);
-  const { power, weightDecay, beta1, beta2, epsilon, maxGradNorm, dtype, recompute, seed, threads, isa } =
-    options;
+  const {
+    power,
+    weightDecay,
+    beta1,
+    beta2,
+    epsilon,
+    maxGradNorm,
+    dtype,
+    recompute,
+    seed,
+    device,
+    threads,
+    isa,
+  } = options;
   return {
     optimizer: oneOf('optimizer', options.optimizer, ['adamw', 'lamb'] as const, 'adamw'),
     learningRate: number('learningRate', options.learningRate, { min: 0 }, usualRate),
@@ -173,6 +185,7 @@ function trainerOptions(
     dtype,
     recompute,
     seed,
+    device,
     threads,
     isa,
   };
@@ -191,7 +204,7 @@ export async function prepare(options: Partial<FinetuneOptions>): Promise<Plan> 
       'DATA',
       `expected labels for every example of ${folder} to train on and to evaluate with`,
     );
-  const { threads, isa } = options;
+  const { threads, isa, device } = options;
   const model = await Albert.load(string('model', options.model), {
     head: task.kind.head,
     config: { ...task.kind.config(task), ...encoderDropout(options, task), finetuning_task: task.name },
@@ -199,6 +212,7 @@ export async function prepare(options: Partial<FinetuneOptions>): Promise<Plan> 
     seed,
     threads,
     isa,
+    device,
   });
   const limits = encodingLimits(options, task, model.maxLength);
   const features = await task.kind.encode(model.tokenizer, train, limits);

@@ -1,9 +1,11 @@
 /** Fine-tuning: a task's examples to the checkpoint that does best on their development split. */
-import { appendFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { appendFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { AlbertError } from '../errors';
 import { abortSignal, boolean, integer, invalid, optionsObject, string } from '../options';
+import { makeFolder } from '../source';
 import { predictAll, type Report, report } from '../tasks/evaluate';
 import { findTask } from '../tasks';
 import type { Feature, Scores } from '../tasks/task';
@@ -34,6 +36,17 @@ interface Position {
   /** Evaluations since the best one. */
   stale: number;
   restarts: number;
+  /** As orderOf() tells it; absent in checkpoints of earlier versions. */
+  order?: string;
+}
+
+/** What decides which examples a step sees, in short. */
+function orderOf({ task, lengths, batchSize, seed }: Plan): string {
+  const batches = epochBatches(lengths, batchSize, seed, 0);
+  return createHash('sha256')
+    .update(JSON.stringify([task.name, batches]))
+    .digest('hex')
+    .slice(0, 16);
 }
 
 const CHECKPOINT = 'checkpoint';
@@ -56,17 +69,26 @@ class Run {
       const resumed = await Trainer.resume(checkpoint, plan.trainer);
       await plan.model.dispose();
       const at = resumed.extra as Position;
+      if (at.order !== undefined && at.order !== orderOf(plan)) {
+        await resumed.trainer.dispose();
+        await resumed.trainer.model.dispose();
+        throw new AlbertError(
+          'INVALID_ARGUMENT',
+          `expected the task, data, batch size and seed that the run in ${output} was started with, as it goes on in the middle of an epoch`,
+        );
+      }
       const run = new Run(plan, output, options, resumed.trainer, at);
       if (at.restarts > 0) await run.reopen(at.restarts);
       return run;
     }
-    if (held || (existsSync(output) && (await readdir(output)).length > 0 && !options.resume)) {
+    await makeFolder(output);
+    if (held || (await readdir(output)).length > 0) {
+      const found = held ? 'a run; resume it or choose another' : 'files but no run; choose another';
       throw new AlbertError(
         'INVALID_ARGUMENT',
-        `expected an empty folder for output but ${output} holds ${held ? 'a run' : 'files'}; choose another, or resume: true`,
+        `expected an empty folder for output but ${output} holds ${found}`,
       );
     }
-    await mkdir(output, { recursive: true });
     await rm(path.join(output, LOG_FILE), { force: true });
     const at = {
       step: 0,
@@ -78,6 +100,7 @@ class Run {
       evaluated: 0,
       stale: 0,
       restarts: 0,
+      order: orderOf(plan),
     };
     const run = new Run(plan, output, options, new Trainer(plan.model, plan.trainer), at);
     await run.save();
@@ -133,15 +156,16 @@ class Run {
   /** The next batch in the order of the epochs. */
   private nextBatch(): Feature[] {
     const { plan, at } = this;
-    if (this.epoch && at.batch === this.epoch.batches.length) {
+    const batchesOf = (number: number) =>
+      this.epoch?.number === number
+        ? this.epoch
+        : { number, batches: epochBatches(plan.lengths, plan.batchSize, plan.seed, number) };
+    this.epoch = batchesOf(at.epoch);
+    if (at.batch >= this.epoch.batches.length) {
       at.epoch++;
       at.batch = 0;
+      this.epoch = batchesOf(at.epoch);
     }
-    if (this.epoch?.number !== at.epoch)
-      this.epoch = {
-        number: at.epoch,
-        batches: epochBatches(plan.lengths, plan.batchSize, plan.seed, at.epoch),
-      };
     return this.epoch.batches[at.batch].map((i) => plan.features[i]);
   }
 

@@ -76,6 +76,8 @@ function floatTargets(value: unknown, count: number, config: AlbertConfig): Floa
   if (!isList(value)) return null;
   const type = config.problem_type as string | undefined;
   const nested = isList(value[0]);
+  if (type === 'multi_label_classification' && !nested)
+    throw invalid('a list of a number for each label, one list a sequence,', 'labels', value);
   if (
     type === 'single_label_classification' ||
     (!nested && type !== 'regression' && labelCount(config) !== 1)
@@ -92,6 +94,8 @@ function floatTargets(value: unknown, count: number, config: AlbertConfig): Floa
           `expected ${width} numbers in labels[${i}], one a label, but received ${show(row)}`,
         );
       }
+      if (type === 'multi_label_classification' && row.some((entry) => !(entry >= 0 && entry <= 1)))
+        throw invalid('numbers from 0 to 1', `labels[${i}]`, row);
       return row;
     }),
   );

@@ -1,12 +1,19 @@
 /** Pre-training from text to a model: batches, steps, evaluations, checkpoints and a log, until a number of steps. */
-import { appendFile, copyFile, mkdir, rm } from 'node:fs/promises';
+import { appendFile, copyFile, readFile, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { Albert } from '../albert';
 import { AlbertError } from '../errors';
 import { abortSignal, integer, invalid, number, optionsObject, string } from '../options';
 import { preset } from '../presets';
-import { type AlbertConfig, findTokenizer, resolveFolder, TOKENIZER_FILES } from '../source';
+import {
+  type AlbertConfig,
+  findTokenizer,
+  makeFolder,
+  resolveFolder,
+  SETTINGS_FILES,
+  TOKENIZER_FILES,
+} from '../source';
 import {
   type PretrainingBatch,
   type PretrainingCursor,
@@ -74,6 +81,9 @@ export interface PretrainResult {
 
 /** What a checkpoint adds to the trainer's state. */
 interface Progress {
+  step: number;
+  /** The share of documents that the run keeps from training; absent in checkpoints of earlier versions. */
+  holdOut?: number;
   cursor: PretrainingCursor;
   tokens: number;
   seconds: number;
@@ -81,22 +91,63 @@ interface Progress {
 
 const LOG_FILE = 'log.jsonl';
 
-async function installVocabulary(vocabulary: string, output: string): Promise<void> {
+/** The files of a vocabulary and its settings, and the names they have beside a model. */
+async function vocabularyFiles(vocabulary: string): Promise<{ from: string; name: string }[]> {
   const isFile = /\.(model|json|txt)$/.test(vocabulary) && existsSync(vocabulary);
   if (isFile) {
+    const folder = path.dirname(vocabulary);
     const name = vocabulary.endsWith('.model') ? 'spiece.model' : path.basename(vocabulary);
-    if (path.resolve(vocabulary) !== path.resolve(output, name))
-      await copyFile(vocabulary, path.join(output, name));
-    return;
+    const settings = SETTINGS_FILES.map((file) => ({ from: path.join(folder, file), name: file }));
+    return [{ from: vocabulary, name }, ...settings.filter(({ from }) => existsSync(from))];
   }
   const folder = await resolveFolder(vocabulary);
   if (!(await findTokenizer(folder))) {
     throw new AlbertError('TOKENIZER', `expected spiece.model, tokenizer.json or vocab.txt in ${folder}`);
   }
-  if (path.resolve(folder) === path.resolve(output)) return;
-  for (const name of TOKENIZER_FILES) {
-    if (existsSync(path.join(folder, name))) await copyFile(path.join(folder, name), path.join(output, name));
+  return TOKENIZER_FILES.map((name) => ({ from: path.join(folder, name), name })).filter(({ from }) =>
+    existsSync(from),
+  );
+}
+
+/** Copies a vocabulary beside the model. @throws AlbertError INVALID_ARGUMENT where a run has another one there. */
+async function installVocabulary(vocabulary: string, output: string, resumes: boolean): Promise<void> {
+  const files = (await vocabularyFiles(vocabulary)).map(({ from, name }) => ({
+    from: path.resolve(from),
+    to: path.resolve(output, name),
+  }));
+  for (const { from, to } of files) {
+    if (!resumes || !existsSync(to) || (await readFile(from)).equals(await readFile(to))) continue;
+    throw new AlbertError(
+      'INVALID_ARGUMENT',
+      `expected the vocabulary of the run in ${output} but ${from} is another; choose another output`,
+    );
   }
+  for (const { from, to } of files) if (from !== to) await copyFile(from, to);
+}
+
+/** Throws where a given configuration is not the one of the model that a run trains. */
+function checkConfiguration(given: Partial<PretrainOptions>, trained: AlbertConfig, output: string): void {
+  if (given.config === undefined) return;
+  const config: AlbertConfig = typeof given.config === 'string' ? preset(given.config) : given.config;
+  for (const [name, value] of Object.entries(config)) {
+    const own = trained[name];
+    if (name === 'vocab_size' || typeof value !== 'number' || typeof own !== 'number' || own === value) continue;
+    throw new AlbertError(
+      'INVALID_ARGUMENT',
+      `expected the configuration of the run in ${output}, whose ${name} is ${own}, but received ${value}; choose another output`,
+    );
+  }
+}
+
+/** What a checkpoint of pretrain() says about its run. @throws AlbertError CHECKPOINT for one of something else. */
+function progressOf(extra: unknown, output: string): Progress {
+  const { step, cursor, tokens, seconds } = optionsObject<Progress>('extra', extra as Progress | null);
+  if (![step, cursor?.epoch, cursor?.index, tokens, seconds].every((value) => typeof value === 'number'))
+    throw new AlbertError(
+      'CHECKPOINT',
+      `expected a run of pretrain() in ${output} but its checkpoint is of a trainer of another kind; choose another output`,
+    );
+  return extra as Progress;
 }
 
 async function startingModel(
@@ -104,11 +155,11 @@ async function startingModel(
   vocabSize: number,
   seed: number,
 ): Promise<Albert> {
-  const { threads, isa } = options;
+  const { threads, isa, device } = options;
   if (options.model !== undefined) {
     if (options.config !== undefined)
       throw invalid('either a model or a configuration', 'config', options.config);
-    const model = await Albert.load(options.model, { head: 'pretraining', threads, isa });
+    const model = await Albert.load(options.model, { head: 'pretraining', threads, isa, device });
     if (model.config.vocab_size !== vocabSize) {
       throw new AlbertError(
         'INVALID_CONFIG',
@@ -121,7 +172,7 @@ async function startingModel(
   if (given === undefined)
     throw invalid('a configuration, the name of a preset, or a model', 'config', given);
   const config = { ...(typeof given === 'string' ? preset(given) : given), vocab_size: vocabSize };
-  return Albert.create(config, { head: 'pretraining', seed, threads, isa });
+  return Albert.create(config, { head: 'pretraining', seed, threads, isa, device });
 }
 
 /** The means over an evaluation's batches, each label counting alike. */
@@ -182,20 +233,48 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     holdOut: given.holdOut ?? 0.01,
   } as PretrainingDataOptions;
 
-  await mkdir(output, { recursive: true });
-  await installVocabulary(vocabulary, output);
+  const resumes = existsSync(path.join(output, STATE_FILE));
+  if (!resumes && existsSync(path.join(output, 'config.json'))) {
+    throw new AlbertError(
+      'INVALID_ARGUMENT',
+      `expected a folder without a model for output but ${output} holds one, and no run to continue; choose another`,
+    );
+  }
   const stream = await PretrainingStream.open({ ...data, split: 'train' });
   const held = await evaluationBatches(data, evaluations);
+  await makeFolder(output);
+  await installVocabulary(vocabulary, output, resumes);
 
   const trainerOptions = pickTrainerOptions({ ...given, seed });
+  const { totalSteps } = trainerOptions;
   const log = path.join(output, LOG_FILE);
   let trainer: Trainer;
-  let done: Progress = { cursor: stream.cursor, tokens: 0, seconds: 0 };
+  let done: Omit<Progress, 'step'> = {
+    cursor: stream.cursor,
+    tokens: 0,
+    seconds: 0,
+    holdOut: data.holdOut,
+  };
   let step = 0;
-  if (existsSync(path.join(output, STATE_FILE))) {
+  if (resumes) {
     const resumed = await Trainer.resume(output, trainerOptions);
     trainer = resumed.trainer;
-    ({ step, ...done } = resumed.extra as Progress & { step: number });
+    try {
+      ({ step, ...done } = progressOf(resumed.extra, output));
+      checkConfiguration(given, trainer.model.config, output);
+      if ((done.holdOut ?? data.holdOut) !== data.holdOut)
+        throw invalid(`${done.holdOut}, as the run in ${output} was started with,`, 'holdOut', data.holdOut);
+      if (step > totalSteps)
+        throw invalid(
+          `at least the ${step} steps that the run in ${output} has made`,
+          'totalSteps',
+          totalSteps,
+        );
+    } catch (error) {
+      await trainer.dispose();
+      await trainer.model.dispose();
+      throw error;
+    }
     stream.seek(done.cursor);
   } else {
     const model = await startingModel(given, stream.tokenizer.vocabSize, seed);
@@ -203,7 +282,6 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     await rm(log, { force: true });
   }
 
-  const totalSteps = trainerOptions.totalSteps;
   const write = (record: object) => appendFile(log, `${JSON.stringify(record)}\n`);
   const save = () => trainer.save(output, { step, ...done });
   let evaluation: PretrainEvaluation | null = null;
@@ -234,7 +312,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
       const result: StepResult = await trainer.step(batches.length === 1 ? batches[0] : batches);
       const seconds = (performance.now() - begin) / 1e3;
       step++;
-      done = { cursor, tokens: done.tokens + result.tokens, seconds: done.seconds + seconds };
+      done = { ...done, cursor, tokens: done.tokens + result.tokens, seconds: done.seconds + seconds };
       const { loss, losses, grad_norm, learning_rate } = result;
       const tokens_per_second = Math.round(result.tokens / seconds);
       const time = Number(done.seconds.toFixed(2));
@@ -289,6 +367,7 @@ const TRAINER_OPTIONS = [
   'seed',
   'dtype',
   'recompute',
+  'device',
   'threads',
   'isa',
 ] as const;

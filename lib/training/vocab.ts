@@ -2,11 +2,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { AlbertError } from '../errors';
 import { boolean, integer, optionsObject, string } from '../options';
+import { makeFolder } from '../source';
 import { findFiles, readLines } from './corpus';
 
 export interface TrainVocabularyOptions {
@@ -16,7 +17,10 @@ export interface TrainVocabularyOptions {
   output: string;
   /** Pieces, special ones included. Default 30000. */
   size?: number;
-  /** Default true: text is lower-cased and its accents are stripped before. */
+  /**
+   * Default true: text is lower-cased and its accents are stripped before. With false a tokenizer_config.json beside the
+   * vocabulary says so to whoever loads it.
+   */
   lowerCase?: boolean;
   /** Sentences that are drawn when there are more. Default 10 million. */
   sampleSize?: number;
@@ -26,6 +30,9 @@ export interface TrainVocabularyOptions {
 
 // The published order gives the published ids: 5 to 12 after <pad>, <unk>, [CLS], [SEP] and [MASK].
 const CONTROL_SYMBOLS = ['[CLS]', '[SEP]', '[MASK]'];
+/** What a tokenizer is told of a vocabulary that keeps case and accents. */
+const CASED_SETTINGS = `${JSON.stringify({ tokenizer_class: 'AlbertTokenizer', do_lower_case: false, keep_accents: true }, null, 2)}\n`;
+
 const USER_SYMBOLS = ['(', ')', '"', '-', '.', '–', '£', '€'];
 
 /** A list as spm_train reads it, as CSV: the release's own list loses all after its bare double quote there. */
@@ -112,7 +119,9 @@ export async function trainVocabulary(options: TrainVocabularyOptions): Promise<
       '--shuffle_input_sentence=true',
       '--minloglevel=1',
     ]);
+    await makeFolder(path.dirname(output));
     await copyFile(path.join(work, 'spiece.model'), output);
+    if (!lowerCase) await writeFile(path.join(path.dirname(output), 'tokenizer_config.json'), CASED_SETTINGS);
     return { sentences };
   } finally {
     await rm(work, { recursive: true, force: true });

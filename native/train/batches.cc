@@ -19,7 +19,8 @@ class CorpusSource final : public InstanceSource {
     }
     check(!documents_.empty(), ErrorCode::kData, "expected at least one document ",
           split.evaluation ? "held out" : "to train on", " but the corpus has ", corpus_->documents(),
-          " in all; change the share that is held out or give more text");
+          " in all, of which ", split.held_out * 100, " % are held out; hold out ",
+          split.evaluation ? "more, or none (holdOut: 0, --hold-out 0)" : "less", ", or give more text");
   }
 
   uint64_t size(uint64_t epoch) override { return plan(epoch)->size(); }
