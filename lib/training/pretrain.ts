@@ -131,7 +131,8 @@ function checkConfiguration(given: Partial<PretrainOptions>, trained: AlbertConf
   const config: AlbertConfig = typeof given.config === 'string' ? preset(given.config) : given.config;
   for (const [name, value] of Object.entries(config)) {
     const own = trained[name];
-    if (name === 'vocab_size' || typeof value !== 'number' || typeof own !== 'number' || own === value) continue;
+    if (name === 'vocab_size' || typeof value !== 'number' || typeof own !== 'number' || own === value)
+      continue;
     throw new AlbertError(
       'INVALID_ARGUMENT',
       `expected the configuration of the run in ${output}, whose ${name} is ${own}, but received ${value}; choose another output`,
