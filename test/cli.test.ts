@@ -183,6 +183,8 @@ test('wrong usage exits with 2, failures with 1 and one line', () => {
   expect(status).toBe(1);
   expect(stderr).toMatch(/^albert: .*nowhere[^\n]*\n$/);
   expect(albert(['fill-mask', '--model', './nowhere', '--file', './none']).status).toBe(1);
+  expect(albert(['fill-mask', '--file', '.']).stderr).toMatch(/^albert: could not read \.: /);
+  expect(albert(['fill-mask', '--file', 'x', 'a [MASK]']).stderr).toMatch(/expected text or --file/);
 });
 
 test('every verb has help with an example', () => {

@@ -70,7 +70,9 @@ async function main(): Promise<number> {
 
 // `albert ... | head` closes the pipe early, which is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === 'EPIPE' ? 0 : 1);
+  if (error.code === 'EPIPE') process.exit(0);
+  process.stderr.write(`albert: the output could not be written: ${error.message}\n`);
+  process.exit(1);
 });
 process.removeAllListeners('warning');
 process.on('warning', (warning) => process.stderr.write(`albert: warning: ${oneLine(warning.message)}\n`));

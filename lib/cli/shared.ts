@@ -87,12 +87,16 @@ const LINES_PER_GROUP = 256;
 /** Texts in groups: the arguments, else the lines of --file, else those of standard input; blank lines are skipped. */
 export async function* textGroups(args: string[], file: string | undefined): AsyncGenerator<string[]> {
   if (args.length > 0) {
+    if (file !== undefined)
+      throw new AlbertError(
+        'INVALID_ARGUMENT',
+        `expected text or --file, but received '${args[0]}' and ${file}`,
+      );
     yield args;
     return;
   }
-  const input = file === undefined ? process.stdin : openFile(file);
   let group: string[] = [];
-  for await (const line of createInterface({ input, crlfDelay: Infinity })) {
+  for await (const line of linesOf(file)) {
     if (line.trim() === '') continue;
     group.push(line);
     if (group.length === LINES_PER_GROUP) {
@@ -101,6 +105,25 @@ export async function* textGroups(args: string[], file: string | undefined): Asy
     }
   }
   if (group.length > 0) yield group;
+}
+
+/** Of a file, or of standard input. @throws AlbertError DATA. */
+async function* linesOf(file: string | undefined): AsyncGenerator<string> {
+  const input = file === undefined ? process.stdin : openFile(file);
+  const failed = new Promise<never>((_, reject) => input.once('error', reject));
+  failed.catch(() => {}); // the loop below meets it
+  try {
+    const lines = createInterface({ input, crlfDelay: Infinity })[Symbol.asyncIterator]();
+    for (;;) {
+      const { value, done } = await Promise.race([lines.next(), failed]);
+      if (done) return;
+      yield value as string;
+    }
+  } catch (error) {
+    throw new AlbertError('DATA', `could not read ${file ?? 'standard input'}: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
 }
 
 /** All groups of texts at once. @throws AlbertError INVALID_ARGUMENT where there is no text. */
