@@ -26,6 +26,15 @@ export function optionsObject<T extends object>(subject: string, value: T | unde
   return value;
 }
 
+/** The named fields of an object, without those that are undefined. */
+export function pick<T extends object, K extends keyof T>(
+  object: T,
+  names: readonly K[],
+): Partial<Pick<T, K>> {
+  const present = names.filter((name) => object[name] !== undefined);
+  return Object.fromEntries(present.map((name) => [name, object[name]])) as Partial<Pick<T, K>>;
+}
+
 export function integer(
   subject: string,
   value: unknown,

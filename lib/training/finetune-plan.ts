@@ -1,7 +1,7 @@
 /** What a fine-tuning goes by: data read and encoded, the model, and all defaults filled in. */
 import { Albert } from '../albert';
 import { AlbertError } from '../errors';
-import { integer, invalid, number, oneOf, optionsObject, string, strings } from '../options';
+import { integer, invalid, number, oneOf, optionsObject, pick, string, strings } from '../options';
 import { encodingLimits, type EvaluateOptions, isLabelled } from '../tasks/evaluate';
 import { findTask, type TaskDescription } from '../tasks';
 import type { Example, Feature, Scores, Task, TrainingDefaults } from '../tasks/task';
@@ -143,6 +143,22 @@ function batchSizeOf(
   return { examples: integer('batchSize', batchSize, { min: 1 }, defaults.batchSize) };
 }
 
+/** Options that the trainer takes as they are. */
+const PASSED_ON = [
+  'power',
+  'weightDecay',
+  'beta1',
+  'beta2',
+  'epsilon',
+  'maxGradNorm',
+  'dtype',
+  'recompute',
+  'seed',
+  'device',
+  'threads',
+  'isa',
+] as const;
+
 /** The trainer's options: the caller's, else the task's, else those of the release. */
 function trainerOptions(
   options: Partial<FinetuneOptions>,
@@ -154,20 +170,6 @@ function trainerOptions(
   const usualWarmup = Math.round(warmup * totalSteps);
   const layerDecay = number('layerDecay', options.layerDecay, { min: 0, max: 1 }, 1);
   const headOnlySteps = integer('headOnlySteps', options.headOnlySteps, { min: 0 }, 0);
-  const {
-    power,
-    weightDecay,
-    beta1,
-    beta2,
-    epsilon,
-    maxGradNorm,
-    dtype,
-    recompute,
-    seed,
-    device,
-    threads,
-    isa,
-  } = options;
   return {
     optimizer: oneOf('optimizer', options.optimizer, ['adamw', 'lamb'] as const, 'adamw'),
     learningRate: number('learningRate', options.learningRate, { min: 0 }, usualRate),
@@ -176,18 +178,7 @@ function trainerOptions(
     classifierDropout: number('classifierDropout', options.classifierDropout, { min: 0, max: 0.99 }, 0.1),
     rates: rateRules(model, layerDecay, headOnlySteps),
     classWeights: labelWeights(options.classWeights, task, train),
-    power,
-    weightDecay,
-    beta1,
-    beta2,
-    epsilon,
-    maxGradNorm,
-    dtype,
-    recompute,
-    seed,
-    device,
-    threads,
-    isa,
+    ...pick(options, PASSED_ON),
   };
 }
 

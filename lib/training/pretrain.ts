@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { Albert } from '../albert';
 import { AlbertError } from '../errors';
-import { abortSignal, integer, invalid, number, optionsObject, string } from '../options';
+import { abortSignal, integer, invalid, number, optionsObject, pick, string } from '../options';
 import { preset } from '../presets';
 import {
   type AlbertConfig,
@@ -246,7 +246,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   await makeFolder(output);
   await installVocabulary(vocabulary, output, resumes);
 
-  const trainerOptions = pickTrainerOptions({ ...given, seed });
+  const trainerOptions = pick({ ...given, seed }, TRAINER_OPTIONS) as TrainerOptions;
   const { totalSteps } = trainerOptions;
   const log = path.join(output, LOG_FILE);
   let trainer: Trainer;
@@ -372,8 +372,3 @@ const TRAINER_OPTIONS = [
   'threads',
   'isa',
 ] as const;
-
-function pickTrainerOptions(options: Partial<PretrainOptions>): TrainerOptions {
-  const present = TRAINER_OPTIONS.filter((name) => options[name] !== undefined);
-  return Object.fromEntries(present.map((name) => [name, options[name]])) as unknown as TrainerOptions;
-}

@@ -37,6 +37,7 @@ ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelWra
   Napi::Env env = info.Env();
   if (info.Length() != 1 || !info[0].IsExternal())
     throw Napi::TypeError::New(env, "a Model is made by loadModel or createModel");
+  // Nothing but a Napi::Error may leave through the engine, which calls this.
   guarded(env, [&]() -> Napi::Value {
     const Loaded& loaded = *info[0].As<Napi::External<Loaded>>().Data();
     const Model& model = *loaded.model;

@@ -305,10 +305,12 @@ void CudaBackend::attention_backward(float* dqkv, const float* dcontext, const H
   } else {
     const DeviceHeads<float> from = on_device<float>(heads, rows, operation);
     QueryStatistics* const statistics = operation.scratch<QueryStatistics>(heads.heads * rows);
-    const auto start = heads.size > kMostTileDepth ? launch_warps
-                       : heads.size <= 32          ? launch_float_tiles<32>
-                       : heads.size <= 64          ? launch_float_tiles<64>
-                                                   : launch_float_tiles<128>;
+    // Not every GPU has shared memory for tiles of 128.
+    const bool has_room = heads.size <= 64 || key_gradient_bytes<128>() <= gpu_.shared_bytes;
+    const auto start = heads.size > kMostTileDepth || !has_room ? launch_warps
+                       : heads.size <= 32                       ? launch_float_tiles<32>
+                       : heads.size <= 64                       ? launch_float_tiles<64>
+                                                                : launch_float_tiles<128>;
     start({gradients, statistics, kept_scale(dropout), scale}, from, heads.heads, on_gpu, dropout, stream);
   }
   operation.finish();

@@ -131,8 +131,7 @@ __global__ void __launch_bounds__(kGridThreads, kDepth <= 64 ? 2 : 1)
   using Tile = FloatTile<kDepth>;
   const Tile key_tile{dynamic_shared<float>()}, value_tile{key_tile.values + Tile::kValues};
   const Tile query_tile{value_tile.values + Tile::kValues}, dcontext_tile{query_tile.values + Tile::kValues};
-  const FloatTile<kTile> weights{dcontext_tile.values + Tile::kValues};
-  const FloatTile<kTile> dscores{weights.values + FloatTile<kTile>::kValues};
+  const FloatTile<kTile> factors{dcontext_tile.values + Tile::kValues};  // of dV, then of dK
   const int s = segments.tile_sequence[blockIdx.x], begin = segments.tile_begin[blockIdx.x];
   const int first = segments.first_row[s], first_key = first + begin;
   const int left = segments.rows[s] - begin, rows = left < kTile ? left : kTile;
@@ -160,19 +159,25 @@ __global__ void __launch_bounds__(kGridThreads, kDepth <= 64 ? 2 : 1)
       const bool is_query = grid_column(j) < some;
       const int64_t query = head * heads.rows + first_row + (is_query ? grid_column(j) : 0);
       const QueryStatistics of_query = gradients.statistics[query];
-      float factors[kSide] = {1, 1, 1, 1};  // one draw decides on this thread's four keys
-      if (dropout.probability > 0) keep_factors(factors, dropout, query, begin + grid_row(0));
+      float kept[kSide] = {1, 1, 1, 1};  // one draw decides on this thread's four keys
+      if (dropout.probability > 0) keep_factors(kept, dropout, query, begin + grid_row(0));
 #pragma unroll
       for (int i = 0; i < kSide; ++i) {
         const float p =
             is_query ? expf(scores[i][j] * gradients.scale - of_query.largest) * of_query.inverse : 0;
-        weights.at(grid_row(i), grid_column(j)) = factors[i] * p;
-        dscores.at(grid_row(i), grid_column(j)) = p * fmaf(dweights[i][j], factors[i], -of_query.shared);
+        factors.at(grid_row(i), grid_column(j)) = kept[i] * p;
+        dweights[i][j] = p * fmaf(dweights[i][j], kept[i], -of_query.shared);  // of the score
       }
     }
-    __syncthreads();  // they are complete
-    multiply_columns(dvalue, weights, dcontext_tile);
-    multiply_columns(dkey, dscores, query_tile);
+    __syncthreads();  // the factors are complete
+    multiply_columns(dvalue, factors, dcontext_tile);
+    __syncthreads();  // everybody has left the factors
+#pragma unroll
+    for (int i = 0; i < kSide; ++i)
+#pragma unroll
+      for (int j = 0; j < kSide; ++j) factors.at(grid_row(i), grid_column(j)) = dweights[i][j];
+    __syncthreads();  // the factors are complete
+    multiply_columns(dkey, factors, query_tile);
   }
 #pragma unroll
   for (int i = 0; i < kSide; ++i) {
@@ -185,16 +190,25 @@ __global__ void __launch_bounds__(kGridThreads, kDepth <= 64 ? 2 : 1)
   }
 }
 
+// Shared memory of a block of each of the two kernels.
+template <int kDepth>
+constexpr size_t query_gradient_bytes() {
+  return sizeof(float) *
+         (3 * FloatTile<kDepth>::kValues + std::max(FloatTile<kDepth>::kValues, FloatTile<kTile>::kValues));
+}
+template <int kDepth>
+constexpr size_t key_gradient_bytes() {
+  return sizeof(float) * (4 * FloatTile<kDepth>::kValues + FloatTile<kTile>::kValues);
+}
+
 template <int kDepth>
 void launch_float_tiles(const FloatGradients& gradients, const DeviceHeads<float>& heads, int64_t head_count,
                         const DeviceSegments& segments, const Dropout& dropout, cudaStream_t stream) {
-  using Weights = FloatTile<kTile>;
   const dim3 grid(static_cast<unsigned>(segments.tiles), static_cast<unsigned>(head_count));
-  const size_t tile = sizeof(float) * FloatTile<kDepth>::kValues, weights = sizeof(float) * Weights::kValues;
-  launch(query_gradient_fp32_kernel<kDepth>, grid, kGridThreads, 3 * tile + std::max(tile, weights), stream,
+  launch(query_gradient_fp32_kernel<kDepth>, grid, kGridThreads, query_gradient_bytes<kDepth>(), stream,
          gradients, heads, segments, dropout);
-  launch(key_gradient_fp32_kernel<kDepth>, grid, kGridThreads, 4 * tile + 2 * weights, stream, gradients,
-         heads, segments, dropout);
+  launch(key_gradient_fp32_kernel<kDepth>, grid, kGridThreads, key_gradient_bytes<kDepth>(), stream,
+         gradients, heads, segments, dropout);
 }
 
 // ---- a warp for each query or key of each head

@@ -21,7 +21,7 @@ Gpu describe(int device) {
   check(properties.major >= 8, ErrorCode::kDevice, "expected a GPU of compute capability 8.0 or newer but '",
         properties.name, "' has ", properties.major, ".", properties.minor, "; use device: 'cpu'");
   return {str("sm_", properties.major, properties.minor), properties.multiProcessorCount,
-          properties.major == 9 && properties.minor == 0};
+          properties.major == 9 && properties.minor == 0, properties.sharedMemPerBlockOptin};
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ struct Gpu {
   std::string architecture;  // 'sm_90'
   int multiprocessors;
   bool has_warpgroups;  // compute capability 9.0
+  size_t shared_bytes;  // of shared memory that a block may have
 };
 
 class DeviceMemory {

@@ -51,6 +51,7 @@ void run(const dim3& grid, const dim3& block, unsigned cluster, size_t shared_by
          const std::function<void()>& kernel);
 // Does it now, or whenever the graph that is being recorded runs.
 void put_on_stream(const std::function<void()>& work);
+bool has_shared_memory(size_t bytes);  // for a block of the current device
 void* dynamic_shared_memory();
 void block_barrier();
 void warp_barrier();
@@ -91,7 +92,7 @@ inline float __uint_as_float(unsigned bits) {
 // ---- the part of the runtime that the backend uses
 
 #define CUDART_VERSION 12040
-enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2 };
+enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum { cudaStreamNonBlocking = 1 };
@@ -149,8 +150,9 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 
 template <typename Kernel>
-cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
-  return cudaSuccess;
+cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int shared_bytes) {
+  return albert::emulation::has_shared_memory(static_cast<size_t>(shared_bytes)) ? cudaSuccess
+                                                                                 : cudaErrorInvalidValue;
 }
 template <typename... Parameters, typename... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),

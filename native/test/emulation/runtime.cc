@@ -30,6 +30,9 @@ bool open = false;
 std::minstd_rand engine(20261127);
 std::map<void*, Mapping> device_memory;
 thread_local int current_device = 0;
+
+// That of 9.0, and the least that a capability of 8 has (8.6 and 8.9).
+size_t shared_bytes_of(int device) { return size_t{device == 0 ? 227u : 99u} << 10; }
 thread_local EmulatedGraph* recording = nullptr;  // by this thread
 
 size_t page_bytes() { return static_cast<size_t>(sysconf(_SC_PAGESIZE)); }
@@ -59,6 +62,8 @@ DeviceAccess::~DeviceAccess() {
   if (--accesses == 0 && engine() % 8 == 0) protect(false);
 }
 
+bool has_shared_memory(size_t bytes) { return bytes <= shared_bytes_of(current_device); }
+
 void put_on_stream(const std::function<void()>& work) {
   recording ? recording->work.push_back(work) : work();
 }
@@ -70,13 +75,15 @@ using namespace albert::emulation;
 // One device of each compute capability that has kernels of its own.
 cudaError_t cudaGetDeviceCount(int* count) { return *count = 2, cudaSuccess; }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  *properties = {"emulated", device == 0 ? 9 : 8, 0, 4, kTotalMemory, 227 << 10};
+  *properties = {"emulated", device == 0 ? 9 : 8, 0, 4, kTotalMemory, shared_bytes_of(device)};
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) { return current_device = device, cudaSuccess; }
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 const char* cudaGetErrorString(cudaError_t error) {
-  return error == cudaSuccess ? "no error" : "out of memory";
+  return error == cudaSuccess             ? "no error"
+         : error == cudaErrorInvalidValue ? "invalid argument"
+                                          : "out of memory";
 }
 
 // The end of a block is next to a page that nobody may touch.
