@@ -115,9 +115,9 @@ async function* linesOf(file: string | undefined): AsyncGenerator<string> {
   try {
     const lines = createInterface({ input, crlfDelay: Infinity })[Symbol.asyncIterator]();
     for (;;) {
-      const { value, done } = await Promise.race([lines.next(), failed]);
-      if (done) return;
-      yield value as string;
+      const next: IteratorResult<string> = await Promise.race([lines.next(), failed]);
+      if (next.done) return;
+      yield next.value;
     }
   } catch (error) {
     throw new AlbertError('DATA', `could not read ${file ?? 'standard input'}: ${(error as Error).message}`, {
