@@ -6,7 +6,7 @@ import { encodingLimits, type EvaluateOptions, isLabelled } from '../tasks/evalu
 import { findTask, type TaskDescription } from '../tasks';
 import type { Example, Feature, Scores, Task, TrainingDefaults } from '../tasks/task';
 import { type BatchSize, epochBatches } from './minibatches';
-import type { RateRule, TrainerOptions } from './trainer';
+import { PASSED_ON, type RateRule, type TrainerOptions } from './trainer';
 
 export interface FinetuneOptions
   extends
@@ -142,22 +142,6 @@ function batchSizeOf(
   if (batchTokens !== undefined) return { tokens: integer('batchTokens', batchTokens, { min: 1 }, 1) };
   return { examples: integer('batchSize', batchSize, { min: 1 }, defaults.batchSize) };
 }
-
-/** Options that the trainer takes as they are. */
-const PASSED_ON = [
-  'power',
-  'weightDecay',
-  'beta1',
-  'beta2',
-  'epsilon',
-  'maxGradNorm',
-  'dtype',
-  'recompute',
-  'seed',
-  'device',
-  'threads',
-  'isa',
-] as const;
 
 /** The trainer's options: the caller's, else the task's, else those of the release. */
 function trainerOptions(

@@ -20,7 +20,7 @@ import {
   type PretrainingDataOptions,
   PretrainingStream,
 } from './batches';
-import { STATE_FILE, type StepResult, Trainer, type TrainerOptions } from './trainer';
+import { PASSED_ON, STATE_FILE, type StepResult, Trainer, type TrainerOptions } from './trainer';
 
 export interface PretrainOptions
   extends
@@ -354,21 +354,10 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
 }
 
 const TRAINER_OPTIONS = [
+  ...PASSED_ON,
   'optimizer',
   'learningRate',
   'warmupSteps',
   'totalSteps',
-  'power',
-  'weightDecay',
-  'beta1',
-  'beta2',
-  'epsilon',
-  'maxGradNorm',
   'accumulate',
-  'seed',
-  'dtype',
-  'recompute',
-  'device',
-  'threads',
-  'isa',
 ] as const;

@@ -90,6 +90,22 @@ export interface Evaluation extends Losses {
 export const STATE_FILE = 'training.safetensors';
 const PREVIOUS_FILE = 'training.previous.safetensors';
 
+/** Options that whoever makes a trainer passes on as they are. */
+export const PASSED_ON = [
+  'power',
+  'weightDecay',
+  'beta1',
+  'beta2',
+  'epsilon',
+  'maxGradNorm',
+  'dtype',
+  'recompute',
+  'seed',
+  'device',
+  'threads',
+  'isa',
+] as const;
+
 const OPTIMIZERS = ['lamb', 'adamw'] as const;
 const UNIT = { min: 0, max: 1 };
 
