@@ -1,6 +1,6 @@
 /** pretrain() and its verb: runs from configuration alone, continues bit-exactly, logs, refuses, and stops on a signal. */
 import { execFileSync, spawn } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import {
   Albert,
@@ -140,6 +140,13 @@ test('a model that is no run is not trained over', async () => {
   expect(bytesOf(output).equals(bytes)).toBe(true);
   await trainer.dispose();
   await model.dispose();
+});
+
+test('a run that was killed during its first checkpoint begins again', async () => {
+  const output = temporaryFolder();
+  await pretrain(options(output, { totalSteps: 2 }));
+  rmSync(path.join(output, 'run', 'training.safetensors'));
+  expect((await pretrain(options(output, { totalSteps: 2 }))).steps).toBe(2);
 });
 
 test('settings beside a vocabulary go with it', async () => {

@@ -110,15 +110,8 @@ export async function* textGroups(args: string[], file: string | undefined): Asy
 /** Of a file, or of standard input. @throws AlbertError DATA. */
 async function* linesOf(file: string | undefined): AsyncGenerator<string> {
   const input = file === undefined ? process.stdin : openFile(file);
-  const failed = new Promise<never>((_, reject) => input.once('error', reject));
-  failed.catch(() => {}); // the loop below meets it
   try {
-    const lines = createInterface({ input, crlfDelay: Infinity })[Symbol.asyncIterator]();
-    for (;;) {
-      const next: IteratorResult<string> = await Promise.race([lines.next(), failed]);
-      if (next.done) return;
-      yield next.value;
-    }
+    for await (const line of createInterface({ input, crlfDelay: Infinity })) yield line;
   } catch (error) {
     throw new AlbertError('DATA', `could not read ${file ?? 'standard input'}: ${(error as Error).message}`, {
       cause: error,

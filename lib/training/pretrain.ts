@@ -1,5 +1,5 @@
 /** Pre-training from text to a model: batches, steps, evaluations, checkpoints and a log, until a number of steps. */
-import { appendFile, copyFile, readFile, rm } from 'node:fs/promises';
+import { appendFile, copyFile, readFile, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { Albert } from '../albert';
@@ -90,6 +90,7 @@ interface Progress {
 }
 
 const LOG_FILE = 'log.jsonl';
+const FINETUNED = 'checkpoint'; // a folder in the output of finetune()
 
 /** The files of a vocabulary and its settings, and the names they have beside a model. */
 async function vocabularyFiles(vocabulary: string): Promise<{ from: string; name: string }[]> {
@@ -235,7 +236,10 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   } as PretrainingDataOptions;
 
   const resumes = existsSync(path.join(output, STATE_FILE));
-  if (!resumes && existsSync(path.join(output, 'config.json'))) {
+  // A run that was killed while it saved for the first time has a model and a log, but no state yet.
+  const log = path.join(output, LOG_FILE);
+  const began = existsSync(log) && !existsSync(path.join(output, FINETUNED));
+  if (!resumes && !began && existsSync(path.join(output, 'config.json'))) {
     throw new AlbertError(
       'INVALID_ARGUMENT',
       `expected a folder without a model for output but ${output} holds one, and no run to continue; choose another`,
@@ -248,7 +252,6 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
 
   const trainerOptions = pick({ ...given, seed }, TRAINER_OPTIONS) as TrainerOptions;
   const { totalSteps } = trainerOptions;
-  const log = path.join(output, LOG_FILE);
   let trainer: Trainer;
   let done: Omit<Progress, 'step'> = {
     cursor: stream.cursor,
@@ -261,9 +264,9 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     const resumed = await Trainer.resume(output, trainerOptions);
     trainer = resumed.trainer;
     try {
-      ({ step, ...done } = progressOf(resumed.extra, output));
+      ({ step, ...done } = { holdOut: data.holdOut, ...progressOf(resumed.extra, output) });
       checkConfiguration(given, trainer.model.config, output);
-      if ((done.holdOut ?? data.holdOut) !== data.holdOut)
+      if (done.holdOut !== data.holdOut)
         throw invalid(`${done.holdOut}, as the run in ${output} was started with,`, 'holdOut', data.holdOut);
       if (step > totalSteps)
         throw invalid(
@@ -280,7 +283,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   } else {
     const model = await startingModel(given, stream.tokenizer.vocabSize, seed);
     trainer = new Trainer(model, trainerOptions);
-    await rm(log, { force: true });
+    await writeFile(log, '');
   }
 
   const write = (record: object) => appendFile(log, `${JSON.stringify(record)}\n`);
