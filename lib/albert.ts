@@ -7,12 +7,15 @@ import { binding, type NativeModel } from './native';
 import {
   abortSignal,
   boolean,
+  checkNames,
   type Head,
   HEADS,
   integer,
   invalid,
+  LOAD_OPTIONS,
   type LoadOptions,
   modelOptions,
+  type Names,
   oneOf,
   optionsObject,
   type ParameterSharing,
@@ -31,7 +34,7 @@ import {
   TOKENIZER_FILES,
 } from './source';
 import { Tensor } from './tensor';
-import { type LabelledInputs, type Losses, lossesOf, packLabelled } from './training/labels';
+import { LABELLED_INPUTS, type LabelledInputs, type Losses, lossesOf, packLabelled } from './training/labels';
 import { type Encoding, type TextOrPair, Tokenizer } from './tokenizer';
 
 export interface ForwardOptions {
@@ -66,6 +69,21 @@ export interface CreateOptions extends LoadOptions {
   /** What the layers share, in place of what the configuration says. */
   parameter_sharing?: ParameterSharing;
 }
+
+const FORWARD_OPTIONS: Names<ForwardOptions> = {
+  hidden_states: true,
+  attentions: true,
+  outputs: true,
+  positions: true,
+  signal: true,
+};
+const CHECKPOINT_OPTIONS: Names<CheckpointOptions> = {
+  ...LOAD_OPTIONS,
+  config: true,
+  ignore_mismatched_sizes: true,
+  seed: true,
+};
+const CREATE_OPTIONS: Names<CreateOptions> = { ...LOAD_OPTIONS, seed: true, parameter_sharing: true };
 
 /** One weight of a model, under its Hugging Face name. */
 export interface ParameterInfo {
@@ -164,13 +182,15 @@ export class Albert {
    * @throws AlbertError CHECKPOINT, INVALID_CONFIG, INVALID_ARGUMENT, DEVICE or OUT_OF_MEMORY.
    */
   static async load(source?: string, options?: CheckpointOptions): Promise<Albert> {
-    const given = optionsObject<CheckpointOptions>('options', options);
+    const given = optionsObject<CheckpointOptions>('options', options, CHECKPOINT_OPTIONS);
     const native = modelOptions(given);
     const seed = integer('seed', given.seed, { min: 0, max: Number.MAX_SAFE_INTEGER }, 0);
     const redraw = boolean('ignore_mismatched_sizes', given.ignore_mismatched_sizes, false);
     const folder = await resolveFolder(source);
     const { file, value } = await readConfig(folder);
-    const config = { ...value, ...optionsObject('config', given.config) };
+    if (given.config !== undefined && (typeof given.config !== 'object' || Array.isArray(given.config)))
+      throw invalid('an object', 'config', given.config);
+    const config = { ...value, ...given.config };
     const weights = findWeights(folder);
     if (native.dtype === 'int8' && given.calibration === undefined)
       native.calibration = findCalibration(folder);
@@ -194,7 +214,7 @@ export class Albert {
    * @throws AlbertError INVALID_CONFIG, INVALID_ARGUMENT, DEVICE or OUT_OF_MEMORY.
    */
   static async create(config: AlbertConfig | string, options?: CreateOptions): Promise<Albert> {
-    const given = optionsObject<CreateOptions>('options', options);
+    const given = optionsObject<CreateOptions>('options', options, CREATE_OPTIONS);
     const native = modelOptions(given);
     const seed = integer('seed', given.seed, { min: 0, max: Number.MAX_SAFE_INTEGER }, 0);
     if (typeof config !== 'string' && (typeof config !== 'object' || config === null)) {
@@ -256,11 +276,12 @@ export class Albert {
   async forward(inputs: ForwardInputs, options?: ForwardOptions): Promise<ForwardOutputs> {
     this.#requireLive();
     if (this.#refresh) await this.#ready();
-    const given = optionsObject<ForwardOptions>('options', options);
+    const given = optionsObject<ForwardOptions>('options', options, FORWARD_OPTIONS);
     const signal = abortSignal(given.signal);
     if (signal?.aborted) throw aborted(signal);
     const names = chooseOutputs(this.head, given);
     const batch = packInputs(inputs, this.head === 'multiple-choice');
+    checkNames('inputs', inputs, LABELLED_INPUTS);
     const rows = given.positions === undefined ? null : packPositions(given.positions, batch.lengths);
     const run = callNative(() => this.#native.forward(batch, wantedOutputs(this.head, names, rows)));
     if (!signal) return collectOutputs(await awaitNative(() => run.result), names);
@@ -313,7 +334,7 @@ export class Albert {
   async calibrate(texts: readonly TextOrPair[], options?: { output?: string }): Promise<string> {
     this.#requireLive();
     if (this.#refresh) await this.#ready();
-    const { output } = optionsObject<{ output?: string }>('options', options);
+    const { output } = optionsObject<{ output?: string }>('options', options, { output: true });
     const folder = output === undefined ? this.#folder : path.dirname(string('output', output));
     if (folder === null) throw invalid('a file', 'output of a model that was created', output);
     if (!Array.isArray(texts) || texts.length === 0)
@@ -336,7 +357,7 @@ export class Albert {
    * @throws AlbertError TOKENIZER when the model has no vocabulary.
    */
   encode(text: TextOrPair, options?: { max_length?: number }): Encoding {
-    const { max_length } = optionsObject<{ max_length?: number }>('options', options);
+    const { max_length } = optionsObject<{ max_length?: number }>('options', options, { max_length: true });
     return this.tokenizer.encode(text, {
       max_length: max_length ?? this.maxLength,
       truncation: 'longest_first',
@@ -352,7 +373,7 @@ export class Albert {
     this.#requireLive();
     if (this.#refresh) await this.#ready();
     string('folder', folder);
-    const given = optionsObject<{ dtype?: 'fp32' | 'fp16' }>('options', options);
+    const given = optionsObject<{ dtype?: 'fp32' | 'fp16' }>('options', options, { dtype: true });
     const dtype = oneOf('dtype', given.dtype, ['fp32', 'fp16'] as const, 'fp32');
     const config = { ...this.savedConfig(), torch_dtype: dtype === 'fp16' ? 'float16' : 'float32' };
     try {

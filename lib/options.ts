@@ -19,19 +19,39 @@ export function invalid(expected: string, subject: string, received: unknown): A
   );
 }
 
-/** An options object; undefined counts as an empty one. */
-export function optionsObject<T extends object>(subject: string, value: T | undefined | null): Partial<T> {
+/** The names of an interface's fields: the compiler refuses a list that lacks one. */
+export type Names<T> = { readonly [K in keyof T]-?: true };
+
+/** @throws AlbertError INVALID_ARGUMENT for a field that is none of `names`, which a slip of the pen would leave without effect. */
+export function checkNames<T extends object>(subject: string, value: T, names: Names<T>): void {
+  for (const [name, field] of Object.entries(value)) {
+    if (field === undefined || Object.hasOwn(names, name)) continue;
+    const known = Object.keys(names).map((one) => `'${one}'`);
+    throw new AlbertError(
+      'INVALID_ARGUMENT',
+      `expected one of ${known.join(', ')} in ${subject} but received '${name}'`,
+    );
+  }
+}
+
+/** An options object with no other fields than `names`; undefined counts as an empty one. */
+export function optionsObject<T extends object>(
+  subject: string,
+  value: T | undefined | null,
+  names: Names<T>,
+): Partial<T> {
   if (value === undefined || value === null) return {};
   if (typeof value !== 'object' || Array.isArray(value)) throw invalid('an object', subject, value);
+  checkNames(subject, value, names);
   return value;
 }
 
 /** The named fields of an object, without those that are undefined. */
 export function pick<T extends object, K extends keyof T>(
   object: T,
-  names: readonly K[],
+  names: { readonly [name in K]: true },
 ): Partial<Pick<T, K>> {
-  const present = names.filter((name) => object[name] !== undefined);
+  const present = (Object.keys(names) as K[]).filter((name) => object[name] !== undefined);
   return Object.fromEntries(present.map((name) => [name, object[name]])) as Partial<Pick<T, K>>;
 }
 
@@ -174,6 +194,16 @@ export interface LoadOptions {
    */
   calibration?: string | false;
 }
+
+/** Where a model runs and how exactly: all of LoadOptions but the head. */
+export const RUN_OPTIONS: Names<Omit<LoadOptions, 'head'>> = {
+  dtype: true,
+  device: true,
+  threads: true,
+  isa: true,
+  calibration: true,
+};
+export const LOAD_OPTIONS: Names<LoadOptions> = { head: true, ...RUN_OPTIONS };
 
 /** LoadOptions as the addon takes them. */
 export function modelOptions(options: Partial<LoadOptions>) {

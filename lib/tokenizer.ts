@@ -11,7 +11,7 @@ import {
   type NativePretrainingOptions,
   type NativeTokenizer,
 } from './native';
-import { boolean, integer, invalid, oneOf, optionsObject, string } from './options';
+import { boolean, integer, invalid, type Names, oneOf, optionsObject, string } from './options';
 import { findTokenizer, resolveFolder, settingsBeside, type TokenizerFiles } from './source';
 
 /** One text, or a pair of them. */
@@ -31,6 +31,15 @@ export interface EncodeOptions {
   /** Default false; true also returns the windows that truncation cut off. */
   return_overflowing?: boolean;
 }
+
+const ENCODE_OPTIONS: Names<EncodeOptions> = {
+  add_special_tokens: true,
+  split_special_tokens: true,
+  max_length: true,
+  truncation: true,
+  stride: true,
+  return_overflowing: true,
+};
 
 /** A sequence of T tokens. */
 export interface Encoding {
@@ -55,7 +64,7 @@ const UNITS_AT_ONCE = 4096;
 const TEXTS_AT_ONCE = 16;
 
 function nativeOptions(options: EncodeOptions | undefined): NativeEncodeOptions {
-  const given = optionsObject('options', options);
+  const given = optionsObject<EncodeOptions>('options', options, ENCODE_OPTIONS);
   const { truncation } = given;
   return {
     addSpecialTokens: boolean('add_special_tokens', given.add_special_tokens, true),
@@ -234,7 +243,10 @@ export class Tokenizer {
     const list = Int32Array.from(ids, (id, i) =>
       integer(`ids[${i}]`, id, { min: -0x80000000, max: 0x7fffffff }, 0),
     );
-    const skip = boolean('skip_special_tokens', optionsObject('options', options).skip_special_tokens, false);
+    const { skip_special_tokens } = optionsObject<{ skip_special_tokens?: boolean }>('options', options, {
+      skip_special_tokens: true,
+    });
+    const skip = boolean('skip_special_tokens', skip_special_tokens, false);
     return callNative(() => this.#native.decode(list, skip));
   }
 

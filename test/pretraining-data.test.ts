@@ -25,12 +25,11 @@ function corpusText(documents: number): string {
   return text;
 }
 
-function setup(documents = 60): PretrainingDataOptions & { folder: string } {
+function setup(documents = 60): PretrainingDataOptions & { corpus: string } {
   const folder = temporaryFolder();
   const corpus = path.join(folder, 'corpus.txt');
   writeFileSync(corpus, corpusText(documents));
   return {
-    folder,
     corpus,
     vocabulary,
     batchSize: 8,
@@ -39,6 +38,8 @@ function setup(documents = 60): PretrainingDataOptions & { folder: string } {
     cache: path.join(folder, 'cache'),
   };
 }
+
+const folderOf = ({ corpus }: { corpus: string }) => path.dirname(corpus);
 
 async function take(options: PretrainingDataOptions, count = Infinity): Promise<PretrainingBatch[]> {
   const batches: PretrainingBatch[] = [];
@@ -51,14 +52,14 @@ async function take(options: PretrainingDataOptions, count = Infinity): Promise<
 
 test('ids between the vocabulary and an added token may be missing', async () => {
   const options = setup();
-  copyFileSync(vocabulary, path.join(options.folder, 'spiece.model'));
-  const { vocabSize } = await Tokenizer.load(options.folder);
+  copyFileSync(vocabulary, path.join(folderOf(options), 'spiece.model'));
+  const { vocabSize } = await Tokenizer.load(folderOf(options));
   const added_tokens_decoder = { [vocabSize + 5]: { content: '[ENTITY]', special: true } };
   writeFileSync(
-    path.join(options.folder, 'tokenizer_config.json'),
+    path.join(folderOf(options), 'tokenizer_config.json'),
     JSON.stringify({ tokenizer_class: 'AlbertTokenizer', added_tokens_decoder }),
   );
-  const [batch] = await take({ ...options, vocabulary: options.folder }, 1);
+  const [batch] = await take({ ...options, vocabulary: folderOf(options) }, 1);
   expect(batch.input_ids).toHaveLength(8);
 });
 
@@ -122,7 +123,7 @@ test('epochs end the stream, single texts have no order, held-out documents keep
 
 test('folders, patterns, gzip and raw paragraphs are read, and shards are reused until the text changes', async () => {
   const options = setup();
-  const texts = path.join(options.folder, 'texts');
+  const texts = path.join(folderOf(options), 'texts');
   mkdirSync(path.join(texts, 'more'), { recursive: true });
   writeFileSync(path.join(texts, 'a.txt.gz'), gzipSync(corpusText(20)));
   writeFileSync(path.join(texts, 'more', 'b.txt'), `${SENTENCES.join(' ')}\n\n${SENTENCES.join(' ')}\r\n`);
@@ -141,7 +142,7 @@ test('folders, patterns, gzip and raw paragraphs are read, and shards are reused
 
 test('text that cannot be used names its file and line', async () => {
   const options = setup();
-  const bad = path.join(options.folder, 'bad.txt');
+  const bad = path.join(folderOf(options), 'bad.txt');
   writeFileSync(bad, Buffer.concat([Buffer.from('a fine line\n\n'), Buffer.from([0x66, 0xff, 0x0a])]));
   expect((await failure('DATA', () => take({ ...options, corpus: bad }, 1))).message).toContain('bad.txt:3:');
   writeFileSync(bad, '\n\n');
@@ -190,7 +191,7 @@ describe('TFRecord', () => {
 
   test('records become batches without their padding', async () => {
     const options = setup(2);
-    const file = path.join(options.folder, 'instances.tfrecord');
+    const file = path.join(folderOf(options), 'instances.tfrecord');
     writeFileSync(file, writeRecords([example(0), example(1)]));
     const [batch, ...more] = await take({ ...options, corpus: file, epochs: 1 });
     expect(more).toEqual([]);
@@ -202,7 +203,7 @@ describe('TFRecord', () => {
 
   test('every cut and every changed byte is found', async () => {
     const options = { ...setup(2), epochs: 1, vocabulary: await Tokenizer.loadFile(vocabulary) };
-    const file = path.join(options.folder, 'instances.tfrecord');
+    const file = path.join(folderOf(options), 'instances.tfrecord');
     const bytes = writeRecords([example(0)]);
     for (let size = 0; size < bytes.length; size += 7) {
       writeFileSync(file, bytes.subarray(0, size));

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { Albert } from '../albert';
 import { AlbertError } from '../errors';
 import { binding } from '../native';
-import { boolean, type Head, oneOf, optionsObject, string } from '../options';
+import { boolean, type Head, type Names, oneOf, optionsObject, string } from '../options';
 import { findTokenizer, resolveFolder, TOKENIZER_FILES } from '../source';
 import type { Tensor } from '../tensor';
 import { albertGraph } from './onnx-albert';
@@ -28,6 +28,8 @@ export interface ExportOnnxOptions {
    */
   reduce_range?: boolean;
 }
+
+const EXPORT_OPTIONS: Names<ExportOnnxOptions> = { head: true, dtype: true, reduce_range: true };
 
 /** What an export wrote. */
 export interface ExportedOnnx {
@@ -89,7 +91,7 @@ export async function exportOnnx(
   output: string,
   options?: ExportOnnxOptions,
 ): Promise<ExportedOnnx> {
-  const given = optionsObject<ExportOnnxOptions>('options', options);
+  const given = optionsObject<ExportOnnxOptions>('options', options, EXPORT_OPTIONS);
   const dtype = oneOf('dtype', given.dtype, EXPORT_DTYPES, 'fp32');
   const small = boolean('reduce_range', given.reduce_range, true) ? 'int7' : 'int8';
   string('output', output);

@@ -1,9 +1,10 @@
 /** feature-extraction: hidden states or pooled embeddings of texts. */
 import type { Albert } from '../albert';
-import { abortSignal, boolean, invalid, oneOf, optionsObject } from '../options';
+import { abortSignal, boolean, invalid, type Names, oneOf, optionsObject } from '../options';
 import { Tensor } from '../tensor';
 import { Breather, normalise } from './math';
 import {
+  CALL_OPTIONS,
   type CallOptions,
   makePipeline,
   openModel,
@@ -25,6 +26,12 @@ export interface FeatureExtractionOptions extends CallOptions {
   /** Scale each vector to unit length. Default false. */
   normalize?: boolean;
 }
+
+const EXTRACTION_OPTIONS: Names<FeatureExtractionOptions> = {
+  ...CALL_OPTIONS,
+  pooling: true,
+  normalize: true,
+};
 
 export interface FeatureExtractionPipeline extends Pipeline<'feature-extraction'> {
   /** [texts, tokens, H] without pooling, padded with zeros to the longest; else [texts, H]. One text counts as an array. */
@@ -63,7 +70,7 @@ export async function featureExtraction(
   const width = model.config.hidden_size as number;
 
   const call = async (input: string | string[], callOptions?: FeatureExtractionOptions) => {
-    const given = optionsObject<FeatureExtractionOptions>('options', callOptions);
+    const given = optionsObject<FeatureExtractionOptions>('options', callOptions, EXTRACTION_OPTIONS);
     const { items: texts } = textsOf('text', input);
     if (texts.length === 0) throw invalid('at least one text', 'text', input);
     const pooling = oneOf('pooling', given.pooling, POOLINGS, 'none');

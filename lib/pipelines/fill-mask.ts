@@ -1,10 +1,11 @@
 /** fill-mask: the likeliest tokens for every [MASK] of a text. */
 import type { Albert } from '../albert';
 import { AlbertError } from '../errors';
-import { abortSignal, integer, optionsObject, strings } from '../options';
+import { abortSignal, integer, type Names, optionsObject, strings } from '../options';
 import type { Tokenizer } from '../tokenizer';
 import { topIndices } from './math';
 import {
+  CALL_OPTIONS,
   type CallOptions,
   makePipeline,
   openModel,
@@ -20,6 +21,8 @@ export interface FillMaskOptions extends CallOptions {
   /** Rank these words alone; a word of several tokens counts as its first. */
   targets?: string | string[];
 }
+
+const FILL_MASK_OPTIONS: Names<FillMaskOptions> = { ...CALL_OPTIONS, top_k: true, targets: true };
 
 export interface FillMaskResult {
   /** Probability among the whole vocabulary. */
@@ -84,7 +87,7 @@ export async function fillMask(
   const output = model.head === 'pretraining' ? 'prediction_logits' : 'logits';
 
   const call = async (input: string | string[], callOptions?: FillMaskOptions) => {
-    const given = optionsObject<FillMaskOptions>('options', callOptions);
+    const given = optionsObject<FillMaskOptions>('options', callOptions, FILL_MASK_OPTIONS);
     const { items: texts, single } = textsOf('text', input);
     const k = integer('top_k', given.top_k, { min: 1 }, 5);
     const signal = abortSignal(given.signal);

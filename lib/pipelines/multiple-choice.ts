@@ -3,7 +3,14 @@ import type { Albert } from '../albert';
 import { abortSignal, optionsObject, string, strings } from '../options';
 import type { TextOrPair } from '../tokenizer';
 import { softmax, topIndices } from './math';
-import { type CallOptions, makePipeline, openModel, type Pipeline, type PipelineOptions } from './open';
+import {
+  CALL_OPTIONS,
+  type CallOptions,
+  makePipeline,
+  openModel,
+  type Pipeline,
+  type PipelineOptions,
+} from './open';
 import { encodeFor } from './run';
 
 export interface MultipleChoiceResult {
@@ -39,7 +46,7 @@ export async function multipleChoice(
   const { model } = opened;
 
   const call = async (context: string, question: string, choices: string[], callOptions?: CallOptions) => {
-    const given = optionsObject<CallOptions>('options', callOptions);
+    const given = optionsObject<CallOptions>('options', callOptions, CALL_OPTIONS);
     string('context', context);
     string('question', question);
     const pairs = strings('choices', choices).map((choice): TextOrPair => [

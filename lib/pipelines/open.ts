@@ -1,7 +1,17 @@
 /** What all pipelines share: opening the model with the right head, refusing untrained ones, and disposal. */
 import { Albert, describeConfig } from '../albert';
 import { AlbertError } from '../errors';
-import { boolean, type Head, invalid, type LoadOptions, optionsObject, string } from '../options';
+import {
+  boolean,
+  type Head,
+  invalid,
+  type LoadOptions,
+  type Names,
+  optionsObject,
+  pick,
+  RUN_OPTIONS,
+  string,
+} from '../options';
 import { readConfig, resolveFolder } from '../source';
 import type { Tokenizer } from '../tokenizer';
 
@@ -11,11 +21,29 @@ export interface PipelineOptions extends Omit<LoadOptions, 'head'> {
   allow_untrained?: boolean;
 }
 
+// Options of transformers.js about downloads and onnxruntime: allowed, without effect, as its users change one import.
+const FOREIGN_OPTIONS = {
+  progress_callback: true,
+  cache_dir: true,
+  local_files_only: true,
+  revision: true,
+  subfolder: true,
+  model_file_name: true,
+  use_external_data_format: true,
+  session_options: true,
+} as const;
+const PIPELINE_OPTIONS: Names<PipelineOptions> = {
+  ...RUN_OPTIONS,
+  allow_untrained: true,
+  ...FOREIGN_OPTIONS,
+};
+
 /** Options of every call. */
 export interface CallOptions {
   /** Rejects with ABORTED and abandons what is running. */
   signal?: AbortSignal;
 }
+export const CALL_OPTIONS: Names<CallOptions> = { signal: true };
 
 /** What every pipeline has besides being callable. */
 export interface Pipeline<Task extends string = string> {
@@ -55,7 +83,7 @@ export async function openModel(
   options: PipelineOptions | undefined,
   needs: TaskNeeds,
 ): Promise<{ model: Albert; owned: boolean }> {
-  const given = optionsObject<PipelineOptions>('options', options);
+  const given = optionsObject<PipelineOptions>('options', options, PIPELINE_OPTIONS);
   const allowUntrained = boolean('allow_untrained', given.allow_untrained, false);
   const owned = !(source instanceof Albert);
   const model = owned ? await Albert.load(source, await withHead(source, given, needs)) : source;
@@ -81,10 +109,11 @@ async function withHead(
   options: Partial<PipelineOptions>,
   needs: TaskNeeds,
 ): Promise<LoadOptions> {
-  if (needs.heads.length === 1) return { ...options, head: needs.heads[0] };
+  const load = pick(options, RUN_OPTIONS);
+  if (needs.heads.length === 1) return { ...load, head: needs.heads[0] };
   const { value, file } = await readConfig(await resolveFolder(source));
   const declared = describeConfig(value, file).head as Head;
-  return { ...options, head: needs.heads.includes(declared) ? declared : needs.heads[0] };
+  return { ...load, head: needs.heads.includes(declared) ? declared : needs.heads[0] };
 }
 
 /** Makes the callable object that users hold. */

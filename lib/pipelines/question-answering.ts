@@ -1,10 +1,11 @@
 /** question-answering: the spans of a context that answer a question, over contexts of any length. */
 import type { Albert } from '../albert';
 import { AlbertError } from '../errors';
-import { abortSignal, boolean, integer, optionsObject } from '../options';
+import { abortSignal, boolean, integer, type Names, optionsObject } from '../options';
 import type { NativeEncoding } from '../native';
 import type { TextOrPair } from '../tokenizer';
 import {
+  CALL_OPTIONS,
   type CallOptions,
   makePipeline,
   openModel,
@@ -28,6 +29,16 @@ export interface QuestionAnsweringOptions extends CallOptions {
   /** Let the empty answer win where the model says that there is none. Default false. */
   handle_impossible_answer?: boolean;
 }
+
+const ANSWERING_OPTIONS: Names<QuestionAnsweringOptions> = {
+  ...CALL_OPTIONS,
+  top_k: true,
+  doc_stride: true,
+  max_answer_len: true,
+  max_seq_len: true,
+  max_question_len: true,
+  handle_impossible_answer: true,
+};
 
 /** `context.slice(start, end)` is the answer. */
 export interface AnswerResult {
@@ -127,7 +138,7 @@ export async function questionAnswering(
     contextInput: string | string[],
     callOptions?: QuestionAnsweringOptions,
   ) => {
-    const given = optionsObject<QuestionAnsweringOptions>('options', callOptions);
+    const given = optionsObject<QuestionAnsweringOptions>('options', callOptions, ANSWERING_OPTIONS);
     const { items: questions, single } = textsOf('question', questionInput);
     const { items: givenContexts } = textsOf('context', contextInput);
     const contexts = typeof contextInput === 'string' ? questions.map(() => contextInput) : givenContexts;

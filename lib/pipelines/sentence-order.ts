@@ -5,6 +5,7 @@ import { abortSignal, optionsObject } from '../options';
 import type { TextOrPair } from '../tokenizer';
 import { softmax } from './math';
 import {
+  CALL_OPTIONS,
   type CallOptions,
   makePipeline,
   openModel,
@@ -36,7 +37,7 @@ export async function sentenceOrder(
   const { model } = opened;
 
   const call = async (first: string | string[], second: string | string[], callOptions?: CallOptions) => {
-    const given = optionsObject<CallOptions>('options', callOptions);
+    const given = optionsObject<CallOptions>('options', callOptions, CALL_OPTIONS);
     const { items: firsts, single } = textsOf('first', first);
     const { items: seconds } = textsOf('second', second);
     if (firsts.length !== seconds.length) {

@@ -4,6 +4,7 @@ import { abortSignal, optionsObject, string } from '../options';
 import { embed } from './feature-extraction';
 import { dot, normalise } from './math';
 import {
+  CALL_OPTIONS,
   type CallOptions,
   makePipeline,
   openModel,
@@ -26,7 +27,7 @@ export async function sentenceSimilarity(
   const opened = await openModel('sentence-similarity', source, options, { heads: ['base'], parameters: [] });
 
   const call = async (first: string, second: string | string[], callOptions?: CallOptions) => {
-    const given = optionsObject<CallOptions>('options', callOptions);
+    const given = optionsObject<CallOptions>('options', callOptions, CALL_OPTIONS);
     const { items: others, single } = textsOf('second text', second);
     const texts = [string('first text', first), ...others];
     const vectors = await embed(opened.model, texts, 'mean', abortSignal(given.signal));

@@ -1,10 +1,11 @@
 /** text-classification: labels of texts or pairs, with regression and multi-label heads. */
 import type { Albert } from '../albert';
-import { abortSignal, integer, invalid, oneOf, optionsObject, string } from '../options';
+import { abortSignal, integer, invalid, type Names, oneOf, optionsObject, string } from '../options';
 import type { TextOrPair } from '../tokenizer';
 import { sigmoid, softmax, topIndices } from './math';
 import {
   batchOf,
+  CALL_OPTIONS,
   type CallOptions,
   labelOf,
   makePipeline,
@@ -26,6 +27,12 @@ export interface TextClassificationOptions extends CallOptions {
    */
   function_to_apply?: 'softmax' | 'sigmoid' | 'none';
 }
+
+const CLASSIFICATION_OPTIONS: Names<TextClassificationOptions> = {
+  ...CALL_OPTIONS,
+  top_k: true,
+  function_to_apply: true,
+};
 
 export interface ClassificationResult {
   label: string;
@@ -71,7 +78,7 @@ export async function textClassification(
     input: ClassificationInput | ClassificationInput[],
     callOptions?: TextClassificationOptions,
   ) => {
-    const given = optionsObject<TextClassificationOptions>('options', callOptions);
+    const given = optionsObject<TextClassificationOptions>('options', callOptions, CLASSIFICATION_OPTIONS);
     const { items, single } = batchOf<unknown>('text', input, readInput);
     const k = given.top_k === null ? Infinity : integer('top_k', given.top_k, { min: 1 }, 1);
     const signal = abortSignal(given.signal);

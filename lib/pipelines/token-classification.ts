@@ -1,10 +1,11 @@
 /** token-classification: a label for every token, or for the entities that neighbouring tokens form. */
 import type { Albert } from '../albert';
-import { abortSignal, oneOf, optionsObject } from '../options';
+import { abortSignal, type Names, oneOf, optionsObject } from '../options';
 import type { NativeEncoding } from '../native';
 import type { Tokenizer } from '../tokenizer';
 import { argmax, softmax } from './math';
 import {
+  CALL_OPTIONS,
   type CallOptions,
   labelOf,
   makePipeline,
@@ -27,6 +28,12 @@ export interface TokenClassificationOptions extends CallOptions {
   /** Labels to leave out. Default ['O']. */
   ignore_labels?: string[];
 }
+
+const TAGGING_OPTIONS: Names<TokenClassificationOptions> = {
+  ...CALL_OPTIONS,
+  aggregation_strategy: true,
+  ignore_labels: true,
+};
 
 /** A token's label, with its place in the text: `text.slice(start, end)` is what it covers. */
 export interface TokenResult {
@@ -150,7 +157,7 @@ export async function tokenClassification(
   const label = (i: number) => labelOf(model, i);
 
   const call = async (input: string | string[], callOptions?: TokenClassificationOptions) => {
-    const given = optionsObject<TokenClassificationOptions>('options', callOptions);
+    const given = optionsObject<TokenClassificationOptions>('options', callOptions, TAGGING_OPTIONS);
     const { items: texts, single } = textsOf('text', input);
     const strategy = oneOf('aggregation_strategy', given.aggregation_strategy, STRATEGIES, 'none');
     const { items: ignored } = textsOf('ignore_labels', given.ignore_labels ?? ['O']);

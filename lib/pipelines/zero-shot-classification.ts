@@ -1,10 +1,11 @@
 /** zero-shot-classification: labels that no training knew, by asking an inference (NLI) model whether each follows. */
 import type { Albert } from '../albert';
 import { AlbertError } from '../errors';
-import { abortSignal, boolean, invalid, optionsObject, string, strings } from '../options';
+import { abortSignal, boolean, invalid, type Names, optionsObject, string, strings } from '../options';
 import type { TextOrPair } from '../tokenizer';
 import { sigmoid, softmax, topIndices } from './math';
 import {
+  CALL_OPTIONS,
   type CallOptions,
   makePipeline,
   openModel,
@@ -20,6 +21,12 @@ export interface ZeroShotOptions extends CallOptions {
   /** Score each label by itself instead of against the others. Default false. */
   multi_label?: boolean;
 }
+
+const ZERO_SHOT_OPTIONS: Names<ZeroShotOptions> = {
+  ...CALL_OPTIONS,
+  hypothesis_template: true,
+  multi_label: true,
+};
 
 export interface ZeroShotResult {
   sequence: string;
@@ -68,7 +75,7 @@ export async function zeroShotClassification(
     labelsInput: string | string[],
     callOptions?: ZeroShotOptions,
   ) => {
-    const given = optionsObject<ZeroShotOptions>('options', callOptions);
+    const given = optionsObject<ZeroShotOptions>('options', callOptions, ZERO_SHOT_OPTIONS);
     const { items: texts, single } = textsOf('text', input);
     const labels =
       typeof labelsInput === 'string'

@@ -1,7 +1,18 @@
 /** Tasks of a user's own data, from a short description of its files and columns. */
 import path from 'node:path';
 import { AlbertError } from '../errors';
-import { integer, invalid, number, oneOf, optionsObject, show, string, strings } from '../options';
+import {
+  checkNames,
+  integer,
+  invalid,
+  type Names,
+  number,
+  oneOf,
+  optionsObject,
+  show,
+  string,
+  strings,
+} from '../options';
 import { statement } from '../pipelines/multiple-choice';
 import { answering } from './answering';
 import { choosing } from './choosing';
@@ -58,6 +69,27 @@ export interface TaskDescription {
   /** Hyper-parameters. */
   defaults?: Partial<TrainingDefaults>;
 }
+
+const DESCRIPTION: Names<TaskDescription> = {
+  type: true,
+  files: true,
+  format: true,
+  header: true,
+  columns: true,
+  labels: true,
+  separator: true,
+  metrics: true,
+  defaults: true,
+};
+const DEFAULTS: Names<TrainingDefaults> = {
+  learningRate: true,
+  batchSize: true,
+  steps: true,
+  epochs: true,
+  warmup: true,
+  dropout: true,
+  maxLength: true,
+};
 
 const USUAL: TrainingDefaults = { learningRate: 3e-5, batchSize: 32, epochs: 3, warmup: 0.1, maxLength: 512 };
 
@@ -224,16 +256,19 @@ const choiceReader: Reader = (record, labelled) => {
   };
 };
 
+const TEXT_COLUMNS = ['text', 'pair', 'label', 'id'];
+
 /** What each type is made of: the scores it reports, and others that it has; `read` where an example is one record. */
 const FORMS: Record<
   TaskDescription['type'],
-  { kind: Kind; metrics: string[]; others: string[]; hasLabels: boolean; read?: Reader }
+  { kind: Kind; metrics: string[]; others: string[]; hasLabels: boolean; columns: string[]; read?: Reader }
 > = {
   classification: {
     kind: classification,
     metrics: ['accuracy', 'macro_f1'],
     others: ['f1', 'matthews', 'loss'],
     hasLabels: true,
+    columns: TEXT_COLUMNS,
     read: textReader(oneLabel),
   },
   'multi-label': {
@@ -241,6 +276,7 @@ const FORMS: Record<
     metrics: ['micro_f1', 'macro_f1', 'accuracy'],
     others: ['loss'],
     hasLabels: true,
+    columns: TEXT_COLUMNS,
     read: textReader(anyLabels),
   },
   regression: {
@@ -248,21 +284,30 @@ const FORMS: Record<
     metrics: ['pearson', 'spearman'],
     others: ['loss'],
     hasLabels: false,
+    columns: TEXT_COLUMNS,
     read: textReader(oneValue),
   },
-  tagging: { kind: tagging, metrics: ['span_f1', 'accuracy'], others: ['macro_f1'], hasLabels: true },
+  tagging: {
+    kind: tagging,
+    metrics: ['span_f1', 'accuracy'],
+    others: ['macro_f1'],
+    hasLabels: true,
+    columns: ['words', 'tags', 'word', 'tag'],
+  },
   'question-answering': {
     kind: answering(true),
     metrics: ['f1', 'exact'],
     others: [],
     hasLabels: false,
+    columns: ['question', 'context', 'answers', 'id'],
     read: answerReader,
   },
   'multiple-choice': {
     kind: choosing,
     metrics: ['accuracy'],
-    others: [],
+    others: ['loss'],
     hasLabels: false,
+    columns: ['context', 'question', 'choices', 'label', 'id'],
     read: choiceReader,
   },
 };
@@ -336,6 +381,7 @@ async function discoverLabels(description: TaskDescription, file: string): Promi
 
 function checkDescription(value: TaskDescription): TaskDescription {
   const { files } = value;
+  checkNames('a description', value, DESCRIPTION);
   oneOf('type', value.type, TYPES, 'classification');
   if (value.type === undefined) throw invalid(`one of ${TYPES.join(', ')}`, 'type', value.type);
   if (typeof files !== 'object' || files === null)
@@ -345,15 +391,22 @@ function checkDescription(value: TaskDescription): TaskDescription {
     string(`files.${split}`, file);
   }
   oneOf('format', value.format, FORMATS, 'tsv');
+  const form = FORMS[value.type];
+  for (const name of Object.keys(value.columns ?? {})) oneOf('a name in columns', name, form.columns, name);
   if (value.labels !== undefined) strings('labels', value.labels);
   if (value.metrics !== undefined) {
-    const { metrics, others } = FORMS[value.type];
+    const { metrics, others } = form;
     for (const [i, name] of strings('metrics', value.metrics).entries())
       oneOf(`metrics[${i}]`, name, [...metrics, ...others], name);
   }
-  const given = optionsObject<Partial<TrainingDefaults>>('defaults', value.defaults);
+  const given = optionsObject<TrainingDefaults>('defaults', value.defaults as TrainingDefaults, DEFAULTS);
   number('defaults.learningRate', given.learningRate, { min: 0 }, 0);
   integer('defaults.batchSize', given.batchSize, { min: 1 }, 1);
+  integer('defaults.steps', given.steps, { min: 1 }, 1);
+  number('defaults.epochs', given.epochs, { min: 0.001 }, 1);
+  number('defaults.warmup', given.warmup, { min: 0, max: 1 }, 0);
+  number('defaults.dropout', given.dropout, { min: 0, max: 0.99 }, 0);
+  integer('defaults.maxLength', given.maxLength, { min: 8 }, 8);
   return value;
 }
 

@@ -3,7 +3,18 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Albert } from '../albert';
 import { AlbertError } from '../errors';
-import { abortSignal, integer, type LoadOptions, oneOf, optionsObject, string, strings } from '../options';
+import {
+  abortSignal,
+  integer,
+  type LoadOptions,
+  type Names,
+  oneOf,
+  optionsObject,
+  pick,
+  RUN_OPTIONS,
+  string,
+  strings,
+} from '../options';
 import { requireTrained } from '../pipelines/open';
 import { makeFolder } from '../source';
 import type { AnswerPrediction } from './answering';
@@ -38,6 +49,22 @@ export interface EvaluateOptions extends Omit<LoadOptions, 'head'>, PredictOptio
   docStride?: number;
   maxQuestionLength?: number;
 }
+
+const EVALUATE_OPTIONS: Names<EvaluateOptions> = {
+  ...RUN_OPTIONS,
+  task: true,
+  data: true,
+  model: true,
+  split: true,
+  output: true,
+  slices: true,
+  maxLength: true,
+  docStride: true,
+  maxQuestionLength: true,
+  maxAnswerLength: true,
+  bestCount: true,
+  signal: true,
+};
 
 /** How often each label was taken for which: counts[truth][predicted]. */
 export interface Confusion {
@@ -203,18 +230,14 @@ export async function predictAll(
  * @throws AlbertError DATA for examples that cannot be read, INVALID_ARGUMENT, CHECKPOINT or what forward() throws.
  */
 export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult> {
-  const given = optionsObject<EvaluateOptions>('options', options) as EvaluateOptions;
+  const given = optionsObject<EvaluateOptions>('options', options, EVALUATE_OPTIONS) as EvaluateOptions;
   const split = oneOf('split', given.split, SPLITS, 'dev');
   const slices = given.slices === undefined ? [] : strings('slices', given.slices);
   const { task, folder } = await findTask(given.task, given.data);
   const examples = await task.read(folder, split, slices);
-  const { dtype, device, threads, isa } = given;
   const model = await Albert.load(string('model', given.model), {
     head: task.kind.head,
-    dtype,
-    device,
-    threads,
-    isa,
+    ...pick(given, RUN_OPTIONS),
     ...(task.labels.length > 0 ? {} : { config: task.kind.config(task) }),
   });
   try {

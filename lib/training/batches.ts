@@ -3,7 +3,17 @@ import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { aborted, AlbertError, awaitNative } from '../errors';
 import type { NativePretraining } from '../native';
-import { abortSignal, boolean, integer, invalid, number, oneOf, optionsObject, string } from '../options';
+import {
+  abortSignal,
+  boolean,
+  integer,
+  invalid,
+  type Names,
+  number,
+  oneOf,
+  optionsObject,
+  string,
+} from '../options';
 import { Tokenizer } from '../tokenizer';
 import { defaultCache, findFiles, tokenizeCorpus } from './corpus';
 
@@ -46,6 +56,28 @@ export interface PretrainingDataOptions {
   cache?: string;
   signal?: AbortSignal;
 }
+
+export const DATA_OPTIONS: Names<PretrainingDataOptions> = {
+  corpus: true,
+  vocabulary: true,
+  batchSize: true,
+  maxLength: true,
+  seed: true,
+  maskedLmProbability: true,
+  maxPredictions: true,
+  ngram: true,
+  favorShorter: true,
+  wholeWord: true,
+  shortSequenceProbability: true,
+  sentencePairs: true,
+  spans: true,
+  epochs: true,
+  holdOut: true,
+  split: true,
+  format: true,
+  cache: true,
+  signal: true,
+};
 
 /** Ragged rows, one an instance. */
 export interface PretrainingBatch {
@@ -101,7 +133,7 @@ export class PretrainingStream {
 
   /** Checks the options, and tokenises the corpus unless the cache has it. */
   static async open(options: PretrainingDataOptions): Promise<PretrainingStream> {
-    const given = optionsObject('options', options);
+    const given = optionsObject<PretrainingDataOptions>('options', options, DATA_OPTIONS);
     for (const name of ['batchSize', 'maxLength', 'seed'] as const) {
       if (given[name] === undefined) throw invalid('an integer', name, undefined);
     }

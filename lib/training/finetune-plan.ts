@@ -1,7 +1,17 @@
 /** What a fine-tuning goes by: data read and encoded, the model, and all defaults filled in. */
 import { Albert } from '../albert';
 import { AlbertError } from '../errors';
-import { integer, invalid, number, oneOf, optionsObject, pick, string, strings } from '../options';
+import {
+  integer,
+  invalid,
+  type Names,
+  number,
+  oneOf,
+  optionsObject,
+  pick,
+  string,
+  strings,
+} from '../options';
 import { encodingLimits, type EvaluateOptions, isLabelled } from '../tasks/evaluate';
 import { findTask, type TaskDescription } from '../tasks';
 import type { Example, Feature, Scores, Task, TrainingDefaults } from '../tasks/task';
@@ -47,6 +57,37 @@ export interface FinetuneOptions
   signal?: AbortSignal;
   onProgress?: (progress: FinetuneProgress) => void;
 }
+
+export const FINETUNE_OPTIONS: Names<FinetuneOptions> = {
+  ...PASSED_ON,
+  optimizer: true,
+  learningRate: true,
+  warmupSteps: true,
+  classifierDropout: true,
+  task: true,
+  data: true,
+  model: true,
+  output: true,
+  batchSize: true,
+  batchTokens: true,
+  epochs: true,
+  steps: true,
+  dropout: true,
+  layerDecay: true,
+  headOnlySteps: true,
+  classWeights: true,
+  evaluateEvery: true,
+  patience: true,
+  restarts: true,
+  resume: true,
+  slices: true,
+  maxLength: true,
+  docStride: true,
+  maxQuestionLength: true,
+  maxAnswerLength: true,
+  signal: true,
+  onProgress: true,
+};
 
 export interface FinetuneProgress {
   step: number;
@@ -130,15 +171,19 @@ function stepsOf(
   defaults: TrainingDefaults,
   perEpoch: number,
 ): number {
+  if (steps !== undefined && epochs !== undefined)
+    throw invalid(`no epochs, as steps are given,`, 'epochs', epochs);
   if (steps !== undefined) return integer('steps', steps, { min: 1 }, 1);
   if (epochs === undefined && defaults.steps !== undefined) return defaults.steps;
-  return Math.max(1, Math.round(number('epochs', epochs, { min: 0 }, defaults.epochs) * perEpoch));
+  return Math.max(1, Math.round(number('epochs', epochs, { min: 0.001 }, defaults.epochs) * perEpoch));
 }
 
 function batchSizeOf(
   { batchSize, batchTokens }: Partial<FinetuneOptions>,
   defaults: TrainingDefaults,
 ): BatchSize {
+  if (batchSize !== undefined && batchTokens !== undefined)
+    throw invalid(`no batchSize, as batchTokens are given,`, 'batchSize', batchSize);
   if (batchTokens !== undefined) return { tokens: integer('batchTokens', batchTokens, { min: 1 }, 1) };
   return { examples: integer('batchSize', batchSize, { min: 1 }, defaults.batchSize) };
 }
@@ -164,6 +209,18 @@ function trainerOptions(
     classWeights: labelWeights(options.classWeights, task, train),
     ...pick(options, PASSED_ON),
   };
+}
+
+/** @throws AlbertError DATA: a batch has as many choices in each example. */
+function checkChoices(task: Task, examples: Example[], features: Feature[]): void {
+  if (task.kind.head !== 'multiple-choice') return;
+  const [{ sequences: first }] = features;
+  const other = features.find(({ sequences }) => sequences.length !== first.length);
+  if (!other) return;
+  throw new AlbertError(
+    'DATA',
+    `expected ${first.length} choices in every training example, as in the first, but '${examples[other.example].id}' has ${other.sequences.length}`,
+  );
 }
 
 /** Reads and encodes everything; whatever is wrong with the data shows here, before training starts. */
@@ -192,6 +249,7 @@ export async function prepare(options: Partial<FinetuneOptions>): Promise<Plan> 
   const limits = encodingLimits(options, task, model.maxLength);
   const features = await task.kind.encode(model.tokenizer, train, limits);
   const devFeatures = await task.kind.encode(model.tokenizer, dev, limits);
+  checkChoices(task, train, features);
 
   const lengths = features.map((feature) => feature.tokens);
   const batchSize = batchSizeOf(options, task.defaults);
@@ -234,7 +292,7 @@ export interface DryRun {
  */
 export async function dryRun(options: FinetuneOptions, count = 3): Promise<DryRun> {
   const { task, train, dev, model, features, devFeatures, totalSteps, trainer } = await prepare(
-    optionsObject<FinetuneOptions>('options', options),
+    optionsObject<FinetuneOptions>('options', options, FINETUNE_OPTIONS),
   );
   const numbers = (examples: Example[], encoded: Feature[]) => ({
     examples: examples.length,

@@ -9,7 +9,7 @@ import { makeFolder } from '../source';
 import { predictAll, type Report, report } from '../tasks/evaluate';
 import { findTask } from '../tasks';
 import type { Feature, Scores } from '../tasks/task';
-import { type FinetuneOptions, type Plan, prepare } from './finetune-plan';
+import { FINETUNE_OPTIONS, type FinetuneOptions, type Plan, prepare } from './finetune-plan';
 import { readLog } from './log';
 import { epochBatches } from './minibatches';
 import { plotRuns } from './plot';
@@ -276,7 +276,7 @@ class Run {
  *   what Trainer.step() throws.
  */
 export async function finetune(options: FinetuneOptions): Promise<FinetuneResult> {
-  const given = optionsObject<FinetuneOptions>('options', options);
+  const given = optionsObject<FinetuneOptions>('options', options, FINETUNE_OPTIONS);
   const output = path.resolve(string('output', given.output));
   const signal = abortSignal(given.signal);
   boolean('resume', given.resume, false);

@@ -2,8 +2,9 @@
 import { AlbertError } from '../errors';
 import { type ForwardInputs, packInputs } from '../inputs';
 import type { NativeLabelledBatch, NativeLosses } from '../native';
-import { type Head, invalid, show } from '../options';
+import { checkNames, type Head, invalid, type Names, show } from '../options';
 import type { AlbertConfig } from '../source';
+import type { PretrainingBatch } from './batches';
 
 type Numbers = readonly number[] | Int32Array | Float32Array;
 
@@ -25,6 +26,19 @@ export interface LabelledInputs extends ForwardInputs {
   /** Question answering with a beam: 1 where there is no answer, so that both positions are 0, else 0. */
   is_impossible?: Numbers;
 }
+
+/** What a batch may hold: all heads' labels, as they take no part where the head has none, and what pre-training adds. */
+export const LABELLED_INPUTS: Names<LabelledInputs & Pick<PretrainingBatch, 'spans'>> = {
+  input_ids: true,
+  attention_mask: true,
+  token_type_ids: true,
+  labels: true,
+  sop_labels: true,
+  start_positions: true,
+  end_positions: true,
+  is_impossible: true,
+  spans: true,
+};
 
 /** A loss and its parts by name: mlm_loss and sop_loss of pre-training, answer_loss and impossible_loss of a beam. */
 export interface Losses {
@@ -104,6 +118,7 @@ function floatTargets(value: unknown, count: number, config: AlbertConfig): Floa
 /** Lays a labelled batch out for the addon. @throws AlbertError INVALID_ARGUMENT that names the place. */
 export function packLabelled(inputs: LabelledInputs, head: Head, config: AlbertConfig): NativeLabelledBatch {
   const batch = packInputs(inputs, head === 'multiple-choice');
+  checkNames('inputs', inputs, LABELLED_INPUTS);
   const sequences = batch.lengths.length;
   const labelled: NativeLabelledBatch = {
     ...batch,

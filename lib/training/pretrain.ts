@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { Albert } from '../albert';
 import { AlbertError } from '../errors';
-import { abortSignal, integer, invalid, number, optionsObject, pick, string } from '../options';
+import { abortSignal, integer, invalid, type Names, number, optionsObject, pick, string } from '../options';
 import { preset } from '../presets';
 import {
   type AlbertConfig,
@@ -15,12 +15,13 @@ import {
   TOKENIZER_FILES,
 } from '../source';
 import {
+  DATA_OPTIONS,
   type PretrainingBatch,
   type PretrainingCursor,
   type PretrainingDataOptions,
   PretrainingStream,
 } from './batches';
-import { PASSED_ON, STATE_FILE, type StepResult, Trainer, type TrainerOptions } from './trainer';
+import { STATE_FILE, type StepResult, Trainer, TRAINER_OPTIONS, type TrainerOptions } from './trainer';
 
 export interface PretrainOptions
   extends
@@ -48,6 +49,22 @@ export interface PretrainOptions
   signal?: AbortSignal;
   onProgress?: (progress: PretrainProgress) => void;
 }
+
+// What pretrain() takes of a stream's options and of a trainer's; the rest of both it decides.
+const { split: _split, spans: _spans, epochs: _epochs, ...STREAM_OPTIONS } = DATA_OPTIONS;
+const { classifierDropout: _classifierDropout, ...UPDATE_OPTIONS } = TRAINER_OPTIONS;
+const PRETRAIN_OPTIONS: Names<PretrainOptions> = {
+  ...STREAM_OPTIONS,
+  ...UPDATE_OPTIONS,
+  config: true,
+  model: true,
+  output: true,
+  evaluateEvery: true,
+  evaluationBatches: true,
+  saveEvery: true,
+  saveMinutes: true,
+  onProgress: true,
+};
 
 export interface PretrainProgress {
   /** Steps done, and in all. */
@@ -143,7 +160,7 @@ function checkConfiguration(given: Partial<PretrainOptions>, trained: AlbertConf
 
 /** What a checkpoint of pretrain() says about its run. @throws AlbertError CHECKPOINT for one of something else. */
 function progressOf(extra: unknown, output: string): Progress {
-  const { step, cursor, tokens, seconds } = optionsObject<Progress>('extra', extra as Progress | null);
+  const { step, cursor, tokens, seconds } = (extra ?? {}) as Partial<Progress>;
   if (![step, cursor?.epoch, cursor?.index, tokens, seconds].every((value) => typeof value === 'number'))
     throw new AlbertError(
       'CHECKPOINT',
@@ -218,7 +235,7 @@ async function evaluationBatches(data: PretrainingDataOptions, count: number): P
  *   INVALID_CONFIG, TOKENIZER or CHECKPOINT for what cannot be read or written.
  */
 export async function pretrain(options: PretrainOptions): Promise<PretrainResult> {
-  const given = optionsObject<PretrainOptions>('options', options);
+  const given = optionsObject<PretrainOptions>('options', options, PRETRAIN_OPTIONS);
   const output = path.resolve(string('output', given.output));
   const vocabulary = string('vocabulary', given.vocabulary);
   const signal = abortSignal(given.signal);
@@ -229,7 +246,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   const saveEvery = integer('saveEvery', given.saveEvery, { min: 1 }, 500);
   const saveMinutes = number('saveMinutes', given.saveMinutes, { min: 0 }, 10);
   const data = {
-    ...given,
+    ...pick(given, STREAM_OPTIONS),
     seed,
     signal: undefined,
     holdOut: given.holdOut ?? 0.01,
@@ -250,7 +267,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   await makeFolder(output);
   await installVocabulary(vocabulary, output, resumes);
 
-  const trainerOptions = pick({ ...given, seed }, TRAINER_OPTIONS) as TrainerOptions;
+  const trainerOptions = pick({ ...given, seed }, UPDATE_OPTIONS) as TrainerOptions;
   const { totalSteps } = trainerOptions;
   let trainer: Trainer;
   let done: Omit<Progress, 'step'> = {
@@ -355,12 +372,3 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   }
   return { output, steps: step, evaluation };
 }
-
-const TRAINER_OPTIONS = [
-  ...PASSED_ON,
-  'optimizer',
-  'learningRate',
-  'warmupSteps',
-  'totalSteps',
-  'accumulate',
-] as const;

@@ -12,6 +12,7 @@ import {
   invalid,
   ISAS,
   type Isa,
+  type Names,
   number,
   oneOf,
   optionsObject,
@@ -91,20 +92,32 @@ export const STATE_FILE = 'training.safetensors';
 const PREVIOUS_FILE = 'training.previous.safetensors';
 
 /** Options that whoever makes a trainer passes on as they are. */
-export const PASSED_ON = [
-  'power',
-  'weightDecay',
-  'beta1',
-  'beta2',
-  'epsilon',
-  'maxGradNorm',
-  'dtype',
-  'recompute',
-  'seed',
-  'device',
-  'threads',
-  'isa',
-] as const;
+export const PASSED_ON = {
+  power: true,
+  weightDecay: true,
+  beta1: true,
+  beta2: true,
+  epsilon: true,
+  maxGradNorm: true,
+  dtype: true,
+  recompute: true,
+  seed: true,
+  device: true,
+  threads: true,
+  isa: true,
+} as const;
+export const TRAINER_OPTIONS: Names<TrainerOptions> = {
+  optimizer: true,
+  learningRate: true,
+  warmupSteps: true,
+  totalSteps: true,
+  rates: true,
+  accumulate: true,
+  classifierDropout: true,
+  classWeights: true,
+  ...PASSED_ON,
+};
+const RATE_RULE: Names<RateRule> = { prefix: true, factor: true, from: true };
 
 const OPTIMIZERS = ['lamb', 'adamw'] as const;
 const UNIT = { min: 0, max: 1 };
@@ -128,7 +141,7 @@ function optimizerOptions(options: Partial<TrainerOptions>) {
     epsilon: number('epsilon', options.epsilon, { min: 0 }, 1e-6),
     maxGradNorm: number('maxGradNorm', options.maxGradNorm, { min: 0 }, 1),
     rates: list('rates', options.rates).map((rule, i) => {
-      const { prefix, factor, from } = optionsObject(`rates[${i}]`, rule as RateRule);
+      const { prefix, factor, from } = optionsObject(`rates[${i}]`, rule as RateRule, RATE_RULE);
       return {
         prefix: string(`rates[${i}].prefix`, prefix),
         factor: number(`rates[${i}].factor`, factor, { min: 0 }, 1),
@@ -139,15 +152,18 @@ function optimizerOptions(options: Partial<TrainerOptions>) {
 }
 
 function trainingOptions(options: Partial<TrainerOptions>, model: Albert) {
+  const classWeights = list('classWeights', options.classWeights).map((weight, i) =>
+    number(`classWeights[${i}]`, weight, { min: 0 }),
+  );
+  if (classWeights.length > 0 && !classWeights.some((weight) => weight > 0))
+    throw invalid('a weight above 0', 'classWeights', options.classWeights);
   const on = device('device', options.device, model.device);
   return {
     device: on,
     dtype: oneOf('dtype', options.dtype, ['fp32', 'bf16'] as const, 'fp32'),
     recompute: boolean('recompute', options.recompute, false),
     classifierDropout: number('classifierDropout', options.classifierDropout, { min: 0, max: 0.99 }, 0),
-    classWeights: list('classWeights', options.classWeights).map((weight, i) =>
-      number(`classWeights[${i}]`, weight, { min: 0 }),
-    ),
+    classWeights,
     // That of a model on a GPU is no instruction set.
     isa:
       options.isa || (on === 'cpu' && model.device === 'cpu')
@@ -179,7 +195,7 @@ export class Trainer {
   /** @throws AlbertError INVALID_ARGUMENT for options out of range, DISPOSED for a model that is gone. */
   constructor(model: Albert, options: TrainerOptions) {
     if (!(model instanceof Albert)) throw invalid('a model', 'model', model);
-    const given = optionsObject<TrainerOptions>('options', options);
+    const given = optionsObject<TrainerOptions>('options', options, TRAINER_OPTIONS);
     const optimizer = optimizerOptions(given);
     const training = trainingOptions(given, model);
     const seed = integer('seed', given.seed, { min: 0 }, 0);
@@ -252,7 +268,7 @@ export class Trainer {
   ): Promise<{ trainer: Trainer; extra: unknown }> {
     string('folder', folder);
     const { file, note } = await findState(folder);
-    const given = optionsObject<Partial<TrainerOptions>>('changes', changes);
+    const given = optionsObject<Partial<TrainerOptions>>('changes', changes, TRAINER_OPTIONS);
     const options = { ...note.options, ...given } as TrainerOptions;
     const { threads, isa } = options;
     const model = await Albert.load(folder, { head: note.head, threads, isa });

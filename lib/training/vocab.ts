@@ -6,7 +6,7 @@ import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { AlbertError } from '../errors';
-import { boolean, integer, optionsObject, string } from '../options';
+import { boolean, integer, type Names, optionsObject, string } from '../options';
 import { makeFolder } from '../source';
 import { findFiles, readLines } from './corpus';
 
@@ -27,6 +27,15 @@ export interface TrainVocabularyOptions {
   /** Default: spm_train on the PATH. */
   program?: string;
 }
+
+const VOCABULARY_OPTIONS: Names<TrainVocabularyOptions> = {
+  input: true,
+  output: true,
+  size: true,
+  lowerCase: true,
+  sampleSize: true,
+  program: true,
+};
 
 // The published order gives the published ids: 5 to 12 after <pad>, <unk>, [CLS], [SEP] and [MASK].
 const CONTROL_SYMBOLS = ['[CLS]', '[SEP]', '[MASK]'];
@@ -89,7 +98,7 @@ async function run(program: string, args: string[]): Promise<void> {
  * @throws AlbertError DATA when the text cannot be read, spm_train is missing, or it refuses.
  */
 export async function trainVocabulary(options: TrainVocabularyOptions): Promise<{ sentences: number }> {
-  const given = optionsObject('options', options);
+  const given = optionsObject<TrainVocabularyOptions>('options', options, VOCABULARY_OPTIONS);
   const output = path.resolve(string('output', given.output));
   const size = integer('size', given.size, { min: 20, max: 1 << 24 }, 30000);
   const sample = integer('sampleSize', given.sampleSize, { min: 1, max: 0x7fffffff }, 10_000_000);
