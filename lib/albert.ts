@@ -232,8 +232,9 @@ export class Albert {
     return this.#folder;
   }
 
-  /** Names, shapes and types of all weights. */
+  /** Names, shapes and types of all weights. @throws AlbertError DISPOSED. */
   parameters(): ParameterInfo[] {
+    this.#requireLive();
     return this.#native.parameters().map((parameter) => ({ ...parameter, dtype: 'float32' }));
   }
 
@@ -354,9 +355,10 @@ export class Albert {
 
   /**
    * Ids of a text or pair, cut to `max_length` (default: what the model takes).
-   * @throws AlbertError TOKENIZER when the model has no vocabulary.
+   * @throws AlbertError TOKENIZER when the model has no vocabulary, or DISPOSED.
    */
   encode(text: TextOrPair, options?: { max_length?: number }): Encoding {
+    this.#requireLive();
     const { max_length } = optionsObject<{ max_length?: number }>('options', options, { max_length: true });
     return this.tokenizer.encode(text, {
       max_length: max_length ?? this.maxLength,

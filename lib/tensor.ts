@@ -1,4 +1,6 @@
 /** Tensors as every call of this package returns them. */
+import { AlbertError } from './errors';
+import { integer } from './options';
 
 /** Nested arrays of numbers, as deep as the tensor has dimensions. */
 export type NestedNumbers = number | NestedNumbers[];
@@ -10,7 +12,15 @@ export class Tensor {
   /** All values, the last dimension fastest. */
   readonly data: Float32Array;
 
+  /** @throws AlbertError INVALID_ARGUMENT where `data` has not as many values as `dims` say. */
   constructor(dims: number[], data: Float32Array) {
+    const size = dims.reduce((product, extent) => product * extent, 1);
+    if (data.length !== size) {
+      throw new AlbertError(
+        'INVALID_ARGUMENT',
+        `expected ${size} values for dims [${dims.join(', ')}] but received ${data.length}`,
+      );
+    }
     this.dims = dims;
     this.data = data;
   }
@@ -27,8 +37,9 @@ export class Tensor {
     return build(0, 0);
   }
 
-  /** Row `index` of the outermost dimension, sharing memory. */
+  /** Row `index` of the outermost dimension, sharing memory. @throws AlbertError INVALID_ARGUMENT where there is none. */
   row(index: number): Float32Array {
+    integer('index', index ?? NaN, { min: 0, max: (this.dims[0] ?? 0) - 1 }, 0);
     const size = this.data.length / this.dims[0];
     return this.data.subarray(index * size, (index + 1) * size);
   }

@@ -1,5 +1,5 @@
 /** What forward accepts as ids, masks and types, and how it words what it refuses. */
-import { Albert } from '../lib';
+import { Albert, Tensor } from '../lib';
 import { goldenModel } from './support/data';
 import { failure } from './support/errors';
 
@@ -113,4 +113,17 @@ test('the stack of an error names its caller', async () => {
   }
   const error = await failure('OUT_OF_VOCABULARY', someoneCalls);
   expect(error.stack).toContain('someoneCalls');
+});
+
+test('a tensor has as many values as its extents say, and rows within them', () => {
+  expect(() => new Tensor([2, 3], new Float32Array(5))).toThrow(
+    /expected 6 values for dims \[2, 3\] but received 5/,
+  );
+  const tensor = new Tensor(
+    [2, 3],
+    Float32Array.from({ length: 6 }, (_, i) => i),
+  );
+  expect(Array.from(tensor.row(1))).toEqual([3, 4, 5]);
+  for (const index of [2, -1, 0.5, undefined as never])
+    expect(() => tensor.row(index)).toThrow(/an integer from 0 to 1 for index/);
 });

@@ -58,7 +58,8 @@ test('dispose waits for queued runs, repeats quietly, and ends the model', async
   expect(results.map((result) => result.status)).toEqual(['fulfilled', 'fulfilled']);
   await failure('DISPOSED', () => model.forward({ input_ids: [[1]] }));
   await failure('DISPOSED', () => model.save('anywhere'));
-  expect(model.parameters().length).toBeGreaterThan(20);
+  await failure('DISPOSED', () => model.parameters());
+  await failure('DISPOSED', () => model.encode('text'));
 });
 
 test('Symbol.asyncDispose disposes', async () => {

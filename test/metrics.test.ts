@@ -115,5 +115,9 @@ test('what cannot be compared is refused', () => {
   expect(() => metrics.accuracy([], [])).toThrow(/at least one/);
   expect(() => metrics.pearson([NaN], [1])).toThrow(/finite number for predictions\[0\]/);
   expect(() => metrics.f1([1], [1], { average: 'micro' as 'macro' })).toThrow(/'binary', 'macro'/);
+  expect(() => metrics.f1(['yes'], ['yes'])).toThrow(/expected 'macro', as labels that are names/);
   expect(() => metrics.squad({ examples: [], predictions: {} })).toThrow(/non-empty array/);
+  expect(() => metrics.squad({ examples: [], predictions: {}, thresh: 1 } as never)).toThrow(
+    /received 'thresh'/,
+  );
 });

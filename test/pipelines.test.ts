@@ -97,6 +97,18 @@ describe('feature-extraction and sentence-similarity', () => {
     expect(row(unit, 1).reduce((sum, value) => sum + value * value, 0)).toBeCloseTo(1, 5);
   });
 
+  test('a loaded model with a head for sequences embeds, one for choices does not', async () => {
+    await using plain = await pipeline('feature-extraction', folder);
+    await using headed = await Albert.load(folder, { head: 'masked-lm' });
+    const extract = await pipeline('feature-extraction', headed);
+    expect(await extract('the whale', { pooling: 'mean' })).toEqual(
+      await plain('the whale', { pooling: 'mean' }),
+    );
+    await failure('INVALID_ARGUMENT', () => extract('the whale', { pooling: 'pooler' }));
+    await using chooser = await Albert.load(folder, { head: 'multiple-choice' });
+    await failure('INVALID_ARGUMENT', () => pipeline('feature-extraction', chooser));
+  });
+
   test('similarity', async () => {
     await using compare = await pipeline('sentence-similarity', folder);
     expect(await compare('the whale', 'the whale')).toBeCloseTo(1, 5);

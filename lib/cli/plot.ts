@@ -24,6 +24,11 @@ export function addPlot(program: Command): void {
       '\nExamples:\n  $ albert plot run/log.jsonl\n  $ albert plot small.jsonl large.jsonl --output comparison.svg',
     )
     .action(async (files: string[], { output, json }: { output: string; json?: boolean }) => {
+      if (path.extname(output) !== '.svg')
+        throw new AlbertError(
+          'INVALID_ARGUMENT',
+          `expected a file that ends in .svg for --output but received ${output}`,
+        );
       const names = namesOf(files);
       const runs = await Promise.all(
         files.map(async (file, i) => ({ name: names[i], curves: await readLog(file) })),

@@ -1,6 +1,6 @@
 /** feature-extraction: hidden states or pooled embeddings of texts. */
 import type { Albert } from '../albert';
-import { abortSignal, boolean, invalid, type Names, oneOf, optionsObject } from '../options';
+import { abortSignal, boolean, HEADS, invalid, type Names, oneOf, optionsObject } from '../options';
 import { Tensor } from '../tensor';
 import { Breather, normalise } from './math';
 import {
@@ -11,6 +11,7 @@ import {
   type Pipeline,
   type PipelineOptions,
   requireTrained,
+  type TaskNeeds,
   textsOf,
 } from './open';
 import { encodeFor, runEncodings } from './run';
@@ -45,6 +46,13 @@ const OUTPUTS = {
   pooler: 'pooler_output',
 } as const;
 
+/** A checkpoint is loaded without a head; a model that has one for sequences embeds, too. */
+export const EMBEDDING_NEEDS: TaskNeeds = {
+  heads: ['base'],
+  others: HEADS.filter((head) => head !== 'base' && head !== 'multiple-choice'),
+  parameters: [],
+};
+
 /** One embedding a text: all its states [T, H] in a row, or one pooled vector [H]. */
 export async function embed(
   model: Albert,
@@ -65,7 +73,7 @@ export async function featureExtraction(
   source?: string | Albert,
   options?: PipelineOptions,
 ): Promise<FeatureExtractionPipeline> {
-  const opened = await openModel('feature-extraction', source, options, { heads: ['base'], parameters: [] });
+  const opened = await openModel('feature-extraction', source, options, EMBEDDING_NEEDS);
   const { model } = opened;
   const width = model.config.hidden_size as number;
 

@@ -58,7 +58,9 @@ export interface Pipeline<Task extends string = string> {
 /** What a task needs of a model. */
 export interface TaskNeeds {
   /** Heads that serve; a checkpoint of another kind is loaded with the first. */
-  heads: Head[];
+  heads: readonly Head[];
+  /** Heads of loaded models that serve as well. */
+  others?: readonly Head[];
   /** Beginnings of the names of the parameters that must come from the checkpoint, 'albert.' left out. */
   parameters: string[];
 }
@@ -72,7 +74,7 @@ export function requireTrained(model: Albert, parameters: string[], what: string
   throw new AlbertError(
     'CHECKPOINT',
     `expected a checkpoint that was trained for ${what} but this one lacks ${missing.join(', ')}, so its answers ` +
-      'would be random; choose another, or pass allow_untrained: true',
+      'would be random; choose another, or pass allow_untrained: true (--allow-untrained)',
   );
 }
 
@@ -88,12 +90,9 @@ export async function openModel(
   const owned = !(source instanceof Albert);
   const model = owned ? await Albert.load(source, await withHead(source, given, needs)) : source;
   try {
-    if (!needs.heads.includes(model.head)) {
-      throw invalid(
-        `a model with head ${needs.heads.map((head) => `'${head}'`).join(' or ')}`,
-        task,
-        model.head,
-      );
+    const heads = [...needs.heads, ...(needs.others ?? [])];
+    if (!heads.includes(model.head)) {
+      throw invalid(`a model with head ${heads.map((head) => `'${head}'`).join(' or ')}`, task, model.head);
     }
     if (!allowUntrained) requireTrained(model, needs.parameters, task);
     void model.tokenizer; // throws where there is none

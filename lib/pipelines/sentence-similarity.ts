@@ -1,7 +1,7 @@
 /** sentence-similarity: cosine of the mean-pooled embeddings of two texts. */
 import type { Albert } from '../albert';
 import { abortSignal, optionsObject, string } from '../options';
-import { embed } from './feature-extraction';
+import { embed, EMBEDDING_NEEDS } from './feature-extraction';
 import { dot, normalise } from './math';
 import {
   CALL_OPTIONS,
@@ -24,7 +24,7 @@ export async function sentenceSimilarity(
   source?: string | Albert,
   options?: PipelineOptions,
 ): Promise<SentenceSimilarityPipeline> {
-  const opened = await openModel('sentence-similarity', source, options, { heads: ['base'], parameters: [] });
+  const opened = await openModel('sentence-similarity', source, options, EMBEDDING_NEEDS);
 
   const call = async (first: string, second: string | string[], callOptions?: CallOptions) => {
     const given = optionsObject<CallOptions>('options', callOptions, CALL_OPTIONS);

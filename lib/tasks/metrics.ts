@@ -1,6 +1,6 @@
 /** Scores of predictions against labels, as pure functions. */
 import { AlbertError } from '../errors';
-import { invalid, oneOf } from '../options';
+import { invalid, oneOf, optionsObject } from '../options';
 
 export { squad } from './squad-metric';
 export type { SquadInput, SquadScores } from './squad-metric';
@@ -60,7 +60,10 @@ function f1Of(label: unknown, predicted: ArrayLike<unknown>, truth: ArrayLike<un
  */
 export function f1(predictions: Values, labels: Values, options?: { average?: 'binary' | 'macro' }): number {
   const { predicted, truth } = pairs(predictions, labels);
-  const average = oneOf('average', options?.average, ['binary', 'macro'] as const, 'binary');
+  const given = optionsObject<{ average?: 'binary' | 'macro' }>('options', options, { average: true });
+  const average = oneOf('average', given.average, ['binary', 'macro'] as const, 'binary');
+  if (average === 'binary' && typeof truth[0] === 'string')
+    throw invalid("'macro', as labels that are names have no label 1,", 'average', average);
   if (average === 'binary') return f1Of(1, predicted, truth);
   const all = [...new Set([...Array.from(truth), ...Array.from(predicted)])];
   return all.reduce((sum: number, label) => sum + f1Of(label, predicted, truth), 0) / all.length;

@@ -1,5 +1,5 @@
 /** SQuAD's scores, 1.1 and 2.0: exact match and overlap of words, with thresholds for questions without an answer. */
-import { invalid, number } from '../options';
+import { invalid, type Names, number, optionsObject } from '../options';
 
 export interface SquadInput {
   /** Gold answers by question; none for a question that has no answer. */
@@ -11,6 +11,13 @@ export interface SquadInput {
   /** A question counts as answered with '' where its probability exceeds this. Default 1. */
   threshold?: number | null;
 }
+
+const SQUAD_INPUT: Names<SquadInput> = {
+  examples: true,
+  predictions: true,
+  noAnswerProbabilities: true,
+  threshold: true,
+};
 
 /** Percentages, and numbers of questions. HasAns_ and NoAns_ are there when such questions are. */
 export interface SquadScores {
@@ -98,14 +105,15 @@ export function bestThreshold(
  * @throws AlbertError INVALID_ARGUMENT for input of another form.
  */
 export function squad(input: SquadInput): SquadScores {
-  const { examples, predictions } = input;
+  const given = optionsObject<SquadInput>('input', input, SQUAD_INPUT);
+  const { examples, predictions, noAnswerProbabilities } = given;
   if (!Array.isArray(examples) || examples.length === 0)
     throw invalid('a non-empty array', 'examples', examples);
   if (typeof predictions !== 'object' || predictions === null)
     throw invalid('an object of texts by question id', 'predictions', predictions);
-  const threshold = number('threshold', input.threshold ?? undefined, {}, 1);
+  const threshold = number('threshold', given.threshold ?? undefined, {}, 1);
   const scored = (examples as SquadInput['examples']).map(({ id, answers }) =>
-    scoreExample(answers, predictions[id], input.noAnswerProbabilities?.[id] ?? 0),
+    scoreExample(answers, predictions[id], noAnswerProbabilities?.[id] ?? 0),
   );
   const applied = scored.map((one) => {
     if (one.noAnswer <= threshold) return one;

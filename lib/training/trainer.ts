@@ -16,6 +16,7 @@ import {
   number,
   oneOf,
   optionsObject,
+  pick,
   string,
 } from '../options';
 import { type LabelledInputs, type Losses, lossesOf, packLabelled } from './labels';
@@ -269,7 +270,7 @@ export class Trainer {
     string('folder', folder);
     const { file, note } = await findState(folder);
     const given = optionsObject<Partial<TrainerOptions>>('changes', changes, TRAINER_OPTIONS);
-    const options = { ...note.options, ...given } as TrainerOptions;
+    const options = { ...pick(note.options, TRAINER_OPTIONS), ...given } as TrainerOptions;
     const { threads, isa } = options;
     const model = await Albert.load(folder, { head: note.head, threads, isa });
     const trainer = new Trainer(model, options);
@@ -280,7 +281,11 @@ export class Trainer {
 
   /** Frees the state of the run; the model stays and has the last weights. */
   async dispose(): Promise<void> {
-    await this.model.parameter(this.model.parameters()[0].name).catch(() => {}); // takes the last weights
+    try {
+      await this.model.parameter(this.model.parameters()[0].name); // takes the last weights
+    } catch {
+      // A model that is gone needs none.
+    }
     await this.#queue((native) => native.dispose());
   }
 
