@@ -200,6 +200,13 @@ test('every verb has help with an example', () => {
     'embed',
     'similarity',
     'export',
+    'vocab',
+    'pretrain',
+    'finetune',
+    'evaluate',
+    'precision',
+    'quantize',
+    'bench',
     'info',
     'plot',
   ];
@@ -207,6 +214,29 @@ test('every verb has help with an example', () => {
     expect(stdout).toContain(verb);
     expect(albert([verb, '--help']).stdout).toContain(`$ albert ${verb}`);
   }
+});
+
+test('bench times a model or a preset, shape by shape', async () => {
+  const model = await tinyModel('masked-lm');
+  const run = (...args: string[]) =>
+    albert(['bench', ...args, '--seconds', '0', '--shapes', '1x8', '3x16', '--json']);
+  const lines = run(model).stdout.trim().split('\n');
+  const timings = lines.map((line) => JSON.parse(line) as Record<string, number | string>);
+  expect(timings.map(({ dtype, sequences, tokens }) => [dtype, sequences, tokens])).toEqual(
+    ['fp32', 'bf16', 'int8'].flatMap((dtype) => [
+      [dtype, 1, 8],
+      [dtype, 3, 16],
+    ]),
+  );
+  for (const { milliseconds, milliseconds_95, sequences, tokens, tokens_per_second } of timings) {
+    expect(milliseconds).toBeGreaterThan(0);
+    expect(milliseconds_95).toBeGreaterThanOrEqual(milliseconds as number);
+    const work = (sequences as number) * (tokens as number);
+    expect(tokens_per_second).toBeCloseTo((1e3 * work) / (milliseconds as number), 3);
+  }
+  expect(run('tiny', '--dtype', 'bf16').stdout.trim().split('\n')).toHaveLength(2);
+  expect(albert(['bench', model, '--shapes', '8']).status).toBe(2);
+  expect(albert(['bench', model, '--shapes', '1x8', '1x200']).stderr).toMatch(/at most 128 tokens/);
 });
 
 test('a reader that leaves early is no failure', async () => {

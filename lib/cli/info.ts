@@ -1,5 +1,5 @@
 /** albert info: what a model or a published size consists of, or what this machine offers. */
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { type Command, Option } from 'commander';
 import { describeConfig } from '../albert';
@@ -8,7 +8,7 @@ import { binding, type NativeParameter } from '../native';
 import { type Head, HEADS, PARAMETER_SHARINGS, type ParameterSharing } from '../options';
 import { preset, PRESETS, withSharing } from '../presets';
 import { type AlbertConfig, readConfig, resolveFolder } from '../source';
-import { print, printJson, printTable } from './shared';
+import { isPreset, print, printJson, printTable } from './shared';
 
 // The parts of a model, by how the names of their parameters begin.
 const PARTS: [part: string, beginning: string][] = [
@@ -91,8 +91,7 @@ function printMachine(json: boolean): void {
 }
 
 async function printModel(source: string, json: boolean, head?: Head): Promise<void> {
-  // A folder called 'base' would be meant by './base'.
-  const folder = PRESETS.includes(source) && !existsSync(source) ? null : await resolveFolder(source);
+  const folder = isPreset(source) ? null : await resolveFolder(source);
   const { file, value }: { file: string; value: AlbertConfig } = folder
     ? await readConfig(folder)
     : { file: source, value: preset(source) };

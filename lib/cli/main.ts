@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { addAnswer } from './answer';
+import { addBench } from './bench';
 import { addChoose } from './choose';
 import { addClassify } from './classify';
 import { addEmbed } from './embed';
@@ -50,6 +51,7 @@ async function main(): Promise<number> {
     addEvaluate,
     addPrecision,
     addQuantize,
+    addBench,
     addInfo,
     addPlot,
   ];

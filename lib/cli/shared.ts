@@ -6,6 +6,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { AlbertError } from '../errors';
 import { DTYPES, type LoadOptions } from '../options';
 import { type Pipelines, type Task, pipeline } from '../pipelines';
+import { PRESETS } from '../presets';
 
 /** Options that every verb which runs a model has. */
 export interface ModelFlags extends Pick<LoadOptions, 'dtype' | 'device' | 'threads'> {
@@ -13,6 +14,11 @@ export interface ModelFlags extends Pick<LoadOptions, 'dtype' | 'device' | 'thre
   file?: string;
   json?: boolean;
   allowUntrained?: boolean;
+}
+
+/** Whether a source names a published size: a folder called 'base' would be meant by './base'. */
+export function isPreset(source: string): boolean {
+  return PRESETS.includes(source) && !existsSync(source);
 }
 
 /** A parser of option values that takes whole numbers from 1. */
