@@ -142,7 +142,7 @@ describe('every kind of task learns what its data shows', () => {
     const given = await options({ task: task(data), data, steps: 300, evaluateEvery: 50 });
     const result = await finetune(given);
     const scale = metric === 'f1' ? 100 : 1;
-    expect(result.scores[metric]).toBeGreaterThan(0.9 * scale);
+    expect(result.metrics[metric]).toBeGreaterThan(0.9 * scale);
     // What was kept loads with its head and labels, and scores the same.
     const again = await evaluate({
       task: given.task,
@@ -150,7 +150,7 @@ describe('every kind of task learns what its data shows', () => {
       model: given.output,
       output: path.join(given.output, 'dev'),
     });
-    expect(again.scores).toEqual(result.scores);
+    expect(again.metrics).toEqual(result.metrics);
     const lines = readFileSync(path.join(given.output, 'dev', 'predictions.jsonl'), 'utf8')
       .trim()
       .split('\n');
@@ -173,12 +173,12 @@ test('the head of the ALBERT release learns answers and that there is none', asy
     write(data, `${split}-v2.0.json`, [JSON.stringify({ data: [{ paragraphs }] })]);
   const given = await options({ task: 'squad-2.0-beam', data, steps: 300, evaluateEvery: 50 });
   const result = await finetune(given);
-  expect(result.scores.HasAns_f1).toBeGreaterThan(90);
-  expect(result.scores.NoAns_f1).toBeGreaterThan(90);
+  expect(result.metrics.HasAns_f1).toBeGreaterThan(90);
+  expect(result.metrics.NoAns_f1).toBeGreaterThan(90);
 
   const output = path.join(given.output, 'dev');
   const again = await evaluate({ task: 'squad-2.0-beam', data, model: given.output, output });
-  expect(again.scores).toEqual(result.scores);
+  expect(again.metrics).toEqual(result.metrics);
   const read = (name: string) =>
     JSON.parse(readFileSync(path.join(output, name), 'utf8')) as Record<string, unknown>;
   const [texts, odds] = [read('predictions.json'), read('null_odds.json')];
@@ -297,14 +297,14 @@ test('only the run that a folder holds is resumed', async () => {
 
 test('the best checkpoint stays, patience ends the run, and the log holds both', async () => {
   const given = await options({ steps: 400, evaluateEvery: 5, patience: 3 });
-  const { step, steps, scores } = await finetune(given);
+  const { step, steps, metrics } = await finetune(given);
   expect(steps).toBe(step + 15);
   const log = readFileSync(path.join(given.output, 'log.jsonl'), 'utf8').trim().split('\n');
   const evaluations = log
     .map((line) => JSON.parse(line) as { step: number; evaluation?: { accuracy: number } })
     .filter((record) => record.evaluation);
   const best = Math.max(...evaluations.map(({ evaluation }) => evaluation!.accuracy));
-  expect(scores.accuracy).toBe(best);
+  expect(metrics.accuracy).toBe(best);
   expect(evaluations.find(({ evaluation }) => evaluation!.accuracy === best)!.step).toBe(step);
   expect(readFileSync(path.join(given.output, 'curves.svg'), 'utf8')).toContain('>accuracy</text>');
 });
@@ -345,23 +345,23 @@ test('head-only steps and layer decay hold parameters back', async () => {
 
 test('seeds differ, and their mean and deviation are given', async () => {
   const given = await options({ steps: 4, evaluateEvery: 2 });
-  const { runs, scores, best } = await finetuneSeeds(given, [1, 2]);
-  expect(runs[0].scores.loss).not.toBe(runs[1].scores.loss);
-  const [a, b] = runs.map((run) => run.scores.loss);
-  expect(scores.loss.mean).toBeCloseTo((a + b) / 2, 12);
-  expect(scores.loss.deviation).toBeCloseTo(Math.abs(a - b) / Math.SQRT2, 12);
+  const { runs, metrics, best } = await finetuneSeeds(given, [1, 2]);
+  expect(runs[0].metrics.loss).not.toBe(runs[1].metrics.loss);
+  const [a, b] = runs.map((run) => run.metrics.loss);
+  expect(metrics.loss.mean).toBeCloseTo((a + b) / 2, 12);
+  expect(metrics.loss.deviation).toBeCloseTo(Math.abs(a - b) / Math.SQRT2, 12);
   expect(runs.map(({ output }) => output)).toContain(best);
   await failure('INVALID_ARGUMENT', () => finetuneSeeds(given, []));
 });
 
 test('reports hold slices and confusion', async () => {
   const given = await options({ slices: ['genre'] });
-  const { confusion, slices, scores } = await finetune(given);
+  const { confusion, slices, metrics } = await finetune(given);
   expect(confusion!.labels).toEqual(['bad', 'good']);
   expect(confusion!.counts.flat().reduce((a, b) => a + b)).toBe(18);
   const { long, short } = slices!.genre;
   expect([long.examples, short.examples]).toEqual([12, 6]);
-  expect((12 * long.accuracy + 6 * short.accuracy) / 18).toBeCloseTo(scores.accuracy, 12);
+  expect((12 * long.accuracy + 6 * short.accuracy) / 18).toBeCloseTo(metrics.accuracy, 12);
 });
 
 test('a run that is aborted before its first step leaves a state to resume', async () => {
@@ -402,7 +402,7 @@ test('labels in another order are matched by name', async () => {
   const backward = await tinyModel('sequence-classification', labels('not_entailment', 'entailment'));
   const output = path.join(data, 'out');
   const one = await evaluate({ task: 'rte', data, model: forward, output, split: 'test' });
-  expect(one.scores).toEqual({});
+  expect(one.metrics).toEqual({});
   const submission = readFileSync(path.join(output, 'RTE.tsv'), 'utf8').trim().split('\n');
   expect(submission).toHaveLength(5);
   const other = await evaluate({ task: 'rte', data, model: backward, output, split: 'test' });

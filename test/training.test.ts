@@ -142,15 +142,15 @@ describe('Trainer', () => {
     for (let step = 0; step < 4; step++) {
       const resumed = await Trainer.resume(folder);
       expect(resumed.extra).toEqual({ cursor: step });
-      const results = await Promise.all([trainer.step(batches(step)), resumed.trainer.step(batches(step))]);
+      const results = await Promise.all([trainer.step(batches(step)), resumed.step(batches(step))]);
       expect(results[0]).toEqual(results[1]);
       expect(results[0]).not.toEqual(last);
       last = results[0];
       for (const { name } of model.parameters()) {
-        const [mine, other] = await Promise.all([model, resumed.trainer.model].map((m) => m.parameter(name)));
+        const [mine, other] = await Promise.all([model, resumed.model].map((m) => m.parameter(name)));
         expect(Buffer.compare(Buffer.from(mine.data.buffer), Buffer.from(other.data.buffer))).toBe(0);
       }
-      await resumed.trainer.dispose();
+      await resumed.dispose();
       await trainer.save(folder, { cursor: step + 1 });
     }
   });
@@ -286,8 +286,8 @@ describe('Trainer', () => {
       const ended = new Promise((resolve) => child.once('exit', resolve));
       child.kill('SIGKILL');
       await ended;
-      const { trainer, extra } = await Trainer.resume(folder);
-      expect(extra).toEqual(expect.any(Number));
+      const trainer = await Trainer.resume(folder);
+      expect(trainer.extra).toEqual(expect.any(Number));
       await trainer.dispose();
       await trainer.model.dispose();
     }

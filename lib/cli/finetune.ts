@@ -60,8 +60,8 @@ async function showDryRun(options: FinetuneOptions, json: boolean | undefined): 
   }
 }
 
-function printSeeds({ scores, best }: SeedsResult): void {
-  for (const [name, { mean, deviation }] of Object.entries(scores))
+function printSeeds({ metrics, best }: SeedsResult): void {
+  for (const [name, { mean, deviation }] of Object.entries(metrics))
     print(`  ${name}  ${score(mean)} ± ${score(deviation)}`);
   print(`best: ${best}`);
 }

@@ -9,9 +9,9 @@ function number(value: number): string {
   return Number.isInteger(value) ? String(value) : score(value);
 }
 
-export function printReport({ scores, examples, confusion, slices }: Report): void {
+export function printReport({ metrics, examples, confusion, slices }: Report): void {
   printTable([
-    ...Object.entries(scores).map(([name, value]) => [name, number(value)]),
+    ...Object.entries(metrics).map(([name, value]) => [name, number(value)]),
     ['examples', String(examples)],
   ]);
   if (confusion && confusion.labels.length <= LABELS_SHOWN) {

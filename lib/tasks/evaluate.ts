@@ -74,7 +74,7 @@ export interface Confusion {
 
 export interface Report {
   /** Empty for a split without labels. */
-  scores: Scores;
+  metrics: Scores;
   examples: number;
   confusion?: Confusion;
   /** By column and value: its scores, and how many examples there are. */
@@ -119,9 +119,9 @@ function confusionOf(task: Task, examples: Example[], predictions: unknown[]): C
 
 /** All that predictions of labelled examples tell. */
 export function report(task: Task, examples: Example[], predictions: unknown[]): Report {
-  const result: Report = { scores: {}, examples: examples.length };
+  const result: Report = { metrics: {}, examples: examples.length };
   if (!isLabelled(examples)) return result;
-  result.scores = task.kind.score(task, examples, predictions);
+  result.metrics = task.kind.score(task, examples, predictions);
   result.confusion = confusionOf(task, examples, predictions);
   const columns = Object.keys(examples[0].slices ?? {});
   if (columns.length === 0) return result;
@@ -180,7 +180,7 @@ function filesOf(
   if (!task.kind.head.startsWith('question-answering')) return files;
   const byId = (value: (prediction: AnswerPrediction) => unknown) =>
     json(Object.fromEntries(examples.map(({ id }, i) => [id, value(predictions[i] as AnswerPrediction)])));
-  const { threshold } = whole.scores;
+  const { threshold } = whole.metrics;
   files['predictions.json'] = byId(({ answers, nullOdds }) => (nullOdds > threshold ? '' : answers[0].text));
   files['nbest_predictions.json'] = byId(({ answers }) => answers);
   if (threshold !== undefined) files['null_odds.json'] = byId(({ nullOdds }) => nullOdds);

@@ -98,7 +98,7 @@ export interface FinetuneProgress {
   /** Until the last step, at the present speed, evaluations not counted. */
   seconds_left: number;
   /** The latest scores on the development split, and the best value of the first of them. */
-  scores: Scores | null;
+  metrics: Scores | null;
   best: number | null;
 }
 

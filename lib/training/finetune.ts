@@ -66,18 +66,18 @@ class Run {
     const checkpoint = path.join(output, CHECKPOINT);
     const held = existsSync(path.join(checkpoint, STATE_FILE));
     if (options.resume && held) {
-      const resumed = await Trainer.resume(checkpoint, plan.trainer);
+      const trainer = await Trainer.resume(checkpoint, plan.trainer);
       await plan.model.dispose();
-      const at = resumed.extra as Position;
+      const at = trainer.extra as Position;
       if (at.order !== undefined && at.order !== orderOf(plan)) {
-        await resumed.trainer.dispose();
-        await resumed.trainer.model.dispose();
+        await trainer.dispose();
+        await trainer.model.dispose();
         throw new AlbertError(
           'INVALID_ARGUMENT',
           `expected the task, data, batch size and seed that the run in ${output} was started with, as it goes on in the middle of an epoch`,
         );
       }
-      const run = new Run(plan, output, options, resumed.trainer, at);
+      const run = new Run(plan, output, options, trainer, at);
       if (at.restarts > 0) await run.reopen(at.restarts);
       return run;
     }
@@ -203,7 +203,7 @@ class Run {
       learning_rate,
       tokens_per_second,
       seconds_left: (at.seconds / at.step) * (plan.totalSteps - at.step),
-      scores: this.latest,
+      metrics: this.latest,
       best: at.best?.score ?? null,
     });
   }
@@ -217,15 +217,15 @@ class Run {
     const predictions = await predictAll(plan.task, model, plan.devFeatures, plan.dev, this.options);
     const found = report(plan.task, plan.dev, predictions);
     at.evaluated = at.step;
-    const score = found.scores[plan.task.metrics[0]];
+    const score = found.metrics[plan.task.metrics[0]];
     if (score === undefined) {
       throw new AlbertError(
         'INVALID_ARGUMENT',
-        `expected metrics among ${Object.keys(found.scores).join(', ')} but received '${plan.task.metrics[0]}'`,
+        `expected metrics among ${Object.keys(found.metrics).join(', ')} but received '${plan.task.metrics[0]}'`,
       );
     }
-    this.latest = found.scores;
-    await this.log({ step: at.step, evaluation: found.scores });
+    this.latest = found.metrics;
+    await this.log({ step: at.step, evaluation: found.metrics });
     if (at.best && score <= at.best.score) {
       at.stale++;
       return;
@@ -244,9 +244,8 @@ class Run {
     const learningRate = this.plan.trainer.learningRate / 2 ** restarts;
     await this.trainer.dispose();
     await this.trainer.model.dispose();
-    const resumed = await Trainer.resume(path.join(this.output, CHECKPOINT), { learningRate });
-    this.trainer = resumed.trainer;
-    this.at = { ...(resumed.extra as Position), restarts };
+    this.trainer = await Trainer.resume(path.join(this.output, CHECKPOINT), { learningRate });
+    this.at = { ...(this.trainer.extra as Position), restarts };
     await this.log({
       step: this.at.step,
       note: `after ${restarts} divergences: a learning rate of ${learningRate}`,
@@ -259,7 +258,7 @@ class Run {
 
   private async result(): Promise<FinetuneResult> {
     const { plan, at, output } = this;
-    const best = at.best?.report ?? { scores: {}, examples: plan.dev.length };
+    const best = at.best?.report ?? { metrics: {}, examples: plan.dev.length };
     const result = { output, task: plan.task.name, step: at.best?.step ?? 0, steps: at.step, ...best };
     await writeFile(path.join(output, RESULT_FILE), `${JSON.stringify(result, null, 2)}\n`);
     if (at.step === 0) return result; // nothing to draw
@@ -289,8 +288,8 @@ export async function finetune(options: FinetuneOptions): Promise<FinetuneResult
 export interface SeedsResult {
   output: string;
   runs: FinetuneResult[];
-  /** Of each score: the mean over the runs, and their sample standard deviation. */
-  scores: Record<string, { mean: number; deviation: number }>;
+  /** Of each metric: the mean over the runs, and their sample standard deviation. */
+  metrics: Record<string, { mean: number; deviation: number }>;
   /** The folder of the best. */
   best: string;
 }
@@ -305,9 +304,9 @@ export async function finetuneSeeds(
   const runs: FinetuneResult[] = [];
   for (const seed of seeds)
     runs.push(await finetune({ ...options, seed, output: path.join(output, `seed-${seed}`) }));
-  const scores = Object.fromEntries(
-    Object.keys(runs[0].scores).map((name) => {
-      const values = runs.map((run) => run.scores[name]);
+  const metrics = Object.fromEntries(
+    Object.keys(runs[0].metrics).map((name) => {
+      const values = runs.map((run) => run.metrics[name]);
       const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
       const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
       return [name, { mean, deviation: Math.sqrt(squares / Math.max(1, values.length - 1)) }];
@@ -315,8 +314,8 @@ export async function finetuneSeeds(
   );
   const { task } = await findTask(options.task, options.data);
   const first = task.metrics[0];
-  const best = runs.reduce((a, b) => (b.scores[first] > a.scores[first] ? b : a)).output;
-  const result = { output, runs, scores, best };
+  const best = runs.reduce((a, b) => (b.metrics[first] > a.metrics[first] ? b : a)).output;
+  const result = { output, runs, metrics, best };
   await writeFile(path.join(output, RESULT_FILE), `${JSON.stringify(result, null, 2)}\n`);
   return result;
 }

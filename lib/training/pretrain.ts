@@ -278,10 +278,9 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   };
   let step = 0;
   if (resumes) {
-    const resumed = await Trainer.resume(output, trainerOptions);
-    trainer = resumed.trainer;
+    trainer = await Trainer.resume(output, trainerOptions);
     try {
-      ({ step, ...done } = { holdOut: data.holdOut, ...progressOf(resumed.extra, output) });
+      ({ step, ...done } = { holdOut: data.holdOut, ...progressOf(trainer.extra, output) });
       checkConfiguration(given, trainer.model.config, output);
       if (done.holdOut !== data.holdOut)
         throw invalid(`${done.holdOut}, as the run in ${output} was started with,`, 'holdOut', data.holdOut);

@@ -192,6 +192,7 @@ export class Trainer {
   readonly #native: Promise<NativeTrainer>;
   readonly #accumulate: number;
   #last: Promise<unknown> = Promise.resolve();
+  #extra: unknown = null;
 
   /** @throws AlbertError INVALID_ARGUMENT for options out of range, DISPOSED for a model that is gone. */
   constructor(model: Albert, options: TrainerOptions) {
@@ -206,6 +207,11 @@ export class Trainer {
     const { native } = model[internals]();
     this.#native = awaitNative(() => binding().createTrainer(native, training, optimizer, seed));
     this.#native.catch(() => {}); // the first call reports it
+  }
+
+  /** Of a trainer that resume() made: what save() was given to go on; else null. */
+  get extra(): unknown {
+    return this.#extra;
   }
 
   /**
@@ -263,10 +269,7 @@ export class Trainer {
    * @param changes options to change, such as totalSteps or threads.
    * @throws AlbertError CHECKPOINT when there is no whole state.
    */
-  static async resume(
-    folder: string,
-    changes: Partial<TrainerOptions> = {},
-  ): Promise<{ trainer: Trainer; extra: unknown }> {
+  static async resume(folder: string, changes: Partial<TrainerOptions> = {}): Promise<Trainer> {
     string('folder', folder);
     const { file, note } = await findState(folder);
     const given = optionsObject<Partial<TrainerOptions>>('changes', changes, TRAINER_OPTIONS);
@@ -274,9 +277,10 @@ export class Trainer {
     const { threads, isa } = options;
     const model = await Albert.load(folder, { head: note.head, threads, isa });
     const trainer = new Trainer(model, options);
+    trainer.#extra = note.extra;
     await trainer.#queue((native) => native.restore(file));
     model[internals]().outdate(() => trainer.#publish());
-    return { trainer, extra: note.extra };
+    return trainer;
   }
 
   /** Frees the state of the run; the model stays and has the last weights. */

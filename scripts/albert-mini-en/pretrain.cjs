@@ -49,10 +49,10 @@ const LONGER = {
 /** Steps that a run's last checkpoint has behind it. */
 async function stepsDone(folder) {
   if (!existsSync(path.join(folder, 'training.safetensors'))) return 0;
-  const { trainer, extra } = await Trainer.resume(folder);
+  const trainer = await Trainer.resume(folder);
   await trainer.dispose();
   await trainer.model.dispose();
-  return extra.step;
+  return trainer.extra.step;
 }
 
 async function train(work, { folder, options, stretches }, model) {
