@@ -1,7 +1,7 @@
 /** fill-mask: the likeliest tokens for every [MASK] of a text. */
 import type { Albert } from '../albert';
 import { AlbertError } from '../errors';
-import { abortSignal, integer, type Names, optionsObject, strings } from '../options';
+import { abortSignal, integer, type Names, optionsObject, show, strings } from '../options';
 import type { Tokenizer } from '../tokenizer';
 import { topIndices } from './math';
 import {
@@ -99,7 +99,7 @@ export async function fillMask(
       if (positions.length > 0) return positions;
       throw new AlbertError(
         'INVALID_ARGUMENT',
-        `expected a [MASK] in ${single ? 'text' : `text[${i}]`}, within its first ${model.maxLength} tokens`,
+        `expected a [MASK] within the first ${model.maxLength} tokens of ${single ? 'text' : `text[${i}]`} but received ${show(texts[i])}`,
       );
     });
     const results = await runEncodings<FillMaskOutput>(

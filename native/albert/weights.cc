@@ -200,10 +200,9 @@ class StoredWeights : public Weights {
       names += str(names.empty() ? "" : ", ", parameters_[i].name);
     }
     if (!missing.empty())
-      warnings->push_back(str(checkpoint_.path(), " has no ", names,
-                              fresh.mismatched ? " of these shapes" : "",
-                              ": drawn afresh, so the outputs of the ", to_string(head_),
-                              " head mean nothing until it is trained"));
+      warnings->push_back(
+          str(checkpoint_.path(), " has no ", names, fresh.mismatched ? " of these shapes" : "",
+              ": drawn afresh, so outputs that use them mean nothing until they are trained"));
     decoder_ = data(kWordTable);
     if (is_language(head_)) load_decoder(warnings);
   }

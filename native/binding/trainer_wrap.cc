@@ -46,6 +46,20 @@ Trainer& TrainerWrap::Shared::live() const {
   return *trainer;
 }
 
+void TrainerWrap::Shared::count() { bytes = trainer ? static_cast<int64_t>(trainer->memory_bytes()) : 0; }
+
+void TrainerWrap::Shared::report(Napi::BasicEnv env) {
+  const int64_t now = abandoned ? 0 : bytes.load();
+  if (now != reported_bytes) Napi::MemoryManagement::AdjustExternalMemory(env, now - reported_bytes);
+  reported_bytes = now;
+}
+
+void TrainerWrap::Finalize(Napi::BasicEnv env) {
+  if (!shared_) return;
+  shared_->abandoned = true;
+  shared_->report(env);
+}
+
 Napi::Function TrainerWrap::define(Napi::Env env) {
   return DefineClass(
       env, "Trainer",
@@ -79,9 +93,11 @@ Napi::Value TrainerWrap::create(const Napi::CallbackInfo& info) {
           auto shared = std::make_shared<Shared>();
           shared->trainer = std::make_unique<Trainer>(model->config(), model->head(), *model->weights(),
                                                       training, optimizer, seed);
+          shared->count();
           return shared;
         },
         [](Napi::Env env, std::shared_ptr<Shared> shared) -> Napi::Value {
+          shared->report(env);
           return Environment::of(env).trainer_constructor.New(
               {Napi::External<std::shared_ptr<Shared>>::New(env, &shared)});
         });
@@ -98,9 +114,12 @@ Napi::Value TrainerWrap::step(const Napi::CallbackInfo& info) {
         info.Env(), "albert-native step",
         [shared = shared_, batches] {
           std::lock_guard<std::mutex> lock(shared->mutex);
-          return shared->live().step(*batches);
+          StepResult result = shared->live().step(*batches);
+          shared->count();
+          return result;
         },
-        [](Napi::Env env, StepResult result) -> Napi::Value {
+        [shared = shared_](Napi::Env env, StepResult result) -> Napi::Value {
+          shared->report(env);
           const auto number = [&](auto value) { return Napi::Number::New(env, static_cast<double>(value)); };
           Napi::Object object = Napi::Object::New(env);
           object.Set("step", number(result.step));
@@ -177,9 +196,13 @@ Napi::Value TrainerWrap::dispose(const Napi::CallbackInfo& info) {
         [shared = shared_] {
           std::lock_guard<std::mutex> lock(shared->mutex);
           shared->trainer.reset();
+          shared->count();
           return true;
         },
-        undefined);
+        [shared = shared_](Napi::Env env, Done) {
+          shared->report(env);
+          return env.Undefined();
+        });
   });
 }
 

@@ -1,6 +1,7 @@
 // The Trainer object that JavaScript holds: steps, evaluates, saves and restores one albert::Trainer.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 
@@ -24,13 +25,22 @@ class TrainerWrap : public Napi::ObjectWrap<TrainerWrap> {
   static TrainerWrap* Unwrap(Napi::Object object);
 
   explicit TrainerWrap(const Napi::CallbackInfo& info);
+  void Finalize(Napi::BasicEnv env) override;
 
  private:
   // One call at a time, whichever thread of the pool it runs on.
   struct Shared {
     std::mutex mutex;
     std::unique_ptr<Trainer> trainer;  // null once disposed
+    std::atomic<int64_t> bytes{0};     // that it takes
+    // What the garbage collector knows of them, and whether the JavaScript object is gone: for the JavaScript
+    // thread alone.
+    int64_t reported_bytes = 0;
+    bool abandoned = false;
+
     Trainer& live() const;
+    void count();  // after a call that may have changed `bytes`
+    void report(Napi::BasicEnv env);
   };
   Napi::Value step(const Napi::CallbackInfo& info);      // (batches) -> Promise<result>
   Napi::Value evaluate(const Napi::CallbackInfo& info);  // (batch) -> Promise<losses>

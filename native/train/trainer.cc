@@ -139,6 +139,10 @@ void Trainer::restore(const std::string& path) {
   model_.weights_changed();
 }
 
+size_t Trainer::memory_bytes() {
+  return 4 * static_cast<size_t>(model_.weights().memory_count()) * sizeof(float) + model_.activation_bytes();
+}
+
 std::string Trainer::note_of(const std::string& path) {
   const TensorFile file = read_safetensors(FileMap::open(path, ErrorCode::kCheckpoint));
   const StoredTensor& note = tensor_of(file, kNote, DType::kU8, nullptr);

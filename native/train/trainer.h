@@ -36,6 +36,8 @@ class Trainer {
   static std::string note_of(const std::string& path);
 
   int64_t steps() const { return steps_; }
+  // Of weights, gradients, both moments and the activations of the largest batch so far.
+  size_t memory_bytes();
   TrainingModel& model() { return model_; }
 
  private:
