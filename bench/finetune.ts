@@ -26,7 +26,7 @@ export async function benchFinetuning(data: string, threads: number): Promise<vo
   const files = dataFiles(data);
   if (!existsSync(files.vocabulary))
     throw new NotAvailable('expected data/albert-spiece.model in the data folder; name it with --data');
-  const tokenizer = await albert().Tokenizer.loadFile(files.vocabulary);
+  const tokenizer = await albert().Tokenizer.load(files.vocabulary);
   const encodings = await tokenizer.encodeBatch(sentences(files.sst2, BATCH * ROUNDS));
   const model = await albert().Albert.create(configOf('base'), { head: 'sequence-classification', threads });
   console.log(

@@ -1,4 +1,5 @@
 /** A model: loaded or created, run on ids, saved, and disposed of. */
+/// <reference lib="esnext.disposable" preserve="true" />
 import { cp, mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AlbertError, aborted, awaitNative, callNative } from './errors';
@@ -138,6 +139,10 @@ export class Albert {
   readonly #folder: string | null;
   readonly #tokenizer: Tokenizer | AlbertError | null;
   #disposed: Promise<void> | null = null;
+  #closed = false;
+  /** Pieces of work that dispose() waits for, and whom the end of the last one wakes. */
+  #held = 0;
+  #wake = () => {};
   /** Brings the weights up to date after training; null when they are. */
   #refresh: (() => Promise<void>) | null = null;
   #refreshing: Promise<void> | null = null;
@@ -333,7 +338,10 @@ export class Albert {
    * @throws AlbertError INVALID_ARGUMENT, TOKENIZER, CHECKPOINT when the file cannot be written, or DISPOSED.
    */
   async calibrate(texts: readonly TextOrPair[], options?: { output?: string }): Promise<string> {
-    this.#requireLive();
+    return this.#hold(() => this.#calibrate(texts, options));
+  }
+
+  async #calibrate(texts: readonly TextOrPair[], options?: { output?: string }): Promise<string> {
     if (this.#refresh) await this.#ready();
     const { output } = optionsObject<{ output?: string }>('options', options, { output: true });
     const folder = output === undefined ? this.#folder : path.dirname(string('output', output));
@@ -372,7 +380,10 @@ export class Albert {
    * @throws AlbertError CHECKPOINT when the folder cannot be written.
    */
   async save(folder: string, options?: { dtype?: 'fp32' | 'fp16' }): Promise<void> {
-    this.#requireLive();
+    return this.#hold(() => this.#save(folder, options));
+  }
+
+  async #save(folder: string, options?: { dtype?: 'fp32' | 'fp16' }): Promise<void> {
     if (this.#refresh) await this.#ready();
     string('folder', folder);
     const given = optionsObject<{ dtype?: 'fp32' | 'fp16' }>('options', options, { dtype: true });
@@ -420,20 +431,46 @@ export class Albert {
     }
   }
 
-  /** Resolves when queued runs have ended and the memory is free; afterwards every call rejects with DISPOSED. */
+  /**
+   * Resolves when what runs has ended, calls of pipelines and saving included, and the memory is free; afterwards every call
+   * rejects with DISPOSED.
+   */
   dispose(): Promise<void> {
-    this.#disposed ??= awaitNative(() => this.#native.dispose());
+    this.#disposed ??= this.#close();
     return this.#disposed;
+  }
+
+  async #close(): Promise<void> {
+    while (this.#held > 0) await new Promise<void>((resolve) => (this.#wake = resolve));
+    this.#closed = true;
+    await awaitNative(() => this.#native.dispose());
+  }
+
+  async #hold<T>(work: () => Promise<T>): Promise<T> {
+    this.#requireLive();
+    this.#held++;
+    try {
+      return await work();
+    } finally {
+      if (--this.#held === 0) this.#wake();
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose();
   }
 
-  /** The addon's model, and how a trainer marks its weights as out of date. */
-  [internals](): { native: NativeModel; outdate: (refresh: () => Promise<void>) => void } {
+  /**
+   * The addon's model; how a trainer marks its weights as out of date; and a run of several calls that dispose() waits for.
+   * @throws AlbertError DISPOSED.
+   */
+  [internals]() {
     this.#requireLive();
-    return { native: this.#native, outdate: (refresh) => (this.#refresh = refresh) };
+    return {
+      native: this.#native,
+      outdate: (refresh: () => Promise<void>) => (this.#refresh = refresh),
+      hold: <T>(work: () => Promise<T>) => this.#hold(work),
+    };
   }
 
   // Waits for the weights of a training that went on since the last call; concurrent calls wait together.
@@ -450,7 +487,7 @@ export class Albert {
   }
 
   #requireLive(): void {
-    if (this.#disposed) {
+    if (this.#closed) {
       throw new AlbertError(
         'DISPOSED',
         'expected a live model but this one has been disposed of; load it again',

@@ -50,6 +50,11 @@ function flatten(name: string, value: unknown, withChoices: boolean): { rows: Se
   return { rows: (value as Sequence[][]).flat(1), choices };
 }
 
+// NaN for what is no number: JavaScript would take '', true and null for one.
+function numberOf(entry: unknown): number {
+  return typeof entry === 'number' || typeof entry === 'bigint' ? Number(entry) : NaN;
+}
+
 // Typed arrays of floats pass when their values are integers, as plain numbers do.
 function copyRow(
   name: string,
@@ -59,7 +64,7 @@ function copyRow(
   max: number,
 ): void {
   for (let i = 0; i < row.length; i++) {
-    const value = Number(row[i]);
+    const value = numberOf(row[i]);
     if (!Number.isInteger(value) || value < (max === 1 ? 0 : -0x80000000) || value > max) {
       throw invalid(max === 1 ? '0 or 1' : 'a 32-bit integer', `${name}[${i}]`, row[i]);
     }
@@ -129,7 +134,7 @@ export function packPositions(positions: unknown, lengths: Int32Array): Int32Arr
   positions.forEach((row: unknown, i) => {
     if (!isSequence(row)) throw invalid('an array of positions', `positions[${i}]`, row);
     for (const entry of row) {
-      const position = Number(entry);
+      const position = numberOf(entry);
       if (!Number.isInteger(position) || position < 0 || position >= lengths[i]) {
         throw new AlbertError(
           'INVALID_ARGUMENT',

@@ -223,6 +223,8 @@ export interface NativePretrainingOptions {
 }
 
 export interface NativePretraining {
+  /** Documents that are kept from training. */
+  readonly heldOut: number;
   /** [async] Instances from a cursor on; epochs 0: endless. */
   batch(epoch: number, index: number, count: number, epochs: number): Promise<NativePretrainingBatch>;
   /** [async] Instances of an epoch. */

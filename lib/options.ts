@@ -211,7 +211,11 @@ export function modelOptions(options: Partial<LoadOptions>) {
   return {
     head: options.head === undefined ? null : oneOf('head', options.head, HEADS, 'base'),
     dtype: oneOf('dtype', options.dtype, DTYPES, 'fp32'),
-    device: device('device', options.device, device('ALBERT_DEVICE', process.env.ALBERT_DEVICE, 'auto')),
+    device: device(
+      'device',
+      options.device,
+      device('ALBERT_DEVICE', process.env.ALBERT_DEVICE || undefined, 'auto'),
+    ),
     isa: options.isa === undefined ? null : oneOf('isa', options.isa, ISAS, 'scalar'),
     threads: integer('threads', options.threads, { min: 1, max: 1024 }, 0),
     calibration:

@@ -12,6 +12,15 @@ export interface AlbertConfig {
   id2label?: Record<string, string>;
   label2id?: Record<string, number>;
   num_labels?: number;
+  embedding_size?: number;
+  hidden_size?: number;
+  num_hidden_layers?: number;
+  num_hidden_groups?: number;
+  inner_group_num?: number;
+  num_attention_heads?: number;
+  intermediate_size?: number;
+  type_vocab_size?: number;
+  hidden_act?: string;
   problem_type?: string | null;
   max_position_embeddings?: number;
   vocab_size?: number;
@@ -45,6 +54,9 @@ export async function makeFolder(folder: string): Promise<void> {
 /** Files that save() copies along with a model. */
 export const SETTINGS_FILES = ['tokenizer_config.json', 'special_tokens_map.json'];
 export const TOKENIZER_FILES = ['spiece.model', 'tokenizer.json', 'vocab.txt', ...SETTINGS_FILES];
+
+/** Any of these makes a folder that of a model. */
+const MODEL_FILES = ['config.json', ...TOKENIZER_FILES];
 
 const WEIGHT_FILES = [
   'model.safetensors',
@@ -102,9 +114,13 @@ export async function resolveFolder(source?: string | null): Promise<string> {
     );
   }
   if (typeof source !== 'string' || source === '') throw invalid('a model folder or name', 'source', source);
-  if (isFolder(source)) return path.resolve(source);
-  const looked = [path.resolve(source)];
-  if (path.isAbsolute(source) || /^\.{1,2}([\\/]|$)/.test(source)) throw noModel(source, looked);
+  const here = path.resolve(source);
+  const looked = [here];
+  const isPath = path.isAbsolute(source) || /^\.{1,2}([\\/]|$)/.test(source);
+  // A name is not hidden by a folder that holds something else.
+  if (isFolder(here) && (isPath || MODEL_FILES.some((name) => existsSync(path.join(here, name)))))
+    return here;
+  if (isPath) throw noModel(source, looked);
   const shelves = [packageModels, ...(process.env.ALBERT_MODELS ?? '').split(path.delimiter).filter(Boolean)];
   for (const shelf of shelves) {
     const folder = path.join(shelf, source);
@@ -119,6 +135,7 @@ export async function resolveFolder(source?: string | null): Promise<string> {
     const folder = await hubSnapshot(repository);
     if (folder) return folder;
   }
+  if (isFolder(here)) return here;
   throw noModel(source, looked);
 }
 

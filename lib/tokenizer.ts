@@ -1,6 +1,8 @@
 /** Text to ids and back, exactly as the reference tokenizers do it, with offsets into the caller's own string. */
 import { createHash } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { AlbertError, awaitNative, callNative } from './errors';
 import {
@@ -22,7 +24,7 @@ export interface EncodeOptions {
   add_special_tokens?: boolean;
   /** Default false; true treats '[MASK]' and its like in the text as plain characters, as with untrusted input. */
   split_special_tokens?: boolean;
-  /** Tokens in all, special ones included. Default: no limit. */
+  /** Tokens in all, special ones included. Default: what the model takes where `truncation` is given, else no limit. */
   max_length?: number;
   /** What is cut where max_length is exceeded. Default 'longest_first'; 'none' or false rejects with TOO_LONG. */
   truncation?: boolean | 'none' | 'longest_first' | 'only_first' | 'only_second';
@@ -63,13 +65,15 @@ const PARTS_IN_FLIGHT = 4;
 const UNITS_AT_ONCE = 4096;
 const TEXTS_AT_ONCE = 16;
 
-function nativeOptions(options: EncodeOptions | undefined): NativeEncodeOptions {
+function nativeOptions(options: EncodeOptions | undefined, modelLength = Infinity): NativeEncodeOptions {
   const given = optionsObject<EncodeOptions>('options', options, ENCODE_OPTIONS);
   const { truncation } = given;
+  const cuts = truncation !== undefined && truncation !== false && truncation !== 'none';
+  const usualLength = cuts && modelLength !== Infinity ? modelLength : 0;
   return {
     addSpecialTokens: boolean('add_special_tokens', given.add_special_tokens, true),
     splitSpecialTokens: boolean('split_special_tokens', given.split_special_tokens, false),
-    maxLength: integer('max_length', given.max_length, { min: 1, max: 0x7fffffff }, 0),
+    maxLength: integer('max_length', given.max_length, { min: 1, max: 0x7fffffff }, usualLength),
     truncation:
       typeof truncation === 'boolean'
         ? truncation
@@ -139,9 +143,14 @@ export class Tokenizer {
 
   /**
    * Loads spiece.model, tokenizer.json or vocab.txt of a model, with tokenizer_config.json.
+   * @param source a model's folder or name, or a vocabulary file, whose settings are read from beside it.
    * @throws AlbertError CHECKPOINT when there is no such model, TOKENIZER when its files are missing or broken.
    */
   static async load(source: string): Promise<Tokenizer> {
+    if (typeof source === 'string' && statSync(source, { throwIfNoEntry: false })?.isFile()) {
+      const vocabulary = path.resolve(source);
+      return Tokenizer.fromFiles({ ...(await settingsBeside(vocabulary)), vocabulary });
+    }
     const folder = await resolveFolder(source);
     const files = await findTokenizer(folder);
     if (!files) {
@@ -159,9 +168,9 @@ export class Tokenizer {
     return new Tokenizer(native, files);
   }
 
-  /** Loads one vocabulary file, with the settings that stand beside it. */
-  static async loadFile(vocabulary: string): Promise<Tokenizer> {
-    return Tokenizer.fromFiles({ ...(await settingsBeside(vocabulary)), vocabulary });
+  /** The vocabulary file. */
+  get file(): string {
+    return this.#files.vocabulary;
   }
 
   /** A digest of the vocabulary file and its settings: what was tokenised with the same one need not be again. */
@@ -180,7 +189,7 @@ export class Tokenizer {
    * @throws AlbertError TOO_LONG when truncation is 'none' and the result exceeds max_length.
    */
   encode(text: TextOrPair, options?: EncodeOptions): Encoding {
-    const native = nativeOptions(options);
+    const native = nativeOptions(options, this.maxLength);
     const [first, second] = splitPair('text', text);
     return toEncoding(
       callNative(() => this.#native.encode(first, second, native)),
@@ -190,7 +199,7 @@ export class Tokenizer {
 
   /** Ids of many texts or pairs, off the event loop and on several threads. */
   async encodeBatch(texts: readonly TextOrPair[], options?: EncodeOptions): Promise<Encoding[]> {
-    const native = nativeOptions(options);
+    const native = nativeOptions(options, this.maxLength);
     return this.#encodeParts(texts, native, (encoding) => toEncoding(encoding, native.returnOverflowing));
   }
 

@@ -22,6 +22,8 @@ if [ ${#targets[@]} -eq 0 ]; then
   done
 fi
 
+# Where the compiler is another one than before, CMake would forget the other options.
+grep -qs "^CMAKE_CXX_COMPILER:.*=$clang\$" "$out/CMakeCache.txt" || rm -rf "$out/CMakeCache.txt" "$out/CMakeFiles"
 cmake -S . -B "$out" -DALBERT_NODE=OFF -DALBERT_FUZZ=ON -DALBERT_SANITIZE=address,undefined -DCMAKE_CXX_COMPILER="$clang" \
   -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1"
 cmake --build "$out" --parallel "$(nproc)"

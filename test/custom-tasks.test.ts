@@ -71,7 +71,7 @@ describe("a user's own data", () => {
   });
 
   test('the first token of each word carries its tag, over windows too', async () => {
-    const tokenizer = await Tokenizer.loadFile(vocabulary);
+    const tokenizer = await Tokenizer.load(vocabulary);
     const words = Array.from({ length: 30 }, (_, i) => ['unbelievable', 'house', '(x)', '—'][i % 4]);
     const examples = [{ id: '0', words, tags: words.map((_, i) => i) }];
     const features = await tagging.encode(tokenizer, examples, {

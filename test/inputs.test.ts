@@ -71,7 +71,9 @@ test.each([
   ['no sequence', { input_ids: [] }, /non-empty array of sequences/],
   ['a fraction', { input_ids: [[5, 1.5]] }, /32-bit integer for input_ids\[0\]\[1\] but received 1.5/],
   ['NaN', { input_ids: [[NaN]] }, /received NaN/],
-  ['text', { input_ids: [['5', 'x']] }, /input_ids\[0\]\[1\] but received 'x'/],
+  ['text', { input_ids: [['5', 'x']] }, /input_ids\[0\]\[0\] but received '5'/],
+  ['a boolean', { input_ids: [[5, true]] }, /input_ids\[0\]\[1\] but received true/],
+  ['a hole', { input_ids: [[5, undefined, 6]] }, /input_ids\[0\]\[1\] but received undefined/],
   [
     'a mask of another shape',
     { input_ids: [[5, 6]], attention_mask: [[1]] },

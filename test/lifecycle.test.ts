@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { Albert, preset, type Tensor } from '../lib';
-import { goldenModel, root } from './support/data';
+import { Albert, pipeline, preset, type Tensor } from '../lib';
+import { goldenModel, root, temporaryFolder } from './support/data';
 import { failure } from './support/errors';
 
 const medium = { ...preset('tiny'), vocab_size: 2000 };
@@ -60,6 +60,19 @@ test('dispose waits for queued runs, repeats quietly, and ends the model', async
   await failure('DISPOSED', () => model.save('anywhere'));
   await failure('DISPOSED', () => model.parameters());
   await failure('DISPOSED', () => model.encode('text'));
+});
+
+test('dispose waits for calls of pipelines and for saving, too', async () => {
+  const unmask = await pipeline('fill-mask');
+  const texts = Array.from({ length: 300 }, (_, i) => `The ship of ${i} men [MASK] the sea.`);
+  const folder = temporaryFolder();
+  const calls = [unmask(texts, { top_k: 1 }), unmask('a [MASK]'), unmask.model.save(folder)];
+  await unmask.dispose();
+  const results = await Promise.allSettled(calls);
+  expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled']);
+  await (await Albert.load(folder)).dispose();
+  await failure('DISPOSED', () => unmask([]));
+  await failure('DISPOSED', () => pipeline('fill-mask', unmask.model));
 });
 
 test('Symbol.asyncDispose disposes', async () => {

@@ -35,7 +35,7 @@ test.each<[name: string, call: () => unknown]>([
     'inputs of backward',
     () => loose(model.backward.bind(model))({ input_ids: [[2, 3]], labels: [[2, 3]], misspelt: [[0, 0]] }),
   ],
-  ['encode', async () => loose((await Tokenizer.load('albert-mini-en')).encode)('text', { misspelt: 1 })],
+  ['encode', async () => (await Tokenizer.load('albert-mini-en')).encode('text', { misspelt: 1 } as never)],
   ['save', () => loose(model.save.bind(model))(temporaryFolder(), { misspelt: 1 })],
   ['pipeline', () => loose(pipeline)('fill-mask', undefined, { misspelt: 1 })],
   ['a call of a pipeline', async () => loose(await pipeline('fill-mask'))('a [MASK]', { misspelt: 1 })],

@@ -1,5 +1,12 @@
 /** Result shapes of every pipeline, and their numbers against the model's own outputs. */
-import { Albert, type AnswerResult, type FillMaskResult, pipeline, type Tensor } from '../lib';
+import {
+  Albert,
+  type AnswerResult,
+  type FillMaskOutput,
+  type FillMaskResult,
+  pipeline,
+  type Tensor,
+} from '../lib';
 import { goldenModel } from './support/data';
 import { failure } from './support/errors';
 import { labels, tinyModel } from './support/tiny';
@@ -35,7 +42,7 @@ describe('fill-mask', () => {
     expect(one[0].sequence).toContain('swam past the ship');
     expect(one[0].sequence).not.toContain('[CLS]');
 
-    const many = await unmask([text, 'a [MASK] and a [MASK]'], { top_k: 2 });
+    const many = await unmask<FillMaskOutput>([text, 'a [MASK] and a [MASK]'], { top_k: 2 });
     expect(many[0]).toHaveLength(2);
     expect((many[1] as FillMaskResult[][]).map((mask) => mask.length)).toEqual([2, 2]);
     expect(many[0]).toEqual(one.slice(0, 2));
@@ -93,6 +100,11 @@ describe('feature-extraction and sentence-similarity', () => {
       Array.from(last_hidden_state!.data.subarray(0, 32)),
     );
     expect(row(await extract(texts[0], { pooling: 'pooler' }))).toEqual(Array.from(pooler_output!.data));
+    expect(await extract(texts, { pooling: 'first_token', quantize: false })).toEqual(
+      await extract(texts, { pooling: 'cls' }),
+    );
+    expect((await extract([])).dims).toEqual([0, 0, 32]);
+    expect((await extract([], { pooling: 'mean' })).dims).toEqual([0, 32]);
     const unit = await extract(texts, { pooling: 'mean', normalize: true });
     expect(row(unit, 1).reduce((sum, value) => sum + value * value, 0)).toBeCloseTo(1, 5);
   });
@@ -226,6 +238,16 @@ describe('token-classification', () => {
   });
 });
 
+test('a classifier of another kind is refused, as its parameters have the same names', async () => {
+  const sequences = await tinyModel('sequence-classification');
+  for (const task of ['token-classification', 'multiple-choice'] as const) {
+    const error = await failure('CHECKPOINT', () => pipeline(task, sequences));
+    expect(error.message).toMatch(`head '${task}' but`);
+    expect(error.message).toMatch(/declares 'sequence-classification'/);
+  }
+  await (await pipeline('token-classification', sequences, { allow_untrained: true })).dispose();
+});
+
 describe('question-answering', () => {
   test('spans, windows and the empty answer', async () => {
     const folder = await tinyModel('question-answering');
@@ -244,6 +266,11 @@ describe('question-answering', () => {
     expect(short.answer.split(' ')).toHaveLength(1);
     const batch = await answer(['Who?', 'Where?'], 'The whale swam.');
     expect(batch).toHaveLength(2);
+    const contexts = ['The whale swam.', 'The men looked at the sea.'];
+    const each = await Promise.all(contexts.map((one) => answer('Who?', one)));
+    expect(await answer('Who?', contexts)).toEqual(each);
+    expect(await answer('Who?', [])).toEqual([]);
+    await failure('INVALID_ARGUMENT', () => answer(['Who?'], contexts));
     const empty = await answer('Who?', '', { handle_impossible_answer: true });
     expect(empty.answer).toBe('');
     expect((await answer('Who?', '')).answer).toBe('');

@@ -9,6 +9,7 @@ import {
   pretrain,
   type PretrainOptions,
   type PretrainProgress,
+  Tokenizer,
   Trainer,
 } from '../lib';
 import { root, temporaryFolder, vocabulary } from './support/data';
@@ -107,6 +108,11 @@ test('a run goes on with its own vocabulary, configuration and held-out text alo
   const changes: [Partial<PretrainOptions>, RegExp][] = [
     [{ vocabulary: other }, /vocabulary of the run/],
     [{ config: { ...CONFIG, hidden_size: 64 } }, /whose hidden_size is 32, but received 64/],
+    [{ config: { ...CONFIG, hidden_act: 'relu' } }, /whose hidden_act is gelu_new, but received relu/],
+    [
+      { config: { ...CONFIG, parameter_sharing: 'none' } },
+      /whose parameter_sharing is all, but received none/,
+    ],
     [{ holdOut: 0.3 }, /expected 0\.1, as the run/],
     [{ totalSteps: 3 }, /at least the 4 steps/],
   ];
@@ -118,6 +124,46 @@ test('a run goes on with its own vocabulary, configuration and held-out text alo
     expect(bytesOf(output).equals(bytes)).toBe(true);
   }
   expect((await pretrain(options(output, { totalSteps: 6 }))).steps).toBe(6);
+});
+
+test('defaults train on a corpus too small to hold anything out, with a loaded vocabulary', async () => {
+  const output = temporaryFolder();
+  const { corpus, cache } = options(output);
+  const vocabularies = await Tokenizer.load(vocabulary);
+  const run = path.join(output, 'run');
+  const given = {
+    corpus,
+    cache,
+    vocabulary: vocabularies,
+    config: CONFIG,
+    output: run,
+    totalSteps: 2,
+    batchSize: 4,
+  };
+  expect(await pretrain(given)).toEqual({ output: run, steps: 2, evaluation: null });
+  expect(logOf(output).map(({ learning_rate }) => learning_rate)).toEqual([0.00176, 0.00088]);
+  expect(existsSync(path.join(run, 'spiece.model'))).toBe(true);
+  const asked = { ...given, output: `${run}2`, holdOut: 0.001 };
+  expect((await failure('DATA', () => pretrain(asked))).message).toMatch(
+    /hold out a share of 0.001.*that is none/,
+  );
+});
+
+test('what is wrong with anything but the text is found before the text is read, and leaves nothing', async () => {
+  const output = temporaryFolder();
+  const wrong: [Partial<PretrainOptions>, RegExp][] = [
+    [{ learningRate: -1 }, /for learningRate/],
+    [{ totalSteps: undefined }, /for totalSteps/],
+    [{ config: 'base-v9' }, /base-v9/],
+    [{ config: undefined }, /a configuration, the name of a preset, or a model/],
+    [{ vocabulary: 7 as never }, /for vocabulary/],
+    [{ maxLength: 1 + CONFIG.max_position_embeddings! }, /an integer from 5 to \d+ for maxLength/],
+  ];
+  for (const [change, message] of wrong) {
+    const given = options(output, { ...change, corpus: path.join(output, 'no such file') });
+    expect((await failure('INVALID_ARGUMENT', () => pretrain(given))).message).toMatch(message);
+    expect(existsSync(given.output)).toBe(false);
+  }
 });
 
 test('a model that is no run is not trained over', async () => {

@@ -65,7 +65,7 @@ test('ids between the vocabulary and an added token may be missing', async () =>
 
 test('instances are pairs with masked words, and the original is in the labels', async () => {
   const options = setup();
-  const { specialTokens } = await Tokenizer.loadFile(vocabulary);
+  const { specialTokens } = await Tokenizer.load(vocabulary);
   for (const batch of await take({ ...options, spans: true }, 5)) {
     expect(batch.input_ids).toHaveLength(8);
     expect(batch.sop_labels).toHaveLength(8);
@@ -156,7 +156,7 @@ test('options that make no sense are refused', async () => {
   const options = setup(2);
   const wrong: Record<string, unknown>[] = [
     { batchSize: 0 },
-    { seed: undefined },
+    { seed: 0.5 },
     { maxLength: 4 },
     { maskedLmProbability: 2 },
     { ngram: 0 },
@@ -202,7 +202,7 @@ describe('TFRecord', () => {
   });
 
   test('every cut and every changed byte is found', async () => {
-    const options = { ...setup(2), epochs: 1, vocabulary: await Tokenizer.loadFile(vocabulary) };
+    const options = { ...setup(2), epochs: 1, vocabulary: await Tokenizer.load(vocabulary) };
     const file = path.join(folderOf(options), 'instances.tfrecord');
     const bytes = writeRecords([example(0)]);
     for (let size = 0; size < bytes.length; size += 7) {

@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node
 import path from 'node:path';
 import { Albert, type FillMaskResult, pipeline, Tokenizer } from '../lib';
 import { copyModel, temporaryFolder } from './support/data';
+import { failure } from './support/errors';
 import { tinyModel } from './support/tiny';
 
 const variables = ['ALBERT_MODELS', 'HF_HOME', 'HF_HUB_CACHE'] as const;
@@ -23,6 +24,20 @@ test('a name in ALBERT_MODELS', async () => {
   const folder = copyModel('base');
   process.env.ALBERT_MODELS = `${temporaryFolder()}${path.delimiter}${path.dirname(folder)}`;
   await loads('base');
+});
+
+test('a folder that is no model does not hide a name, and is named where nothing else is found', async () => {
+  const before = process.cwd();
+  process.chdir(temporaryFolder());
+  try {
+    mkdirSync('albert-mini-en');
+    await loads('albert-mini-en');
+    mkdirSync('nothing');
+    const error = await failure('CHECKPOINT', () => Albert.load('nothing'));
+    expect(error.message).toMatch(/expected config.json in the model folder but found none in .*nothing/);
+  } finally {
+    process.chdir(before);
+  }
 });
 
 test('a name in the local Hugging Face cache, by its main branch or without one', async () => {

@@ -198,7 +198,7 @@ describe('SQuAD', () => {
   });
 
   test('targets point at the answer in the windows that show all of it, and at [CLS] elsewhere', async () => {
-    const tokenizer = await Tokenizer.loadFile(vocabulary);
+    const tokenizer = await Tokenizer.load(vocabulary);
     const kind = answering(false);
     const context =
       Array.from({ length: 40 }, (_, i) => `the house of ${i % 7}`).join(' and ') + ' and London';

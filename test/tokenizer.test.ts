@@ -103,6 +103,18 @@ describe('options', () => {
     expect(tokenizer.encode(long, { max_length: 10 }).input_ids).toHaveLength(10);
   });
 
+  test('truncation alone cuts to what the model takes', async () => {
+    const folder = temporaryFolder();
+    copyFileSync(vocabulary, path.join(folder, 'spiece.model'));
+    writeFileSync(path.join(folder, 'tokenizer_config.json'), JSON.stringify({ model_max_length: 7 }));
+    const limited = await Tokenizer.load(folder);
+    const text = 'the whale swam under the ship of the men';
+    expect(limited.encode(text, { truncation: true }).input_ids).toHaveLength(7);
+    expect(limited.encode(text).input_ids.length).toBeGreaterThan(7);
+    expect(limited.encode(text, { truncation: true, max_length: 9 }).input_ids).toHaveLength(9);
+    await failure('TOO_LONG', () => limited.encode(text, { truncation: 'none', max_length: 7 }));
+  });
+
   test('windows share their stride and cover the text', () => {
     const text = 'the whale swam under the ship and was gone before the men had seen it at all';
     const all = Array.from(tokenizer.encode(text, { add_special_tokens: false }).input_ids);

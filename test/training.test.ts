@@ -176,6 +176,13 @@ describe('Trainer', () => {
     expect(Number(stdout)).toBeLessThan(450);
   });
 
+  test('refuses a model that has nothing to train towards', async () => {
+    const model = await Albert.load(goldenModel('base'));
+    const make = () => new Trainer(model, { learningRate: 1, totalSteps: 1 });
+    expect((await failure('INVALID_ARGUMENT', make)).message).toMatch(/a task head to train/);
+    await model.dispose();
+  });
+
   test('evaluates without changing anything', async () => {
     const { trainer, batches } = await goldenTrainer('sequence_classification-adamw');
     const batch = batches(0) as LabelledInputs;

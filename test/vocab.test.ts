@@ -27,7 +27,7 @@ function corpus(): string {
 withTrainer('special pieces have the ids of the released models (skipped without spm_train)', async () => {
   const output = path.join(temporaryFolder(), 'spiece.model');
   await trainVocabulary({ input: corpus(), output, size: 56 });
-  const tokenizer = await Tokenizer.loadFile(output);
+  const tokenizer = await Tokenizer.load(output);
   const expected = ['<pad>', '<unk>', '[CLS]', '[SEP]', '[MASK]', '(', ')', '"', '-', '.', '–', '£', '€'];
   expect(expected.map((_, id) => tokenizer.idToToken(id))).toEqual(expected);
   expect(tokenizer.vocabSize).toBe(56);

@@ -109,6 +109,7 @@ export function addFinetune(program: Command): void {
       new Option('--dtype <dtype>', 'how products multiply').choices(['fp32', 'bf16']).default('fp32'),
     )
     .option('--recompute', 'run blocks again in backward: less memory, more time')
+    .option('--device <device>', 'where to run: auto, cpu, cuda or cuda:1')
     .option('--threads <count>', 'threads to use; default: all this process may use', positive)
     .option('--resume', 'continue the run that --output holds')
     .option('--dry-run', 'check the data, print the first encoded examples, and stop')

@@ -40,7 +40,11 @@ export function addPretrain(program: Command): void {
     .option('-m, --model <folder or name>', 'a model to start from, instead of --config')
     .option('--batch-size <count>', 'sequences of a batch', positive, 64)
     .option('--accumulate <count>', 'batches of a step', positive, 1)
-    .option('--max-length <tokens>', 'tokens of a sequence at most', positive, 128)
+    .option(
+      '--max-length <tokens>',
+      'tokens of a sequence at most; default: 128, or what the model takes',
+      positive,
+    )
     .option('--learning-rate <rate>', 'the highest rate', real, 0.00176)
     .option('--warmup-steps <count>', 'steps over which the rate rises', whole, 0)
     .addOption(
@@ -63,7 +67,11 @@ export function addPretrain(program: Command): void {
         'paragraphs',
       ]),
     )
-    .option('--hold-out <share>', 'of documents kept for evaluation', real, 0.01)
+    .option(
+      '--hold-out <share>',
+      'of documents kept for evaluation; default: 0.01, or none of a small corpus',
+      real,
+    )
     .option('--evaluate-every <steps>', 'between evaluations on them', positive, 500)
     .option('--save-every <steps>', 'between checkpoints', positive, 500)
     .option('--save-minutes <minutes>', 'after which a checkpoint is due in any case', real, 10)
@@ -73,6 +81,7 @@ export function addPretrain(program: Command): void {
     .option('--recompute', 'run blocks again in backward: less memory, more time')
     .option('--cache <folder>', 'where tokenised text is kept')
     .option('--seed <number>', 'of weights, data and dropout', whole, 0)
+    .option('--device <device>', 'where to run: auto, cpu, cuda or cuda:1')
     .option('--threads <count>', 'threads to use; default: all this process may use', positive)
     .option('--json', 'print the result as JSON')
     .addHelpText(

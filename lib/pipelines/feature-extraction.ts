@@ -16,22 +16,25 @@ import {
 } from './open';
 import { encodeFor, runEncodings } from './run';
 
-const POOLINGS = ['none', 'mean', 'cls', 'pooler'] as const;
+const POOLINGS = ['none', 'mean', 'cls', 'first_token', 'pooler'] as const;
 
 export interface FeatureExtractionOptions extends CallOptions {
   /**
-   * 'none' (default): every token's state; 'mean': their average, special tokens included; 'cls': the first token's;
-   * 'pooler': the pooled output of the checkpoint.
+   * 'none' (default): every token's state; 'mean': their average, special tokens included; 'cls' or 'first_token': the first
+   * token's; 'pooler': the pooled output of the checkpoint.
    */
   pooling?: (typeof POOLINGS)[number];
   /** Scale each vector to unit length. Default false. */
   normalize?: boolean;
+  /** Of transformers.js: vectors are never rounded to bytes here. */
+  quantize?: false;
 }
 
 const EXTRACTION_OPTIONS: Names<FeatureExtractionOptions> = {
   ...CALL_OPTIONS,
   pooling: true,
   normalize: true,
+  quantize: true,
 };
 
 export interface FeatureExtractionPipeline extends Pipeline<'feature-extraction'> {
@@ -43,6 +46,7 @@ const OUTPUTS = {
   none: 'last_hidden_state',
   mean: 'mean_hidden_state',
   cls: 'first_hidden_state',
+  first_token: 'first_hidden_state',
   pooler: 'pooler_output',
 } as const;
 
@@ -80,9 +84,9 @@ export async function featureExtraction(
   const call = async (input: string | string[], callOptions?: FeatureExtractionOptions) => {
     const given = optionsObject<FeatureExtractionOptions>('options', callOptions, EXTRACTION_OPTIONS);
     const { items: texts } = textsOf('text', input);
-    if (texts.length === 0) throw invalid('at least one text', 'text', input);
     const pooling = oneOf('pooling', given.pooling, POOLINGS, 'none');
     const unit = boolean('normalize', given.normalize, false);
+    if (boolean('quantize', given.quantize, false)) throw invalid('false', 'quantize', given.quantize);
     if (pooling === 'pooler' && !options?.allow_untrained)
       requireTrained(model, ['pooler.'], "pooling 'pooler'");
     const vectors = await embed(model, texts, pooling, abortSignal(given.signal));
@@ -91,7 +95,7 @@ export async function featureExtraction(
         for (let at = 0; at < vector.length; at += width) normalise(vector.subarray(at, at + width));
       }
     }
-    const length = Math.max(...vectors.map((vector) => vector.length));
+    const length = Math.max(0, ...vectors.map((vector) => vector.length));
     const data = new Float32Array(texts.length * length);
     const breather = new Breather();
     for (const [i, vector] of vectors.entries()) {

@@ -37,8 +37,16 @@ export interface FillMaskResult {
 export type FillMaskOutput = FillMaskResult[] | FillMaskResult[][];
 
 export interface FillMaskPipeline extends Pipeline<'fill-mask'> {
-  (text: string, options?: FillMaskOptions): Promise<FillMaskOutput>;
-  (texts: string[], options?: FillMaskOptions): Promise<FillMaskOutput[]>;
+  /** With several masks in a text, ask for `unmask<FillMaskResult[][]>(text)`: a list for each. */
+  <Output extends FillMaskOutput = FillMaskResult[]>(
+    text: string,
+    options?: FillMaskOptions,
+  ): Promise<Output>;
+  <Output extends FillMaskOutput = FillMaskResult[]>(
+    texts: string[],
+    options?: FillMaskOptions,
+  ): Promise<Output[]>;
+  (text: string | string[], options?: FillMaskOptions): Promise<FillMaskOutput | FillMaskOutput[]>;
 }
 
 function targetIds(tokenizer: Tokenizer, targets: string | string[] | undefined): number[] | null {

@@ -1,5 +1,5 @@
 /** What all pipelines share: opening the model with the right head, refusing untrained ones, and disposal. */
-import { Albert, describeConfig } from '../albert';
+import { Albert, type CheckpointOptions, describeConfig, internals } from '../albert';
 import { AlbertError } from '../errors';
 import {
   boolean,
@@ -19,6 +19,8 @@ import type { Tokenizer } from '../tokenizer';
 export interface PipelineOptions extends Omit<LoadOptions, 'head'> {
   /** Accept a checkpoint that lacks the task's head, with weights drawn at random. Default false. */
   allow_untrained?: boolean;
+  /** Fields that replace those of config.json, such as id2label. */
+  config?: CheckpointOptions['config'];
 }
 
 // Options of transformers.js about downloads and onnxruntime: allowed, without effect, as its users change one import.
@@ -32,8 +34,10 @@ const FOREIGN_OPTIONS = {
   use_external_data_format: true,
   session_options: true,
 } as const;
+const CLASSIFIERS: Head[] = ['sequence-classification', 'token-classification', 'multiple-choice'];
 const PIPELINE_OPTIONS: Names<PipelineOptions> = {
   ...RUN_OPTIONS,
+  config: true,
   allow_untrained: true,
   ...FOREIGN_OPTIONS,
 };
@@ -90,6 +94,7 @@ export async function openModel(
   const owned = !(source instanceof Albert);
   const model = owned ? await Albert.load(source, await withHead(source, given, needs)) : source;
   try {
+    model[internals](); // throws where it is gone
     const heads = [...needs.heads, ...(needs.others ?? [])];
     if (!heads.includes(model.head)) {
       throw invalid(`a model with head ${heads.map((head) => `'${head}'`).join(' or ')}`, task, model.head);
@@ -107,24 +112,36 @@ async function withHead(
   source: string | undefined,
   options: Partial<PipelineOptions>,
   needs: TaskNeeds,
-): Promise<LoadOptions> {
-  const load = pick(options, RUN_OPTIONS);
-  if (needs.heads.length === 1) return { ...load, head: needs.heads[0] };
+): Promise<CheckpointOptions> {
   const { value, file } = await readConfig(await resolveFolder(source));
   const declared = describeConfig(value, file).head as Head;
-  return { ...load, head: needs.heads.includes(declared) ? declared : needs.heads[0] };
+  const head = needs.heads.includes(declared) ? declared : needs.heads[0];
+  // Their parameters have the same names, so nothing would be missing.
+  if (
+    head !== declared &&
+    CLASSIFIERS.includes(head) &&
+    CLASSIFIERS.includes(declared) &&
+    !options.allow_untrained
+  )
+    throw new AlbertError(
+      'CHECKPOINT',
+      `expected a checkpoint with head '${head}' but ${file} declares '${declared}', whose classifier means something else; ` +
+        'choose another, or pass allow_untrained: true (--allow-untrained)',
+    );
+  return { ...pick(options, { ...RUN_OPTIONS, config: true }), head };
 }
 
-/** Makes the callable object that users hold. */
-export function makePipeline<Task extends string, Call extends (...args: never[]) => unknown>(
+/** Makes the callable object that users hold; dispose() waits for its calls. */
+export function makePipeline<Task extends string, Args extends unknown[], Result>(
   task: Task,
   opened: { model: Albert; owned: boolean },
-  call: Call,
-): Call & Pipeline<Task> {
+  call: (...args: Args) => Promise<Result>,
+): ((...args: Args) => Promise<Result>) & Pipeline<Task> {
+  const held = async (...args: Args) => opened.model[internals]().hold(() => call(...args));
   const dispose = async () => {
     if (opened.owned) await opened.model.dispose();
   };
-  return Object.assign(call, {
+  return Object.assign(held, {
     task,
     model: opened.model,
     tokenizer: opened.model.tokenizer,
@@ -146,6 +163,24 @@ export function batchOf<T>(
 /** batchOf for plain texts. */
 export function textsOf(subject: string, input: string | readonly string[]) {
   return batchOf<string>(subject, input, string);
+}
+
+/** Two lists of texts as pairs; one text beside a list stands beside each of its texts. */
+export function pairsOf(
+  firstSubject: string,
+  first: string | readonly string[],
+  secondSubject: string,
+  second: string | readonly string[],
+): [firsts: string[], seconds: string[]] {
+  const one = textsOf(firstSubject, first);
+  const other = textsOf(secondSubject, second);
+  if (one.single) return [other.items.map(() => one.items[0]), other.items];
+  if (other.single) return [one.items, one.items.map(() => other.items[0])];
+  if (one.items.length === other.items.length) return [one.items, other.items];
+  throw new AlbertError(
+    'INVALID_ARGUMENT',
+    `expected as many texts for ${secondSubject} as for ${firstSubject}, ${one.items.length}, but received ${other.items.length}`,
+  );
 }
 
 /** The label of output i, as config.json names it. */

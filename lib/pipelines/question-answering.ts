@@ -1,6 +1,5 @@
 /** question-answering: the spans of a context that answer a question, over contexts of any length. */
 import type { Albert } from '../albert';
-import { AlbertError } from '../errors';
 import { abortSignal, boolean, integer, type Names, optionsObject } from '../options';
 import type { NativeEncoding } from '../native';
 import type { TextOrPair } from '../tokenizer';
@@ -9,9 +8,9 @@ import {
   type CallOptions,
   makePipeline,
   openModel,
+  pairsOf,
   type Pipeline,
   type PipelineOptions,
-  textsOf,
 } from './open';
 import { encodeFor, runEncodings } from './run';
 
@@ -49,18 +48,25 @@ export interface AnswerResult {
 }
 
 export interface QuestionAnsweringPipeline extends Pipeline<'question-answering'> {
-  (
+  <K extends number = 1>(
     question: string,
     context: string,
-    options: QuestionAnsweringOptions & { top_k: number },
-  ): Promise<AnswerResult | AnswerResult[]>;
-  (question: string, context: string, options?: QuestionAnsweringOptions): Promise<AnswerResult>;
-  (
-    questions: string[],
+    options?: QuestionAnsweringOptions & { top_k?: K },
+  ): Promise<Answers<K>>;
+  /** Several questions of one context, one question of several, or pairs of both. */
+  <K extends number = 1>(
+    questions: string | string[],
     contexts: string | string[],
-    options?: QuestionAnsweringOptions,
-  ): Promise<(AnswerResult | AnswerResult[])[]>;
+    options?: QuestionAnsweringOptions & { top_k?: K },
+  ): Promise<Answers<K>[]>;
 }
+
+/** One answer where top_k is 1, else a list. */
+export type Answers<K extends number> = number extends K
+  ? AnswerResult | AnswerResult[]
+  : K extends 1
+    ? AnswerResult
+    : AnswerResult[];
 
 interface Window {
   example: number;
@@ -139,15 +145,8 @@ export async function questionAnswering(
     callOptions?: QuestionAnsweringOptions,
   ) => {
     const given = optionsObject<QuestionAnsweringOptions>('options', callOptions, ANSWERING_OPTIONS);
-    const { items: questions, single } = textsOf('question', questionInput);
-    const { items: givenContexts } = textsOf('context', contextInput);
-    const contexts = typeof contextInput === 'string' ? questions.map(() => contextInput) : givenContexts;
-    if (contexts.length !== questions.length) {
-      throw new AlbertError(
-        'INVALID_ARGUMENT',
-        `expected as many contexts as questions, ${questions.length}, but received ${contexts.length}`,
-      );
-    }
+    const [questions, contexts] = pairsOf('question', questionInput, 'context', contextInput);
+    const single = typeof questionInput === 'string' && typeof contextInput === 'string';
     const k = integer('top_k', given.top_k, { min: 1 }, 1);
     const longestAnswer = integer('max_answer_len', given.max_answer_len, { min: 1 }, 15);
     const longestWindow = integer('max_seq_len', given.max_seq_len, { min: 8 }, 384);

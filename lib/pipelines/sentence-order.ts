@@ -1,6 +1,5 @@
 /** sentence-order: whether two passages stand in their original order, by the head ALBERT was pre-trained with. */
 import type { Albert } from '../albert';
-import { AlbertError } from '../errors';
 import { abortSignal, optionsObject } from '../options';
 import type { TextOrPair } from '../tokenizer';
 import { softmax } from './math';
@@ -9,9 +8,9 @@ import {
   type CallOptions,
   makePipeline,
   openModel,
+  pairsOf,
   type Pipeline,
   type PipelineOptions,
-  textsOf,
 } from './open';
 import { encodeFor, runEncodings } from './run';
 
@@ -23,7 +22,12 @@ export interface SentenceOrderResult {
 
 export interface SentenceOrderPipeline extends Pipeline<'sentence-order'> {
   (first: string, second: string, options?: CallOptions): Promise<SentenceOrderResult>;
-  (firsts: string[], seconds: string[], options?: CallOptions): Promise<SentenceOrderResult[]>;
+  /** One passage beside several, or pairs. */
+  (
+    firsts: string | string[],
+    seconds: string | string[],
+    options?: CallOptions,
+  ): Promise<SentenceOrderResult[]>;
 }
 
 export async function sentenceOrder(
@@ -38,14 +42,8 @@ export async function sentenceOrder(
 
   const call = async (first: string | string[], second: string | string[], callOptions?: CallOptions) => {
     const given = optionsObject<CallOptions>('options', callOptions, CALL_OPTIONS);
-    const { items: firsts, single } = textsOf('first', first);
-    const { items: seconds } = textsOf('second', second);
-    if (firsts.length !== seconds.length) {
-      throw new AlbertError(
-        'INVALID_ARGUMENT',
-        `expected as many second passages as first ones, ${firsts.length}, but received ${seconds.length}`,
-      );
-    }
+    const [firsts, seconds] = pairsOf('first', first, 'second', second);
+    const single = typeof first === 'string' && typeof second === 'string';
     const encodings = await encodeFor(
       model,
       firsts.map((text, i): TextOrPair => [text, seconds[i]]),

@@ -18,6 +18,7 @@ export interface SentenceSimilarityPipeline extends Pipeline<'sentence-similarit
   (first: string, second: string, options?: CallOptions): Promise<number>;
   /** One similarity for each of the others. */
   (first: string, others: string[], options?: CallOptions): Promise<number[]>;
+  (first: string, second: string | string[], options?: CallOptions): Promise<number | number[]>;
 }
 
 export async function sentenceSimilarity(

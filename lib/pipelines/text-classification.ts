@@ -1,6 +1,15 @@
 /** text-classification: labels of texts or pairs, with regression and multi-label heads. */
 import type { Albert } from '../albert';
-import { abortSignal, integer, invalid, type Names, oneOf, optionsObject, string } from '../options';
+import {
+  abortSignal,
+  checkNames,
+  integer,
+  invalid,
+  type Names,
+  oneOf,
+  optionsObject,
+  string,
+} from '../options';
 import type { TextOrPair } from '../tokenizer';
 import { sigmoid, softmax, topIndices } from './math';
 import {
@@ -46,6 +55,10 @@ export interface TextClassificationPipeline extends Pipeline<'text-classificatio
     options: TextClassificationOptions & { top_k: number | null },
   ): Promise<ClassificationResult[] | ClassificationResult[][]>;
   (inputs: ClassificationInput[], options?: TextClassificationOptions): Promise<ClassificationResult[]>;
+  (
+    inputs: ClassificationInput | ClassificationInput[],
+    options?: TextClassificationOptions,
+  ): Promise<ClassificationResult[] | ClassificationResult[][]>;
 }
 
 function readInput(subject: string, value: unknown): TextOrPair {
@@ -53,6 +66,7 @@ function readInput(subject: string, value: unknown): TextOrPair {
   if (typeof value !== 'object' || value === null || !('text' in value)) {
     throw invalid('a string or { text, text_pair }', subject, value);
   }
+  checkNames(subject, value as { text: unknown; text_pair?: unknown }, { text: true, text_pair: true });
   const { text, text_pair } = value as { text: unknown; text_pair?: unknown };
   const first = string(`${subject}.text`, text);
   return text_pair == null ? first : [first, string(`${subject}.text_pair`, text_pair)];

@@ -67,6 +67,10 @@ export interface TokenClassificationPipeline extends Pipeline<'token-classificat
   ): Promise<EntityResult[][]>;
   (text: string, options?: TokenClassificationOptions): Promise<TokenResult[]>;
   (texts: string[], options?: TokenClassificationOptions): Promise<TokenResult[][]>;
+  (
+    text: string | string[],
+    options?: TokenClassificationOptions,
+  ): Promise<(TokenResult | EntityResult)[] | (TokenResult | EntityResult)[][]>;
 }
 
 /** One token or word with the probabilities of all labels. */

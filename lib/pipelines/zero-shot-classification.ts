@@ -38,6 +38,11 @@ export interface ZeroShotResult {
 export interface ZeroShotPipeline extends Pipeline<'zero-shot-classification'> {
   (text: string, labels: string | string[], options?: ZeroShotOptions): Promise<ZeroShotResult>;
   (texts: string[], labels: string | string[], options?: ZeroShotOptions): Promise<ZeroShotResult[]>;
+  (
+    text: string | string[],
+    labels: string | string[],
+    options?: ZeroShotOptions,
+  ): Promise<ZeroShotResult | ZeroShotResult[]>;
 }
 
 /** Which outputs mean that the hypothesis follows, and that it is refuted. */

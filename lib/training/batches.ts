@@ -1,5 +1,4 @@
 /** Batches for pre-training: pairs of text in or out of order with masked n-grams, made off the event loop. */
-import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { aborted, AlbertError, awaitNative } from '../errors';
 import type { NativePretraining } from '../native';
@@ -22,12 +21,12 @@ export interface PretrainingDataOptions {
   corpus: string | readonly string[];
   /** A vocabulary file, a model folder or name, or a loaded Tokenizer. */
   vocabulary: string | Tokenizer;
-  /** Instances of a batch. */
-  batchSize: number;
-  /** Tokens of an instance at most, special ones included. */
-  maxLength: number;
-  /** An integer; the same one gives the same batches. */
-  seed: number;
+  /** Instances of a batch. Default 64. */
+  batchSize?: number;
+  /** Tokens of an instance at most, special ones included. Default 128. */
+  maxLength?: number;
+  /** An integer; the same one gives the same batches. Default 0. */
+  seed?: number;
   /** Share of tokens to predict. Default 0.15. */
   maskedLmProbability?: number;
   /** Default 20. */
@@ -99,6 +98,8 @@ export interface PretrainingCursor {
 }
 
 const MAX = 0x7fffffff;
+/** Tokens of an instance where nothing else is asked for. */
+export const USUAL_LENGTH = 128;
 const UNIT = { min: 0, max: 1 };
 
 interface Settings {
@@ -110,11 +111,9 @@ interface Settings {
   signal: AbortSignal | undefined;
 }
 
-async function loadVocabulary(vocabulary: unknown): Promise<Tokenizer> {
+export async function loadVocabulary(vocabulary: unknown): Promise<Tokenizer> {
   if (vocabulary instanceof Tokenizer) return vocabulary;
   if (typeof vocabulary !== 'string') throw invalid('a path or a Tokenizer', 'vocabulary', vocabulary);
-  if (existsSync(vocabulary) && statSync(vocabulary).isFile())
-    return Tokenizer.loadFile(path.resolve(vocabulary));
   return Tokenizer.load(vocabulary);
 }
 
@@ -134,19 +133,16 @@ export class PretrainingStream {
   /** Checks the options, and tokenises the corpus unless the cache has it. */
   static async open(options: PretrainingDataOptions): Promise<PretrainingStream> {
     const given = optionsObject<PretrainingDataOptions>('options', options, DATA_OPTIONS);
-    for (const name of ['batchSize', 'maxLength', 'seed'] as const) {
-      if (given[name] === undefined) throw invalid('an integer', name, undefined);
-    }
     const signal = abortSignal(given.signal);
     const settings: Settings = {
       signal,
-      batchSize: integer('batchSize', given.batchSize, { min: 1, max: 1 << 20 }, 0),
+      batchSize: integer('batchSize', given.batchSize, { min: 1, max: 1 << 20 }, 64),
       epochs: integer('epochs', given.epochs, { min: 1, max: 1 << 20 }, 0),
       spans: boolean('spans', given.spans, false),
       paired: given.sentencePairs !== 'none',
     };
     const nativeOptions = {
-      maxLength: integer('maxLength', given.maxLength, { min: 5, max: 1 << 20 }, 0),
+      maxLength: integer('maxLength', given.maxLength, { min: 5, max: 1 << 20 }, USUAL_LENGTH),
       seed: integer('seed', given.seed, { min: 0 }, 0),
       maskedLmProbability: number('maskedLmProbability', given.maskedLmProbability, UNIT, 0.15),
       maxPredictions: integer('maxPredictions', given.maxPredictions, { min: 0, max: MAX }, 20),
@@ -189,6 +185,11 @@ export class PretrainingStream {
       epoch: integer('cursor.epoch', cursor?.epoch, { min: 0 }, 0),
       index: integer('cursor.index', cursor?.index, { min: 0 }, 0),
     };
+  }
+
+  /** Documents that holdOut keeps from training; 0 for records. */
+  get heldOut(): number {
+    return this.#native.heldOut;
   }
 
   /** Instances of an epoch. */

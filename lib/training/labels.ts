@@ -115,6 +115,15 @@ function floatTargets(value: unknown, count: number, config: AlbertConfig): Floa
   );
 }
 
+/** @throws AlbertError INVALID_ARGUMENT where there is nothing to train towards. */
+export function requireHead(head: Head): void {
+  if (head !== 'base') return;
+  throw new AlbertError(
+    'INVALID_ARGUMENT',
+    "expected a model with a task head to train but this one is 'base'; load or create it with a head",
+  );
+}
+
 /** Lays a labelled batch out for the addon. @throws AlbertError INVALID_ARGUMENT that names the place. */
 export function packLabelled(inputs: LabelledInputs, head: Head, config: AlbertConfig): NativeLabelledBatch {
   const batch = packInputs(inputs, head === 'multiple-choice');
@@ -152,10 +161,7 @@ export function packLabelled(inputs: LabelledInputs, head: Head, config: AlbertC
         labelled.isImpossible = integers('is_impossible', inputs.is_impossible, sequences, 'sequence');
       break;
     case 'base':
-      throw new AlbertError(
-        'INVALID_ARGUMENT',
-        "expected a model with a task head to train but this one is 'base'; load or create it with a head",
-      );
+      requireHead(head);
   }
   return labelled;
 }

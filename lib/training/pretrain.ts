@@ -6,29 +6,32 @@ import { Albert } from '../albert';
 import { AlbertError } from '../errors';
 import { abortSignal, integer, invalid, type Names, number, optionsObject, pick, string } from '../options';
 import { preset } from '../presets';
-import {
-  type AlbertConfig,
-  findTokenizer,
-  makeFolder,
-  resolveFolder,
-  SETTINGS_FILES,
-  TOKENIZER_FILES,
-} from '../source';
+import { type AlbertConfig, makeFolder, SETTINGS_FILES } from '../source';
+import type { Tokenizer } from '../tokenizer';
 import {
   DATA_OPTIONS,
   type PretrainingBatch,
   type PretrainingCursor,
   type PretrainingDataOptions,
   PretrainingStream,
+  loadVocabulary,
+  USUAL_LENGTH,
 } from './batches';
-import { STATE_FILE, type StepResult, Trainer, TRAINER_OPTIONS, type TrainerOptions } from './trainer';
+import {
+  checkTrainerOptions,
+  STATE_FILE,
+  type StepResult,
+  Trainer,
+  TRAINER_OPTIONS,
+  type TrainerOptions,
+} from './trainer';
 
 export interface PretrainOptions
   extends
-    Omit<PretrainingDataOptions, 'vocabulary' | 'split' | 'spans' | 'epochs' | 'seed'>,
-    Omit<TrainerOptions, 'classifierDropout'> {
-  /** A vocabulary file, or a folder with one. */
-  vocabulary: string;
+    Omit<PretrainingDataOptions, 'split' | 'spans' | 'epochs' | 'seed' | 'holdOut'>,
+    Omit<TrainerOptions, 'classifierDropout' | 'learningRate'> {
+  /** The highest rate, which the warm-up ends at. Default 0.00176, that of the release for batches of 4,096. */
+  learningRate?: number;
   /** A configuration or the name of a preset; vocab_size follows the vocabulary. Not with `model`. */
   config?: AlbertConfig | string;
   /** A model whose weights training starts from. */
@@ -37,6 +40,8 @@ export interface PretrainOptions
   output: string;
   /** Of weights, data and dropout. Default 0. */
   seed?: number;
+  /** Share of documents kept for evaluation. Default 0.01, or none where the corpus is too small for that. */
+  holdOut?: number;
   /** Steps between evaluations on held-out text. Default 500. */
   evaluateEvery?: number;
   /** Batches of an evaluation. Default 20. */
@@ -106,54 +111,45 @@ interface Progress {
   seconds: number;
 }
 
+const USUAL_RATE = 0.00176;
+const USUAL_HOLD_OUT = 0.01;
 const LOG_FILE = 'log.jsonl';
 const FINETUNED = 'checkpoint'; // a folder in the output of finetune()
 
-/** The files of a vocabulary and its settings, and the names they have beside a model. */
-async function vocabularyFiles(vocabulary: string): Promise<{ from: string; name: string }[]> {
-  const isFile = /\.(model|json|txt)$/.test(vocabulary) && existsSync(vocabulary);
-  if (isFile) {
-    const folder = path.dirname(vocabulary);
-    const name = vocabulary.endsWith('.model') ? 'spiece.model' : path.basename(vocabulary);
-    const settings = SETTINGS_FILES.map((file) => ({ from: path.join(folder, file), name: file }));
-    return [{ from: vocabulary, name }, ...settings.filter(({ from }) => existsSync(from))];
-  }
-  const folder = await resolveFolder(vocabulary);
-  if (!(await findTokenizer(folder))) {
-    throw new AlbertError('TOKENIZER', `expected spiece.model, tokenizer.json or vocab.txt in ${folder}`);
-  }
-  return TOKENIZER_FILES.map((name) => ({ from: path.join(folder, name), name })).filter(({ from }) =>
-    existsSync(from),
-  );
+/** The files of a vocabulary and its settings, and where they lie beside a model. */
+function vocabularyFiles({ file }: Tokenizer, output: string): { from: string; to: string }[] {
+  const folder = path.dirname(file);
+  const name = file.endsWith('.model') ? 'spiece.model' : path.basename(file);
+  return [{ from: file, name }, ...SETTINGS_FILES.map((one) => ({ from: path.join(folder, one), name: one }))]
+    .map(({ from, name: beside }) => ({ from: path.resolve(from), to: path.resolve(output, beside) }))
+    .filter(({ from }) => existsSync(from));
 }
 
-/** Copies a vocabulary beside the model. @throws AlbertError INVALID_ARGUMENT where a run has another one there. */
-async function installVocabulary(vocabulary: string, output: string, resumes: boolean): Promise<void> {
-  const files = (await vocabularyFiles(vocabulary)).map(({ from, name }) => ({
-    from: path.resolve(from),
-    to: path.resolve(output, name),
-  }));
-  for (const { from, to } of files) {
-    if (!resumes || !existsSync(to) || (await readFile(from)).equals(await readFile(to))) continue;
+/** @throws AlbertError INVALID_ARGUMENT where a run has another vocabulary. */
+async function checkVocabulary(tokenizer: Tokenizer, output: string): Promise<void> {
+  for (const { from, to } of vocabularyFiles(tokenizer, output)) {
+    if (!existsSync(to) || (await readFile(from)).equals(await readFile(to))) continue;
     throw new AlbertError(
       'INVALID_ARGUMENT',
       `expected the vocabulary of the run in ${output} but ${from} is another; choose another output`,
     );
   }
-  for (const { from, to } of files) if (from !== to) await copyFile(from, to);
 }
+
+/** Fields of a configuration that saving or the vocabulary decides. */
+const DECIDED_HERE = ['vocab_size', 'torch_dtype', 'dtype', 'num_hidden_groups', 'transformers_version'];
 
 /** Throws where a given configuration is not the one of the model that a run trains. */
 function checkConfiguration(given: Partial<PretrainOptions>, trained: AlbertConfig, output: string): void {
   if (given.config === undefined) return;
   const config: AlbertConfig = typeof given.config === 'string' ? preset(given.config) : given.config;
   for (const [name, value] of Object.entries(config)) {
-    const own = trained[name];
-    if (name === 'vocab_size' || typeof value !== 'number' || typeof own !== 'number' || own === value)
-      continue;
+    const own = trained[name] ?? (name === 'parameter_sharing' ? 'all' : value);
+    const isPlain = ['number', 'string', 'boolean'].includes(typeof value);
+    if (DECIDED_HERE.includes(name) || !isPlain || own === value) continue;
     throw new AlbertError(
       'INVALID_ARGUMENT',
-      `expected the configuration of the run in ${output}, whose ${name} is ${own}, but received ${value}; choose another output`,
+      `expected the configuration of the run in ${output}, whose ${name} is ${String(own)}, but received ${String(value)}; choose another output`,
     );
   }
 }
@@ -217,7 +213,6 @@ async function evaluate(trainer: Trainer, batches: PretrainingBatch[]): Promise<
 
 /** The same held-out batches at every evaluation. */
 async function evaluationBatches(data: PretrainingDataOptions, count: number): Promise<PretrainingBatch[]> {
-  if (!data.holdOut) return [];
   const stream = await PretrainingStream.open({ ...data, split: 'evaluation', epochs: 1 });
   const batches: PretrainingBatch[] = [];
   while (batches.length < count) {
@@ -226,6 +221,61 @@ async function evaluationBatches(data: PretrainingDataOptions, count: number): P
     batches.push(batch);
   }
   return batches;
+}
+
+async function newRun(
+  given: Partial<PretrainOptions>,
+  options: TrainerOptions,
+  { tokenizer, seed }: { tokenizer: Tokenizer; seed: number },
+): Promise<{ trainer: Trainer; progress: null }> {
+  checkTrainerOptions(options);
+  const model = await startingModel(given, tokenizer.vocabSize, seed);
+  return { trainer: new Trainer(model, options), progress: null };
+}
+
+/** The run in a folder, which must be one of the same vocabulary, configuration and share of documents held out. */
+async function continuedRun(
+  given: Partial<PretrainOptions>,
+  changes: Partial<TrainerOptions>,
+  { output, tokenizer, holdOut }: { output: string; tokenizer: Tokenizer; holdOut: number },
+): Promise<{ trainer: Trainer; progress: Progress }> {
+  await checkVocabulary(tokenizer, output);
+  const trainer = await Trainer.resume(output, changes);
+  try {
+    const progress = { holdOut, ...progressOf(trainer.extra, output) };
+    checkConfiguration(given, trainer.model.config, output);
+    if (progress.holdOut !== holdOut)
+      throw invalid(`${progress.holdOut}, as the run in ${output} was started with,`, 'holdOut', holdOut);
+    const { totalSteps } = trainer.options;
+    if (progress.step > totalSteps!) {
+      const made = `at least the ${progress.step} steps that the run in ${output} has made`;
+      throw invalid(made, 'totalSteps', totalSteps);
+    }
+    return { trainer, progress };
+  } catch (error) {
+    await trainer.dispose();
+    await trainer.model.dispose();
+    throw error;
+  }
+}
+
+/** Whether there are documents to evaluate on. @throws AlbertError DATA where they were asked for. */
+function holdsOut(stream: PretrainingStream, asked: number | undefined): boolean {
+  if (stream.heldOut > 0) return true;
+  if (asked) {
+    throw new AlbertError(
+      'DATA',
+      `expected documents enough to hold out a share of ${asked} of the corpus but that is none; hold out more, or none (holdOut: 0, --hold-out 0)`,
+    );
+  }
+  if (asked === undefined) {
+    process.emitWarning(
+      'the corpus has too few documents to hold one percent out (a blank line ends a document), so that training is not evaluated; ' +
+        'holdOut (--hold-out) says how many to keep',
+      'AlbertWarning',
+    );
+  }
+  return false;
 }
 
 /**
@@ -237,7 +287,6 @@ async function evaluationBatches(data: PretrainingDataOptions, count: number): P
 export async function pretrain(options: PretrainOptions): Promise<PretrainResult> {
   const given = optionsObject<PretrainOptions>('options', options, PRETRAIN_OPTIONS);
   const output = path.resolve(string('output', given.output));
-  const vocabulary = string('vocabulary', given.vocabulary);
   const signal = abortSignal(given.signal);
   const seed = integer('seed', given.seed, { min: 0 }, 0);
   const accumulate = integer('accumulate', given.accumulate, { min: 1 }, 1);
@@ -245,12 +294,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   const evaluations = integer('evaluationBatches', given.evaluationBatches, { min: 1 }, 20);
   const saveEvery = integer('saveEvery', given.saveEvery, { min: 1 }, 500);
   const saveMinutes = number('saveMinutes', given.saveMinutes, { min: 0 }, 10);
-  const data = {
-    ...pick(given, STREAM_OPTIONS),
-    seed,
-    signal: undefined,
-    holdOut: given.holdOut ?? 0.01,
-  } as PretrainingDataOptions;
+  const holdOut = number('holdOut', given.holdOut, { min: 0, max: 1 }, USUAL_HOLD_OUT);
 
   const resumes = existsSync(path.join(output, STATE_FILE));
   // A run that was killed while it saved for the first time has a model and a log, but no state yet.
@@ -262,45 +306,42 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
       `expected a folder without a model for output but ${output} holds one, and no run to continue; choose another`,
     );
   }
-  const stream = await PretrainingStream.open({ ...data, split: 'train' });
-  const held = await evaluationBatches(data, evaluations);
-  await makeFolder(output);
-  await installVocabulary(vocabulary, output, resumes);
-
-  const trainerOptions = pick({ ...given, seed }, UPDATE_OPTIONS) as TrainerOptions;
-  const { totalSteps } = trainerOptions;
-  let trainer: Trainer;
-  let done: Omit<Progress, 'step'> = {
-    cursor: stream.cursor,
-    tokens: 0,
-    seconds: 0,
-    holdOut: data.holdOut,
-  };
-  let step = 0;
-  if (resumes) {
-    trainer = await Trainer.resume(output, trainerOptions);
-    try {
-      ({ step, ...done } = { holdOut: data.holdOut, ...progressOf(trainer.extra, output) });
-      checkConfiguration(given, trainer.model.config, output);
-      if (done.holdOut !== data.holdOut)
-        throw invalid(`${done.holdOut}, as the run in ${output} was started with,`, 'holdOut', data.holdOut);
-      if (step > totalSteps)
-        throw invalid(
-          `at least the ${step} steps that the run in ${output} has made`,
-          'totalSteps',
-          totalSteps,
-        );
-    } catch (error) {
-      await trainer.dispose();
-      await trainer.model.dispose();
-      throw error;
-    }
-    stream.seek(done.cursor);
-  } else {
-    const model = await startingModel(given, stream.tokenizer.vocabSize, seed);
-    trainer = new Trainer(model, trainerOptions);
-    await writeFile(log, '');
+  // What takes long, tokenising the corpus, comes after all that may be wrong with the rest.
+  const tokenizer = await loadVocabulary(given.vocabulary);
+  const updates = pick({ ...given, seed }, UPDATE_OPTIONS);
+  const { trainer, progress } = resumes
+    ? await continuedRun(given, updates, { output, tokenizer, holdOut })
+    : await newRun(given, { learningRate: USUAL_RATE, ...updates } as TrainerOptions, { tokenizer, seed });
+  const totalSteps = trainer.options.totalSteps!;
+  let stream: PretrainingStream;
+  let held: PretrainingBatch[];
+  try {
+    const { max_position_embeddings: positions = USUAL_LENGTH } = trainer.model.config;
+    const data: PretrainingDataOptions = {
+      ...(pick(given, STREAM_OPTIONS) as PretrainingDataOptions),
+      vocabulary: tokenizer,
+      maxLength: integer(
+        'maxLength',
+        given.maxLength,
+        { min: 5, max: positions },
+        Math.min(USUAL_LENGTH, positions),
+      ),
+      seed,
+      signal: undefined,
+      holdOut,
+    };
+    stream = await PretrainingStream.open({ ...data, split: 'train' });
+    held = holdsOut(stream, given.holdOut) ? await evaluationBatches(data, evaluations) : [];
+    await makeFolder(output);
+    for (const { from, to } of vocabularyFiles(tokenizer, output)) if (from !== to) await copyFile(from, to);
+    if (!resumes) await writeFile(log, '');
+  } catch (error) {
+    await trainer.dispose();
+    await trainer.model.dispose();
+    throw error;
   }
+  if (progress) stream.seek(progress.cursor);
+  let { step, ...done } = progress ?? { step: 0, cursor: stream.cursor, tokens: 0, seconds: 0, holdOut };
 
   const write = (record: object) => appendFile(log, `${JSON.stringify(record)}\n`);
   const save = () => trainer.save(output, { step, ...done });

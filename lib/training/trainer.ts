@@ -19,7 +19,7 @@ import {
   pick,
   string,
 } from '../options';
-import { type LabelledInputs, type Losses, lossesOf, packLabelled } from './labels';
+import { type LabelledInputs, type Losses, lossesOf, packLabelled, requireHead } from './labels';
 
 /** How parameters whose names begin with `prefix` are changed. */
 export interface RateRule {
@@ -152,6 +152,11 @@ function optimizerOptions(options: Partial<TrainerOptions>) {
   };
 }
 
+/** @throws AlbertError INVALID_ARGUMENT for options that no trainer takes, whatever its model. */
+export function checkTrainerOptions(options: Partial<TrainerOptions>): void {
+  optimizerOptions(options);
+}
+
 function trainingOptions(options: Partial<TrainerOptions>, model: Albert) {
   const classWeights = list('classWeights', options.classWeights).map((weight, i) =>
     number(`classWeights[${i}]`, weight, { min: 0 }),
@@ -197,6 +202,7 @@ export class Trainer {
   /** @throws AlbertError INVALID_ARGUMENT for options out of range, DISPOSED for a model that is gone. */
   constructor(model: Albert, options: TrainerOptions) {
     if (!(model instanceof Albert)) throw invalid('a model', 'model', model);
+    requireHead(model.head);
     const given = optionsObject<TrainerOptions>('options', options, TRAINER_OPTIONS);
     const optimizer = optimizerOptions(given);
     const training = trainingOptions(given, model);

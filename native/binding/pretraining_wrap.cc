@@ -80,7 +80,9 @@ PretrainingWrap::PretrainingWrap(const Napi::CallbackInfo& info) : Napi::ObjectW
   if (info.Length() != 1 || !info[0].IsExternal())
     throw Napi::TypeError::New(info.Env(), "a Pretraining is made by openPretraining");
   opened_ = *info[0].As<Napi::External<Opened>>().Data();
-  info.This().As<Napi::Object>().TypeTag(&kPretrainingTag);
+  Napi::Object self = info.This().As<Napi::Object>();
+  self.Set("heldOut", Napi::Number::New(info.Env(), static_cast<double>(opened_.source->held_out())));
+  self.TypeTag(&kPretrainingTag);
 }
 
 Napi::Value PretrainingWrap::open(const Napi::CallbackInfo& info) {

@@ -154,7 +154,6 @@ class CudaBackend final : public Backend {
   template <typename Store>
   void multiply_by(const PackedLinear& weights, const float* x, int64_t x_stride, int64_t rows,
                    const Store& store, Operation& operation);
-  void add_weight_gradient(float* gradient, const TileProduct& product, Operation& operation);
   void add_and_normalise(float* x, const Tiles& factor, const CudaPackedLinear& linear,
                          const LayerNormWeights& norm, int64_t rows, Operation& operation);
   void add_and_normalise(float* x, const float* factor, int64_t factor_stride, const CudaPackedLinear& linear,

@@ -147,7 +147,7 @@ void CudaBackend::linear_forward(float* y, int64_t y_stride, const float* x, int
     if (activation != Activation::kIdentity) activate(to, y_stride, activation, linear.out, rows, operation);
   } else {
     with_activation(activation, [&](auto constant) {
-      multiply(from, x_stride, rows, linear.rows, linear.in, linear.out,
+      multiply(RowProduct{from, x_stride, rows, linear.rows, linear.out, linear.in},
                StoreRows<constant(), false>(to, y_stride, linear.bias, linear.out), operation.stream());
     });
   }
@@ -211,7 +211,7 @@ void CudaBackend::feed_forward_forward(float* x, const PackedLinear& up, Activat
   } else {
     float* const inner = operation.scratch<float>(rows * widen.out);
     with_activation(activation, [&](auto constant) {
-      multiply(from, stride, rows, widen.rows, widen.in, widen.out,
+      multiply(RowProduct{from, stride, rows, widen.rows, widen.out, widen.in},
                StoreRows<constant(), false>(inner, widen.out, widen.bias, widen.out), operation.stream());
     });
     add_and_normalise(operation.in_out(x, stride, widen.in, rows), inner, widen.out, narrow, norm, rows,
@@ -235,7 +235,7 @@ void CudaBackend::add_and_normalise(float* x, const float* factor, int64_t facto
                                     const CudaPackedLinear& linear, const LayerNormWeights& norm,
                                     int64_t rows, Operation& operation) {
   const int64_t stride = row_stride(linear.out);
-  multiply(factor, factor_stride, rows, linear.rows, linear.in, linear.out,
+  multiply(RowProduct{factor, factor_stride, rows, linear.rows, linear.out, linear.in},
            StoreRows<Activation::kIdentity, true>(x, stride, linear.bias, linear.out), operation.stream());
   normalise({x, stride, {}}, {x, stride, {}}, norm, linear.out, rows, operation);
 }

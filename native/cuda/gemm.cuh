@@ -12,17 +12,36 @@
 
 namespace albert::cuda {
 
-// x [rows, x_stride] and weights [out, depth] of fp32. Small products get small tiles, so that more blocks
-// share them; the chain of a sum is the same.
+// A product of fp32: x [rows, x_stride] times the transposed weights [out, depth]. `splits` parts of the
+// depth are added up apart, and their results lie below one another: [splits * rows, out].
+struct RowProduct {
+  const float* x;
+  int64_t x_stride;
+  int64_t rows;
+  const float* weights;
+  int64_t out;
+  int64_t depth;
+  int splits = 1;
+
+  // Of the tile: small products get a small one, so that more blocks share them; the chain of a sum is the
+  // same.
+  int64_t side() const { return rows >= 512 ? 128 : 64; }
+  int64_t tiles() const { return divide_up(rows, side()) * divide_up(out, side()); }
+};
+
 template <typename Store>
-void multiply(const float* x, int64_t x_stride, int64_t rows, const float* weights, int64_t depth,
-              int64_t out, const Store& store, cudaStream_t stream) {
-  const auto start = [&](auto kernel, int64_t side) {
-    const dim3 grid(static_cast<unsigned>(divide_up(out, side)),
-                    static_cast<unsigned>(divide_up(rows, side)));
-    launch(kernel, grid, kFp32Threads, 0, stream, x, x_stride, weights, depth, rows, out, store);
+void multiply(const RowProduct& product, const Store& store, cudaStream_t stream) {
+  const auto start = [&](auto kernel) {
+    const int64_t side = product.side();
+    const dim3 grid(static_cast<unsigned>(divide_up(product.out, side)),
+                    static_cast<unsigned>(divide_up(product.rows, side)),
+                    static_cast<unsigned>(product.splits));
+    // Four values at a time, which lie on 16 bytes.
+    const int64_t part_depth = round_up<int64_t>(divide_up<int64_t>(product.depth, product.splits), 4);
+    launch(kernel, grid, kFp32Threads, 0, stream, product.x, product.x_stride, product.weights, product.depth,
+           part_depth, product.rows, product.out, store);
   };
-  rows >= 512 ? start(multiply_fp32_kernel<8, Store>, 128) : start(multiply_fp32_kernel<4, Store>, 64);
+  product.side() == 128 ? start(multiply_fp32_kernel<8, Store>) : start(multiply_fp32_kernel<4, Store>);
 }
 
 // A product of bf16 tiles with fp32 sums: x [rows, depth] times the transposed weights [out, depth]; or, for
@@ -159,7 +178,7 @@ void CudaBackend::multiply_by(const PackedLinear& weights, const float* x, int64
                          linear.tiles.across},
              gpu_, store, operation.stream());
   else if constexpr (kHoldsRows<Store>)
-    multiply(x, x_stride, rows, linear.rows, linear.in, linear.out, store, operation.stream());
+    multiply(RowProduct{x, x_stride, rows, linear.rows, linear.out, linear.in}, store, operation.stream());
 }
 
 }  // namespace albert::cuda

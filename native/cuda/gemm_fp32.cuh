@@ -49,36 +49,39 @@ class FactorStep {
 };
 
 // A block computes kBlock x kBlock sums, a thread kSide x kSide of them, in groups of four rows and four
-// columns that lie 64 apart. While it multiplies one step of the depth it fetches the next.
+// columns that lie 64 apart. While it multiplies one step of the depth it fetches the next. Parts of the
+// depth are added up apart, the results of one part below those of the part before.
 template <int kSide, typename Store>
 __global__ void __launch_bounds__(kFp32Threads, 2)
-    multiply_fp32_kernel(const float* x, int64_t x_stride, const float* weights, int64_t depth, int64_t rows,
-                         int64_t out, Store store) {
+    multiply_fp32_kernel(const float* x, int64_t x_stride, const float* weights, int64_t depth,
+                         int64_t part_depth, int64_t rows, int64_t out, Store store) {
   constexpr int kGrid = 16, kBlock = kSide * kGrid, kApart = 4 * kGrid;
   using Factor = FactorStep<kBlock>;
   alignas(16) __shared__ typename Factor::Tile x_tile[2], w_tile[2];
   const int64_t first_row = int64_t{blockIdx.y} * kBlock, first_column = int64_t{blockIdx.x} * kBlock;
   const int thread_row = static_cast<int>(threadIdx.x) / kGrid * 4,
             thread_column = static_cast<int>(threadIdx.x) % kGrid * 4;
-  Factor x_step(x, x_stride, first_row, rows, depth), w_step(weights, depth, first_column, out, depth);
+  const int64_t part = blockIdx.z, from = part * part_depth,
+                to = from + part_depth < depth ? from + part_depth : depth;
+  Factor x_step(x, x_stride, first_row, rows, to), w_step(weights, depth, first_column, out, to);
   const auto fetch = [&](int64_t begin) { x_step.fetch(begin), w_step.fetch(begin); };
   const auto put = [&](int stage) { x_step.put(x_tile[stage]), w_step.put(w_tile[stage]); };
 
   float sums[kSide][kSide] = {};
-  fetch(0);
+  fetch(from);
   put(0);
   __syncthreads();
   int stage = 0;
-  for (int64_t begin = 0; begin < depth; begin += Factor::kStep, stage ^= 1) {
-    const bool more = begin + Factor::kStep < depth;
+  for (int64_t begin = from; begin < to; begin += Factor::kStep, stage ^= 1) {
+    const bool more = begin + Factor::kStep < to;
     if (more) fetch(begin + Factor::kStep);
 #pragma unroll
     for (int k = 0; k < Factor::kStep; ++k) {
       float a[kSide], b[kSide];
-      const auto load = [&](float* of, const float* line, int from) {
+      const auto load = [&](float* of, const float* line, int first) {
 #pragma unroll
         for (int i = 0; i < kSide; i += 4) {
-          const float4 four = *reinterpret_cast<const float4*>(line + i / 4 * kApart + from);
+          const float4 four = *reinterpret_cast<const float4*>(line + i / 4 * kApart + first);
           of[i] = four.x, of[i + 1] = four.y, of[i + 2] = four.z, of[i + 3] = four.w;
         }
       };
@@ -107,7 +110,8 @@ __global__ void __launch_bounds__(kFp32Threads, 2)
                               sums[i][j + k + 1]);
       };
       const float2 first = pair_at(0), second = pair_at(2);
-      store.chunk(row, column, {first.x, first.y, second.x, second.y}, store.before(row, column));
+      const int result = static_cast<int>(part * rows) + row;
+      store.chunk(result, column, {first.x, first.y, second.x, second.y}, store.before(result, column));
     }
   }
 }

@@ -5,14 +5,26 @@
 namespace albert::cuda {
 namespace {
 
+// Until the last block of a product ends.
+int64_t cycles_of(const TileProduct& product, const Gpu& gpu) {
+  return estimate_cycles<LargestTile>(product, gpu.multiprocessors);
+}
+int64_t cycles_of(const RowProduct& product, const Gpu& gpu) {
+  constexpr int64_t kBlocks = 2, kMultiplications = 128;  // at once, and a cycle, of a multiprocessor
+  const int64_t waves = divide_up(product.splits * product.tiles(), kBlocks * gpu.multiprocessors);
+  const int64_t sums = product.side() * product.side();
+  return waves * divide_up<int64_t>(product.depth, product.splits) * sums * kBlocks / kMultiplications;
+}
+
 // In how many parts the depth of a weight gradient is added up: more keep every multiprocessor busy, and
 // have to be written, read again and added.
-int splits_of(TileProduct product, const Gpu& gpu) {
+template <typename Product>
+int splits_of(Product product, const Gpu& gpu) {
   constexpr int64_t kMost = 8, kPartBytes = 1400;  // a cycle
   const auto cycles = [&](int64_t splits) {
     product.splits = static_cast<int>(splits);
     const int64_t bytes = splits > 1 ? 2 * splits * product.rows * product.out * int64_t{sizeof(float)} : 0;
-    return estimate_cycles<LargestTile>(product, gpu.multiprocessors) + bytes / kPartBytes;
+    return cycles_of(product, gpu) + bytes / kPartBytes;
   };
   int64_t best = 1;
   for (int64_t splits = 2; splits <= std::min(kMost, product.depth); ++splits)
@@ -26,6 +38,17 @@ Tiles columns_of(const Tiles& x, int64_t first, int64_t width, int64_t rows, Ope
   const Tiles own{operation.scratch<uint16_t>(Tiles::count(rows, width)), tiles_of(width)};
   copy_columns(own, x, first, width, rows, operation.stream());
   return own;
+}
+
+// dW += dy^T x for one layer, `multiply` computing the product into a store.
+template <typename Product, typename Multiply>
+void add_weight_gradient(float* gradient, const Product& product, const Multiply& multiply,
+                         Operation& operation) {
+  const int64_t in = product.out, out = product.rows;
+  if (product.splits == 1) return multiply(StoreRows<Activation::kIdentity, true>(gradient, in, nullptr, in));
+  float* const parts = operation.scratch<float>(product.splits * out * in);
+  multiply(StoreRows<Activation::kIdentity, false>(parts, in, nullptr, in));
+  add_parts(gradient, parts, out * in, out * in, product.splits, operation);
 }
 
 }  // namespace
@@ -87,20 +110,6 @@ void CudaBackend::linear_backward_input(float* dx, int64_t dx_stride, const floa
   operation.finish();
 }
 
-// dW += dy^T x for one layer.
-void CudaBackend::add_weight_gradient(float* gradient, const TileProduct& product, Operation& operation) {
-  const int64_t in = product.out, out = product.rows;
-  if (product.splits == 1) {
-    multiply_columns(product, gpu_, StoreRows<Activation::kIdentity, true>(gradient, in, nullptr, in),
-                     operation.stream());
-    return;
-  }
-  float* const parts = operation.scratch<float>(product.splits * out * in);
-  multiply_columns(product, gpu_, StoreRows<Activation::kIdentity, false>(parts, in, nullptr, in),
-                   operation.stream());
-  add_parts(gradient, parts, out * in, out * in, product.splits, operation);
-}
-
 void CudaBackend::linear_backward_weights(const std::vector<LinearGradient>& gradients, const float* dy,
                                           int64_t dy_stride, const float* x, int64_t x_stride, int64_t in,
                                           Precision precision, int64_t rows) {
@@ -122,7 +131,9 @@ void CudaBackend::linear_backward_weights(const std::vector<LinearGradient>& gra
       const Tiles own = columns_of(dy_tiles, first, gradient.out, rows, operation);
       TileProduct product{own, gradient.out, x_tiles, in, tiles_of(rows)};
       product.splits = splits_of(product, gpu_);
-      add_weight_gradient(gradient.weight, product, operation);
+      add_weight_gradient(
+          gradient.weight, product,
+          [&](const auto& store) { multiply_columns(product, gpu_, store, operation.stream()); }, operation);
       if (gradient.bias && only_tiles)
         add_column_sums(gradient.bias, own, gradient.out, rows, operation);
       else if (gradient.bias)
@@ -138,8 +149,11 @@ void CudaBackend::linear_backward_weights(const std::vector<LinearGradient>& gra
     transpose(dy_columns, rows, dy_rows, dy_stride, out, rows, operation.stream());
     const float* own = dy_columns;
     for (const LinearGradient& gradient : to) {
-      multiply(own, rows, gradient.out, x_columns, rows, in,
-               StoreRows<Activation::kIdentity, true>(gradient.weight, in, nullptr, in), operation.stream());
+      RowProduct product{own, rows, gradient.out, x_columns, in, rows};
+      product.splits = splits_of(product, gpu_);
+      add_weight_gradient(
+          gradient.weight, product, [&](const auto& store) { multiply(product, store, operation.stream()); },
+          operation);
       if (gradient.bias) add_column_sums(gradient.bias, dy_rows, dy_stride, gradient.out, rows, operation);
       own += gradient.out * rows;
       dy_rows += gradient.out;

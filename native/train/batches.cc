@@ -15,6 +15,7 @@ class CorpusSource final : public InstanceSource {
         evaluation_(split.evaluation) {
     for (uint32_t document = 0; document < corpus_->documents(); ++document) {
       const bool held_out = RandomStream(0, Draws::kSplit, 0, document).unit() < split.held_out;
+      held_out_ += held_out;
       if (held_out == split.evaluation) documents_.push_back(document);
     }
     check(!documents_.empty(), ErrorCode::kData, "expected at least one document ",
@@ -24,6 +25,7 @@ class CorpusSource final : public InstanceSource {
   }
 
   uint64_t size(uint64_t epoch) override { return plan(epoch)->size(); }
+  uint64_t held_out() const override { return held_out_; }
   Instance make(uint64_t epoch, uint64_t number) override;
 
  private:
@@ -61,6 +63,7 @@ class CorpusSource final : public InstanceSource {
   uint64_t seed_;
   bool evaluation_;
   std::vector<uint32_t> documents_;
+  uint64_t held_out_ = 0;
   std::mutex mutex_;
   std::shared_ptr<const Plan> plan_;
   uint64_t plan_epoch_ = 0;

@@ -17,6 +17,8 @@ class InstanceSource {
  public:
   virtual ~InstanceSource() = default;
   virtual uint64_t size(uint64_t epoch) = 0;
+  // Documents that are kept from training.
+  virtual uint64_t held_out() const { return 0; }
   virtual Instance make(uint64_t epoch, uint64_t number) = 0;
 };
 
