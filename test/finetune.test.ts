@@ -42,7 +42,9 @@ function reviews(folder: string): TaskDescription {
   return { type: 'classification', files: { train: 'train.jsonl', dev: 'dev.jsonl', test: 'dev.jsonl' } };
 }
 
-async function options(changes: Partial<FinetuneOptions> = {}): Promise<FinetuneOptions> {
+type Options = FinetuneOptions & { model: string };
+
+async function options(changes: Partial<Options> = {}): Promise<Options> {
   const data = temporaryFolder();
   return {
     task: reviews(data),
@@ -343,6 +345,39 @@ test('head-only steps and layer decay hold parameters back', async () => {
   for (const model of [start, held, moved, kept]) await model.dispose();
 });
 
+test('loaded models are fine-tuned and evaluated, and stay as they are', async () => {
+  const given = await options({ steps: 10, evaluateEvery: 10 });
+  const start = await Albert.load(given.model);
+  const name = 'albert.encoder.embedding_hidden_mapping_in.weight';
+  const before = (await start.parameter(name)).data;
+  const result = await finetune({ ...given, model: start });
+  expect((await start.parameter(name)).data).toEqual(before);
+  expect(result).toEqual({
+    ...(await finetune({ ...given, output: `${given.output}2` })),
+    output: given.output,
+  });
+  expect(existsSync(path.join(given.output, 'spiece.model'))).toBe(true);
+  const tuned = await Albert.load(given.output);
+  const { task, data } = given;
+  const output = path.join(given.output, 'scored');
+  const scored = await evaluate({ task, data, model: tuned, output });
+  expect(scored.metrics).toEqual(result.metrics);
+  expect(scored.predictions).toBe(path.join(output, 'predictions.jsonl'));
+  expect(readFileSync(scored.predictions!, 'utf8').trim().split('\n')).toHaveLength(18);
+  expect((await evaluate({ task, data, model: tuned })).predictions).toBeUndefined();
+  const wrong = await failure('INVALID_ARGUMENT', () => evaluate({ task, data, model: start }));
+  expect(wrong.message).toMatch(/head 'sequence-classification'.*but received 'base'/);
+  for (const model of [start, tuned]) await model.dispose();
+});
+
+test('a run that was killed while it saved for the first time begins again', async () => {
+  const given = await options({ steps: 4, evaluateEvery: 4 });
+  write(given.output, 'checkpoint/model.safetensors', ['half a file']);
+  expect((await finetune(given)).steps).toBe(4);
+  const fewer = await failure('INVALID_ARGUMENT', () => finetune({ ...given, resume: true, steps: 3 }));
+  expect(fewer.message).toMatch(/at least the 4 steps/);
+});
+
 test('seeds differ, and their mean and deviation are given', async () => {
   const given = await options({ steps: 4, evaluateEvery: 2 });
   const { runs, metrics, best } = await finetuneSeeds(given, [1, 2]);
@@ -433,7 +468,9 @@ test('malformed data and wrong options stop before training', async () => {
   expect(existsSync(given.output)).toBe(false);
   const right = await options();
   await failure('INVALID_ARGUMENT', () => finetune({ ...right, batchSize: 0 }));
-  await failure('INVALID_ARGUMENT', () => finetune({ ...right, classWeights: [1, 2, 3] }));
+  const weights = await failure('INVALID_ARGUMENT', () => finetune({ ...right, classWeights: [1, 2, 3] }));
+  expect(weights.message).toMatch(/2 weights, one for each of bad, good,/);
+  expect(existsSync(right.output)).toBe(false);
   const values: TaskDescription = { ...(right.task as TaskDescription), type: 'multi-label' };
   await failure('INVALID_ARGUMENT', () => finetune({ ...right, task: values, classWeights: 'balanced' }));
   const bad: TaskDescription = { ...(right.task as TaskDescription), metrics: ['bleu'] };

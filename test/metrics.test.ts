@@ -103,6 +103,14 @@ test('a threshold turns unsure answers into none', () => {
   expect(scores).toMatchObject({ NoAns_exact: 100, best_exact: 100, best_exact_thresh: 0.5 });
 });
 
+test('ids may be names that every object inherits', () => {
+  const examples = [{ id: 'constructor', answers: ['x'] }];
+  expect(metrics.squad({ examples, predictions: {} })).toMatchObject({ exact: 0, total: 1 });
+  const noAnswerProbabilities = {};
+  const predictions = { constructor: 'x' };
+  expect(metrics.squad({ examples, predictions, noAnswerProbabilities })).toMatchObject({ exact: 100 });
+});
+
 test('names of labels count as they are, and constants do not correlate', () => {
   expect(metrics.accuracy(['a', 'b'], ['a', 'c'])).toBe(0.5);
   expect(metrics.f1(['a', 'b'], ['a', 'c'], { average: 'macro' })).toBeCloseTo(1 / 3, 12);

@@ -332,3 +332,23 @@ describe('RACE', () => {
     expect((await failure('DATA', () => read('race-middle', folder, 'train'))).message).toMatch(message);
   });
 });
+
+test('where no answer at all is best, the threshold lies below all odds, and otherwise it is one of them', () => {
+  const { score } = answering(true);
+  const example = (id: string, ...texts: string[]) => ({
+    id,
+    question: 'q',
+    context: 'c',
+    answers: texts.map((text) => ({ text, start: 0 })),
+  });
+  const prediction = (nullOdds: number) => ({
+    answers: [{ text: 'c', probability: 1, start_logit: 0, end_logit: 0 }],
+    nullOdds,
+  });
+  const odds = [-0.9, -0.8, -0.7];
+  const nothing = score(null as never, [example('a'), example('b'), example('d', 'x')], odds.map(prediction));
+  expect(nothing.threshold).toBeLessThan(-0.9);
+  expect(nothing.f1).toBeCloseTo(200 / 3, 10);
+  const some = score(null as never, [example('a', 'c'), example('b', 'c'), example('d')], odds.map(prediction));
+  expect(some).toMatchObject({ threshold: -0.8, f1: 100 });
+});

@@ -148,6 +148,8 @@ export function addFinetune(program: Command): void {
         const result = await finetune({ ...options, seed: seed[0] });
         bar.stop();
         if (json) return printJson(result);
+        if (result.step === 0)
+          return print(`${result.output}: ${result.steps} steps, and no score yet; --resume goes on`);
         print(`${result.output}: the best of ${result.steps} steps is ${result.step}`);
         printReport(result);
       } finally {

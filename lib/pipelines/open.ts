@@ -69,8 +69,10 @@ export interface TaskNeeds {
   parameters: string[];
 }
 
+const UNTRAINED = 'choose another, or pass allow_untrained: true (--allow-untrained)';
+
 /** Refuses a model whose checkpoint lacks any of the parameters, as its answers would be random. */
-export function requireTrained(model: Albert, parameters: string[], what: string): void {
+export function requireTrained(model: Albert, parameters: string[], what: string, remedy = UNTRAINED): void {
   const missing = model.freshParameters.filter((name) =>
     parameters.some((start) => name.replace(/^albert\./, '').startsWith(start)),
   );
@@ -78,7 +80,7 @@ export function requireTrained(model: Albert, parameters: string[], what: string
   throw new AlbertError(
     'CHECKPOINT',
     `expected a checkpoint that was trained for ${what} but this one lacks ${missing.join(', ')}, so its answers ` +
-      'would be random; choose another, or pass allow_untrained: true (--allow-untrained)',
+      `would be random; ${remedy}`,
   );
 }
 
@@ -125,8 +127,7 @@ async function withHead(
   )
     throw new AlbertError(
       'CHECKPOINT',
-      `expected a checkpoint with head '${head}' but ${file} declares '${declared}', whose classifier means something else; ` +
-        'choose another, or pass allow_untrained: true (--allow-untrained)',
+      `expected a checkpoint with head '${head}' but ${file} declares '${declared}', whose classifier means something else; ${UNTRAINED}`,
     );
   return { ...pick(options, { ...RUN_OPTIONS, config: true }), head };
 }

@@ -4,7 +4,7 @@ import type { ForwardOutputs } from '../outputs';
 import { topIndices } from '../pipelines/math';
 import { runEncodings } from '../pipelines/run';
 import type { Tokenizer } from '../tokenizer';
-import { squad } from './squad-metric';
+import { squad, type SquadInput } from './squad-metric';
 import type { AnsweringExample, Feature, Kind, Scores } from './task';
 
 export interface Window extends Feature {
@@ -211,6 +211,22 @@ function rank(example: AnsweringExample, offsets: Int32Array, found: Candidate[]
   return answers.map((answer, i) => ({ ...answer, probability: weights[i] / sum }));
 }
 
+/**
+ * The threshold with the best F1 on the scored questions themselves, as the reference searches it. There 0 answers nothing, which
+ * holds for probabilities; odds may all lie below, so the search sees them moved above it.
+ */
+function searchThreshold(input: SquadInput, odds: Record<string, number>): number {
+  const least = Math.min(...Object.values(odds));
+  const moved = Object.entries(odds).map(([id, value]): [string, number] => [id, value - least + 1]);
+  const { best_f1_thresh: found } = squad({
+    ...input,
+    noAnswerProbabilities: Object.fromEntries(moved),
+    threshold: Number.MAX_VALUE,
+  });
+  const id = moved.find(([, value]) => value === found)?.[0];
+  return id === undefined ? least - 1 : odds[id];
+}
+
 function scores(examples: AnsweringExample[], predictions: AnswerPrediction[], mayHaveNone: boolean): Scores {
   const byId = <T>(value: (prediction: AnswerPrediction) => T) =>
     Object.fromEntries(examples.map(({ id }, i) => [id, value(predictions[i])]));
@@ -223,12 +239,7 @@ function scores(examples: AnsweringExample[], predictions: AnswerPrediction[], m
     return { f1, exact, total };
   }
   const noAnswerProbabilities = byId(({ nullOdds }) => nullOdds);
-  // The threshold is searched on the scored questions themselves, as the reference does.
-  const { best_f1_thresh: threshold } = squad({
-    ...input,
-    noAnswerProbabilities,
-    threshold: Number.MAX_VALUE,
-  });
+  const threshold = searchThreshold(input, noAnswerProbabilities);
   const { f1, exact, ...others } = squad({ ...input, noAnswerProbabilities, threshold });
   return { f1, exact, ...(others as Scores), threshold };
 }

@@ -64,7 +64,7 @@ export interface TaskDescription {
   labels?: string[];
   /** Between several labels in one cell of a table. Default ','. */
   separator?: string;
-  /** Scores to report; the first decides which checkpoint is best. */
+  /** Scores, of which the first decides which checkpoint is best; all that the type has are reported. */
   metrics?: string[];
   /** Hyper-parameters. */
   defaults?: Partial<TrainingDefaults>;
@@ -428,6 +428,8 @@ export async function customTask(name: string, value: TaskDescription, folder: s
       );
     labels = await discoverLabels(description, path.join(folder, train));
   }
+  if (description.type === 'classification' && description.metrics?.includes('f1') && labels.length !== 2)
+    throw invalid(`other metrics, as 'f1' is of two labels and there are ${labels.length},`, 'metrics', 'f1');
   return {
     name,
     kind,

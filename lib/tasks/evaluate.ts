@@ -6,6 +6,7 @@ import { AlbertError } from '../errors';
 import {
   abortSignal,
   integer,
+  invalid,
   type LoadOptions,
   type Names,
   oneOf,
@@ -35,8 +36,8 @@ export interface EvaluateOptions extends Omit<LoadOptions, 'head'>, PredictOptio
   task: string | TaskDescription;
   /** The folder of the data. */
   data?: string;
-  /** A fine-tuned model: a folder or a name. */
-  model: string;
+  /** A fine-tuned model: a folder, a name, or one that was loaded already, which options of loading then do not concern. */
+  model: string | Albert;
   /** Default 'dev'. */
   split?: Split;
   /** Where predictions and submissions go. Default: they are not written. */
@@ -84,8 +85,9 @@ export interface Report {
 export interface EvaluateResult extends Report {
   task: string;
   split: Split;
-  /** Paths of what was written. */
+  /** Paths of what was written, and that of the predictions among them. */
   files: string[];
+  predictions?: string;
 }
 
 export function encodingLimits(
@@ -157,6 +159,7 @@ const HEAD_PARAMETERS = [
   'answer_class.',
 ];
 
+const PREDICTIONS_FILE = 'predictions.jsonl';
 const json = (value: unknown) => `${JSON.stringify(value, null, 4)}\n`;
 
 function filesOf(
@@ -169,7 +172,7 @@ function filesOf(
     JSON.stringify({ id: example.id, ...task.kind.show(task, example, predictions[i]) }),
   );
   const files: Record<string, string> = {
-    'predictions.jsonl': `${lines.join('\n')}\n`,
+    [PREDICTIONS_FILE]: `${lines.join('\n')}\n`,
     'report.json': json(whole),
   };
   if (task.submission) {
@@ -235,13 +238,18 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
   const slices = given.slices === undefined ? [] : strings('slices', given.slices);
   const { task, folder } = await findTask(given.task, given.data);
   const examples = await task.read(folder, split, slices);
-  const model = await Albert.load(string('model', given.model), {
-    head: task.kind.head,
-    ...pick(given, RUN_OPTIONS),
-    ...(task.labels.length > 0 ? {} : { config: task.kind.config(task) }),
-  });
+  const owned = !(given.model instanceof Albert);
+  const model = owned
+    ? await Albert.load(string('model', given.model), {
+        head: task.kind.head,
+        ...pick(given, RUN_OPTIONS),
+        ...(task.labels.length > 0 ? {} : { config: task.kind.config(task) }),
+      })
+    : (given.model as Albert);
   try {
-    requireTrained(model, HEAD_PARAMETERS, `task '${task.name}'`);
+    if (model.head !== task.kind.head)
+      throw invalid(`a model with head '${task.kind.head}' for task '${task.name}'`, 'model', model.head);
+    requireTrained(model, HEAD_PARAMETERS, `task '${task.name}'`, 'fine-tune it for this task first');
     const limits = encodingLimits(given, task, model.maxLength);
     const features = await task.kind.encode(model.tokenizer, examples, limits);
     const predictions = await predictAll(task, model, features, examples, {
@@ -250,14 +258,14 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
       bestCount: integer('bestCount', given.bestCount, { min: 1 }, 20),
     });
     const whole = report(task, examples, predictions);
-    const files = given.output === undefined ? {} : filesOf(task, examples, predictions, whole);
-    const written = Object.entries(files).map(([name, text]) => [path.join(given.output!, name), text]);
-    for (const [file, text] of written) {
-      await makeFolder(path.dirname(file));
-      await writeFile(file, text);
-    }
-    return { task: task.name, split, ...whole, files: written.map(([file]) => file) };
+    const result = { task: task.name, split, ...whole, files: [] };
+    if (given.output === undefined) return result;
+    const written = filesOf(task, examples, predictions, whole);
+    const place = (name: string) => path.join(given.output!, name);
+    await makeFolder(given.output);
+    for (const [name, text] of Object.entries(written)) await writeFile(place(name), text);
+    return { ...result, files: Object.keys(written).map(place), predictions: place(PREDICTIONS_FILE) };
   } finally {
-    await model.dispose();
+    if (owned) await model.dispose();
   }
 }

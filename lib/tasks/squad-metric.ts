@@ -86,6 +86,11 @@ function scoreExample(answers: readonly string[], prediction: string | undefined
   };
 }
 
+// Ids may be names that every object inherits, such as 'constructor'.
+function ownValue<T>(record: Readonly<Record<string, T>>, id: string): T | undefined {
+  return Object.hasOwn(record, id) ? record[id] : undefined;
+}
+
 /** The threshold below which answering gains most, as the official script of 2.0 searches it. */
 export function bestThreshold(
   scored: readonly { answerable: boolean; answered: boolean; noAnswer: number; score: number }[],
@@ -113,7 +118,7 @@ export function squad(input: SquadInput): SquadScores {
     throw invalid('an object of texts by question id', 'predictions', predictions);
   const threshold = number('threshold', given.threshold ?? undefined, {}, 1);
   const scored = (examples as SquadInput['examples']).map(({ id, answers }) =>
-    scoreExample(answers, predictions[id], noAnswerProbabilities?.[id] ?? 0),
+    scoreExample(answers, ownValue(predictions, id), ownValue(noAnswerProbabilities ?? {}, id) ?? 0),
   );
   const applied = scored.map((one) => {
     if (one.noAnswer <= threshold) return one;

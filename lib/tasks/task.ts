@@ -114,7 +114,7 @@ export interface Task {
   kind: Kind;
   /** Names by index; none for regression, answers and choices. */
   labels: string[];
-  /** The scores to report; the first decides which checkpoint is best. */
+  /** The scores that count; the first decides which checkpoint is best. */
   metrics: string[];
   defaults: TrainingDefaults;
   /**

@@ -1,5 +1,8 @@
 /** What a fine-tuning goes by: data read and encoded, the model, and all defaults filled in. */
-import { Albert } from '../albert';
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { Albert, type CheckpointOptions } from '../albert';
 import { AlbertError } from '../errors';
 import {
   integer,
@@ -26,8 +29,8 @@ export interface FinetuneOptions
   task: string | TaskDescription;
   /** The folder of the data. */
   data?: string;
-  /** The model to start from: a folder or a name. */
-  model: string;
+  /** The model to start from: a folder, a name, or a loaded model, which stays as it is. */
+  model: string | Albert;
   /** The folder for the best checkpoint, the log, the scores and the state of the run. */
   output: string;
   /** Examples of a step. Default: the task's. */
@@ -116,6 +119,8 @@ export interface Plan {
   totalSteps: number;
   evaluateEvery: number;
   trainer: TrainerOptions;
+  /** Removes what was written on the way. */
+  cleanUp: () => Promise<void>;
 }
 
 // Rates above this made models of this width diverge (google-research/albert, issue 29, and its README).
@@ -148,7 +153,15 @@ function labelWeights(given: FinetuneOptions['classWeights'], task: Task, exampl
       'classWeights',
       given,
     );
-  if (given !== 'balanced') return given;
+  if (given !== 'balanced') {
+    if (!Array.isArray(given) || given.length !== task.labels.length)
+      throw invalid(
+        `${task.labels.length} weights, one for each of ${task.labels.join(', ')},`,
+        'classWeights',
+        given,
+      );
+    return given;
+  }
   const counts = task.labels.map(() => 0);
   for (const example of examples) {
     const { label, tags } = example as { label?: number; tags?: number[] };
@@ -211,6 +224,24 @@ function trainerOptions(
   };
 }
 
+/** The model to start from with the head of the task. One in memory is saved first, for its weights may be nowhere else. */
+async function startFrom(
+  source: unknown,
+  options: CheckpointOptions,
+): Promise<Pick<Plan, 'model' | 'cleanUp'>> {
+  if (!(source instanceof Albert))
+    return { model: await Albert.load(string('model', source), options), cleanUp: async () => {} };
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'albert-finetune-'));
+  const cleanUp = () => rm(folder, { recursive: true, force: true });
+  try {
+    await source.save(folder);
+    return { model: await Albert.load(folder, options), cleanUp };
+  } catch (error) {
+    await cleanUp();
+    throw error;
+  }
+}
+
 /** @throws AlbertError DATA: a batch has as many choices in each example. */
 function checkChoices(task: Task, examples: Example[], features: Feature[]): void {
   if (task.kind.head !== 'multiple-choice') return;
@@ -237,7 +268,7 @@ export async function prepare(options: Partial<FinetuneOptions>): Promise<Plan> 
       `expected labels for every example of ${folder} to train on and to evaluate with`,
     );
   const { threads, isa, device } = options;
-  const model = await Albert.load(string('model', options.model), {
+  const { model, cleanUp } = await startFrom(options.model, {
     head: task.kind.head,
     config: { ...task.kind.config(task), ...encoderDropout(options, task), finetuning_task: task.name },
     ignore_mismatched_sizes: true,
@@ -270,6 +301,7 @@ export async function prepare(options: Partial<FinetuneOptions>): Promise<Plan> 
     totalSteps,
     evaluateEvery,
     trainer,
+    cleanUp,
   };
 }
 
@@ -291,7 +323,7 @@ export interface DryRun {
  * @throws AlbertError as finetune() does.
  */
 export async function dryRun(options: FinetuneOptions, count = 3): Promise<DryRun> {
-  const { task, train, dev, model, features, devFeatures, totalSteps, trainer } = await prepare(
+  const { task, train, dev, model, features, devFeatures, totalSteps, trainer, cleanUp } = await prepare(
     optionsObject<FinetuneOptions>('options', options, FINETUNE_OPTIONS),
   );
   const numbers = (examples: Example[], encoded: Feature[]) => ({
@@ -310,6 +342,7 @@ export async function dryRun(options: FinetuneOptions, count = 3): Promise<DryRu
     example: train[example],
   }));
   await model.dispose();
+  await cleanUp();
   return {
     task: task.name,
     labels: task.labels,

@@ -77,19 +77,30 @@ class Run {
           `expected the task, data, batch size and seed that the run in ${output} was started with, as it goes on in the middle of an epoch`,
         );
       }
+      if (at.step > plan.totalSteps) {
+        await trainer.dispose();
+        await trainer.model.dispose();
+        throw invalid(
+          `at least the ${at.step} steps that the run in ${output} has made`,
+          'steps',
+          plan.totalSteps,
+        );
+      }
       const run = new Run(plan, output, options, trainer, at);
       if (at.restarts > 0) await run.reopen(at.restarts);
       return run;
     }
     await makeFolder(output);
-    if (held || (await readdir(output)).length > 0) {
+    // A run that was killed while it saved for the first time has no state yet: it begins again.
+    const others = (await readdir(output)).filter((name) => name !== CHECKPOINT);
+    if (held || others.length > 0) {
       const found = held ? 'a run; resume it or choose another' : 'files but no run; choose another';
       throw new AlbertError(
         'INVALID_ARGUMENT',
         `expected an empty folder for output but ${output} holds ${found}`,
       );
     }
-    await rm(path.join(output, LOG_FILE), { force: true });
+    await rm(checkpoint, { recursive: true, force: true });
     const at = {
       step: 0,
       epoch: 0,
@@ -280,8 +291,12 @@ export async function finetune(options: FinetuneOptions): Promise<FinetuneResult
   const signal = abortSignal(given.signal);
   boolean('resume', given.resume, false);
   const plan = await prepare(given);
-  const run = await Run.open(plan, output, given);
-  return run.train(signal);
+  try {
+    const run = await Run.open(plan, output, given);
+    return await run.train(signal);
+  } finally {
+    await plan.cleanUp();
+  }
 }
 
 /** Scores of several runs that differ by their seed alone. */
