@@ -30,6 +30,7 @@ import {
   findCalibration,
   findTokenizer,
   findWeights,
+  makeFolder,
   readConfig,
   resolveFolder,
   TOKENIZER_FILES,
@@ -357,6 +358,7 @@ export class Albert {
       { input_ids: encodings.map(({ ids }) => ids), token_type_ids: encodings.map(({ types }) => types) },
       false,
     );
+    await makeFolder(folder);
     await awaitNative(() => this.#native.calibrate(batch, file));
     return file;
   }

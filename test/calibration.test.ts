@@ -80,7 +80,9 @@ test('refuses what it cannot calibrate with, and calibrations that do not fit', 
   await failure('CHECKPOINT', () =>
     withModel(folder, { dtype: 'int8', calibration: file }, () => Promise.resolve()),
   );
-  await failure('CHECKPOINT', () => calibrate(folder, path.join(folder, 'nowhere', 'ranges.safetensors')));
+  await failure('CHECKPOINT', () =>
+    calibrate(folder, path.join(folder, 'config.json', 'ranges.safetensors')),
+  );
   await failure('INVALID_ARGUMENT', () => Albert.create('tiny', { device: 'cpu', calibration: file }));
   const created = await Albert.create('tiny', { device: 'cpu' });
   await failure('INVALID_ARGUMENT', () => created.calibrate(SENTENCES));

@@ -64,7 +64,7 @@ test('precision tells how far each dtype strays from fp32, and what it wants', a
   const [exact] = records(albert(['precision', '-m', model, '--dtype', 'fp32', '--json', 'It.']).lines);
   expect(exact).toMatchObject({ dtype: 'fp32', error: 0 });
   expect(albert(['precision', '-m', model, 'It swam.']).lines).toHaveLength(4);
-  expect(albert(['precision', '-m', model])).toMatchObject({ status: 1, stdout: '' });
+  expect(albert(['precision', '-m', model])).toMatchObject({ status: 2, stdout: '' });
 });
 
 test('quantize writes a calibration and tells what it gains', async () => {
@@ -77,7 +77,7 @@ test('quantize writes a calibration and tells what it gains', async () => {
   expect(fitted).toMatchObject({ dtype: 'int8, calibrated', error: expect.any(Number) as number });
   expect(existsSync(file)).toBe(true);
   expect(albert(['quantize', '-m', model, 'It swam.']).lines.at(-1)).toBe(`written: ${file}`);
-  expect(albert(['quantize', '-m', model])).toMatchObject({ status: 1, stdout: '' });
+  expect(albert(['quantize', '-m', model])).toMatchObject({ status: 2, stdout: '' });
 });
 
 test('tag, answer, choose, order, embed and similarity', async () => {
@@ -179,12 +179,36 @@ test('wrong usage exits with 2, failures with 1 and one line', () => {
     expect([args, status]).toEqual([args, 2]);
     expect(stderr).toMatch(/^error: /);
   }
+  for (const [message, ...args] of [
+    ["'auto', 'cpu', 'cuda'", 'fill-mask', '--device', 'gpu', 'a [MASK]'],
+    ['text or --file', 'fill-mask', '--file', 'x', 'a [MASK]'],
+    ['text or --file', 'answer', '--file', 'x', 'Who?', 'a context'],
+    ['text or --file', 'choose', '--file', 'x', '--context', 'it rained', 'The ground was _', 'wet', 'dry'],
+    ['expected --labels beside', 'classify', '--template', 'This is {}.', 'a text'],
+    ["a second passage beside 'one'", 'order', 'one'],
+    ['1', 'bench', '--seconds', '-1'],
+  ]) {
+    const { status, stderr } = albert(args);
+    expect([args, status]).toEqual([args, 2]);
+    expect(stderr).toContain(message);
+  }
   const { status, stderr } = albert(['fill-mask', '--model', './nowhere', 'a [MASK]']);
   expect(status).toBe(1);
   expect(stderr).toMatch(/^albert: .*nowhere[^\n]*\n$/);
   expect(albert(['fill-mask', '--model', './nowhere', '--file', './none']).status).toBe(1);
   expect(albert(['fill-mask', '--file', '.']).stderr).toMatch(/^albert: could not read \.: /);
   expect(albert(['fill-mask', '--file', 'x', 'a [MASK]']).stderr).toMatch(/expected text or --file/);
+});
+
+test('order takes passages with tabs as arguments, and a pair a line', () => {
+  const [first, second] = ['a\tb', 'lost passage'];
+  const { lines } = albert(['order', first, second, '--json']);
+  expect(lines.map((line) => JSON.parse(line) as object)).toMatchObject([{ first, second }]);
+  const file = path.join(temporaryFolder(), 'pairs.tsv');
+  writeFileSync(file, 'one\ttwo\nthree\tfour\n');
+  expect(albert(['order', '--file', file, '--json']).lines).toHaveLength(2);
+  writeFileSync(file, 'one\ttwo\tthree\n');
+  expect(albert(['order', '--file', file])).toMatchObject({ status: 1, stdout: '' });
 });
 
 test('every verb has help with an example', () => {

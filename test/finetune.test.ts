@@ -519,7 +519,7 @@ describe('albert finetune and evaluate', () => {
     ) as { examples: number };
     expect(scored.examples).toBe(18);
     const again = albert('finetune', ...common);
-    expect([again.status, again.stderr]).toEqual([1, expect.stringContaining('holds a run')]);
+    expect([again.status, again.stderr]).toEqual([2, expect.stringContaining('holds a run')]);
     expect(albert('finetune', ...common, '--dropout', '1').status).toBe(2);
     expect(albert('evaluate', '--task', task, '--model', output, '--split', 'train2').status).toBe(2);
   });

@@ -121,5 +121,10 @@ test('albert plot writes the drawing of several logs', () => {
     1,
     expect.stringContaining(`${logs[1]}:1: expected a line of JSON`),
   ]);
-  expect(albert(logs[0], '-o', path.join(folder, 'no', 'curves.svg')).status).toBe(1);
+  expect(albert(logs[0], '-o', path.join(folder, 'new', 'curves.svg')).status).toBe(0);
+  expect(albert(logs[0], '-o', path.join(logs[0], 'curves.svg')).status).toBe(1);
+  expect(albert(logs[0], '-o', path.join(folder, 'curves.png'))).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining('expected a file that ends in .svg') as string,
+  });
 });

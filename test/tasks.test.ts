@@ -349,6 +349,10 @@ test('where no answer at all is best, the threshold lies below all odds, and oth
   const nothing = score(null as never, [example('a'), example('b'), example('d', 'x')], odds.map(prediction));
   expect(nothing.threshold).toBeLessThan(-0.9);
   expect(nothing.f1).toBeCloseTo(200 / 3, 10);
-  const some = score(null as never, [example('a', 'c'), example('b', 'c'), example('d')], odds.map(prediction));
+  const some = score(
+    null as never,
+    [example('a', 'c'), example('b', 'c'), example('d')],
+    odds.map(prediction),
+  );
   expect(some).toMatchObject({ threshold: -0.8, f1: 100 });
 });

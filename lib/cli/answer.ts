@@ -17,16 +17,28 @@ export function addAnswer(program: Command): void {
     "albert answer --model ./albert-squad 'Who wrote it?' --file article.txt --top-k 3",
   ])
     .option('-k, --top-k <count>', 'answers to print', positive, 1)
+    .option('--max-answer-length <tokens>', 'of an answer at most', positive, 15)
+    .option('--doc-stride <tokens>', 'that neighbouring windows of a long text share', positive, 128)
     .option('--impossible', 'allow the empty answer where the text holds none')
     .action(
       async (
         question: string,
         context: string | undefined,
-        flags: ModelFlags & { topK: number; impossible?: boolean },
+        flags: ModelFlags & {
+          topK: number;
+          maxAnswerLength: number;
+          docStride: number;
+          impossible?: boolean;
+        },
       ) => {
         const text = await wholeText(context, flags.file);
         await withPipeline('question-answering', flags, async (pipe) => {
-          const options = { top_k: flags.topK, handle_impossible_answer: flags.impossible ?? false };
+          const options = {
+            top_k: flags.topK,
+            max_answer_len: flags.maxAnswerLength,
+            doc_stride: flags.docStride,
+            handle_impossible_answer: flags.impossible ?? false,
+          };
           const answers = [await pipe(question, text, options)].flat();
           if (flags.json) answers.forEach(printJson);
           else printTable(answers.map((answer) => [score(answer.score), answer.answer || '(no answer)']));

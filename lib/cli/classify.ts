@@ -1,5 +1,6 @@
 /** albert classify: the labels of texts, by a classification head or, with --labels, by inference without training. */
 import type { Command } from 'commander';
+import { AlbertError } from '../errors';
 import type { ClassificationResult } from '../pipelines';
 import {
   type ModelFlags,
@@ -33,7 +34,12 @@ export function addClassify(program: Command): void {
       '--template <sentence>',
       "with --labels: the sentence a label makes, for instance 'This text is about {}.'",
     )
-    .action((args: string[], flags: Flags) => (flags.labels ? zeroShot(args, flags) : classify(args, flags)));
+    .action((args: string[], flags: Flags) => {
+      if (flags.labels !== undefined) return zeroShot(args, flags);
+      if (flags.template !== undefined || flags.multiLabel)
+        throw new AlbertError('INVALID_ARGUMENT', 'expected --labels beside --template or --multi-label');
+      return classify(args, flags);
+    });
 }
 
 function show(flags: Flags, text: string, labels: ClassificationResult[]): void {

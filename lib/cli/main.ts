@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, CommanderError } from 'commander';
+import { AlbertError } from '../errors';
 import { addAnswer } from './answer';
 import { addBench } from './bench';
 import { addChoose } from './choose';
@@ -66,7 +67,7 @@ async function main(): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     process.stderr.write(`albert: ${oneLine(error instanceof Error ? error.message : String(error))}\n`);
-    return 1;
+    return error instanceof AlbertError && error.code === 'INVALID_ARGUMENT' ? 2 : 1;
   }
 }
 

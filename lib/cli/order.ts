@@ -3,6 +3,24 @@ import type { Command } from 'commander';
 import { AlbertError } from '../errors';
 import { type ModelFlags, printJson, printTable, score, textGroups, verb, withPipeline } from './shared';
 
+/** The two arguments, else the lines of a file or of standard input, which hold a pair each. */
+async function* pairGroups(
+  first: string | undefined,
+  second: string | undefined,
+  file: string | undefined,
+): AsyncGenerator<string[][]> {
+  const args = first === undefined ? [] : [first, second!];
+  for await (const texts of textGroups(args, file)) {
+    if (first !== undefined) yield [texts];
+    else
+      yield texts.map((line) => {
+        const passages = line.split('\t');
+        if (passages.length === 2 && passages.every((passage) => passage.trim() !== '')) return passages;
+        throw new AlbertError('DATA', `expected two passages with a tab between them but received '${line}'`);
+      });
+  }
+}
+
 export function addOrder(program: Command): void {
   verb(
     program,
@@ -13,17 +31,10 @@ export function addOrder(program: Command): void {
       'albert order --model ./albert-pretrained --file pairs.tsv --json',
     ],
   ).action(async (first: string | undefined, second: string | undefined, flags: ModelFlags) => {
-    const args = first === undefined ? [] : [`${first}\t${second ?? ''}`];
+    if (first !== undefined && second === undefined)
+      throw new AlbertError('INVALID_ARGUMENT', `expected a second passage beside '${first}'`);
     await withPipeline('sentence-order', flags, async (pipe) => {
-      for await (const lines of textGroups(args, flags.file)) {
-        const pairs = lines.map((line) => {
-          const [left, right] = line.split('\t');
-          if (right) return [left, right];
-          throw new AlbertError(
-            'DATA',
-            `expected two passages with a tab between them but received '${left}'`,
-          );
-        });
+      for await (const pairs of pairGroups(first, second, flags.file)) {
         const results = await pipe(
           pairs.map((pair) => pair[0]),
           pairs.map((pair) => pair[1]),

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { AlbertError } from '../errors';
+import { makeFolder } from '../source';
 import { readLog } from '../training/log';
 import { plotRuns } from '../training/plot';
 import { print, printJson } from './shared';
@@ -33,6 +34,7 @@ export function addPlot(program: Command): void {
       const runs = await Promise.all(
         files.map(async (file, i) => ({ name: names[i], curves: await readLog(file) })),
       );
+      await makeFolder(path.dirname(output));
       await writeFile(output, plotRuns(runs)).catch((error: Error) => {
         throw new AlbertError('DATA', `could not write ${output}: ${error.message}`, { cause: error });
       });

@@ -90,14 +90,15 @@ function openFile(path: string) {
 // Lines in groups, so that long files stream through with bounded memory.
 const LINES_PER_GROUP = 256;
 
+function refuseBoth(text: string, file: string | undefined): void {
+  if (file === undefined) return;
+  throw new AlbertError('INVALID_ARGUMENT', `expected text or --file, but received '${text}' and ${file}`);
+}
+
 /** Texts in groups: the arguments, else the lines of --file, else those of standard input; blank lines are skipped. */
 export async function* textGroups(args: string[], file: string | undefined): AsyncGenerator<string[]> {
   if (args.length > 0) {
-    if (file !== undefined)
-      throw new AlbertError(
-        'INVALID_ARGUMENT',
-        `expected text or --file, but received '${args[0]}' and ${file}`,
-      );
+    refuseBoth(args[0], file);
     yield args;
     return;
   }
@@ -135,7 +136,10 @@ export async function someTextGroups(args: string[], file: string | undefined): 
 
 /** One long text: the argument, else all of --file, else all of standard input. */
 export async function wholeText(argument: string | undefined, file: string | undefined): Promise<string> {
-  if (argument !== undefined) return argument;
+  if (argument !== undefined) {
+    refuseBoth(argument, file);
+    return argument;
+  }
   if (file !== undefined) {
     return readFile(file, 'utf8').catch((error: Error) => {
       throw new AlbertError('DATA', `could not read ${file}: ${error.message}`);
