@@ -3,14 +3,13 @@
 import { cp, mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AlbertError, aborted, awaitNative, callNative } from './errors';
+import { type Head, headInfo, HEADS } from './heads';
 import { type ForwardInputs, packInputs, packPositions } from './inputs';
 import { binding, type NativeModel } from './native';
 import {
   abortSignal,
   boolean,
   checkNames,
-  type Head,
-  HEADS,
   integer,
   invalid,
   LOAD_OPTIONS,
@@ -102,18 +101,6 @@ export interface BackwardResult extends Losses {
 /** How training reaches into a model; not part of the public interface. */
 export const internals = Symbol('internals');
 
-const ARCHITECTURES: Record<Head, string> = {
-  base: 'AlbertModel',
-  pretraining: 'AlbertForPreTraining',
-  'masked-lm': 'AlbertForMaskedLM',
-  'sequence-classification': 'AlbertForSequenceClassification',
-  'token-classification': 'AlbertForTokenClassification',
-  'question-answering': 'AlbertForQuestionAnswering',
-  // Hugging Face has no class for it.
-  'question-answering-beam': 'AlbertForQuestionAnsweringBeam',
-  'multiple-choice': 'AlbertForMultipleChoice',
-};
-
 const warned = new Set<string>();
 function warnOnce(message: string): void {
   if (warned.has(message)) return;
@@ -124,7 +111,7 @@ function warnOnce(message: string): void {
 // What create() was given, with the fields that files always have.
 function completeConfig(config: AlbertConfig, head: Head | undefined): AlbertConfig {
   const complete: AlbertConfig = { model_type: 'albert', ...config };
-  if (head) complete.architectures = [ARCHITECTURES[head]];
+  if (head) complete.architectures = [headInfo(head).architecture];
   const { num_labels } = complete;
   if (complete.id2label === undefined && Number.isInteger(num_labels)) {
     const names = Array.from({ length: num_labels as number }, (_, i) => `LABEL_${i}`);
@@ -416,7 +403,7 @@ export class Albert {
     const config: AlbertConfig = {
       ...this.config,
       model_type: 'albert',
-      architectures: [ARCHITECTURES[this.head]],
+      architectures: [headInfo(this.head).architecture],
     };
     delete config.dtype;
     config.torch_dtype = 'float32';

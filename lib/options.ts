@@ -1,5 +1,6 @@
 /** Checks of what callers pass, all in one phrasing: expected X for Y but received Z. */
 import { AlbertError } from './errors';
+import { type Head, HEADS } from './heads';
 
 /** A value as error messages show it: short, with its type. */
 export function show(value: unknown): string {
@@ -21,6 +22,12 @@ export function invalid(expected: string, subject: string, received: unknown): A
 
 /** The names of an interface's fields: the compiler refuses a list that lacks one. */
 export type Names<T> = { readonly [K in keyof T]-?: true };
+
+/** Names less some of them. */
+export function without<T extends object, K extends keyof T & string>(names: T, ...left: K[]): Omit<T, K> {
+  const kept = Object.entries(names).filter(([name]) => !(left as string[]).includes(name));
+  return Object.fromEntries(kept) as Omit<T, K>;
+}
 
 /** @throws AlbertError INVALID_ARGUMENT for a field that is none of `names`, which a slip of the pen would leave without effect. */
 export function checkNames<T extends object>(subject: string, value: T, names: Names<T>): void {
@@ -127,19 +134,6 @@ export function abortSignal(value: unknown): AbortSignal | undefined {
   }
   return value as AbortSignal;
 }
-
-export const HEADS = [
-  'base',
-  'pretraining',
-  'masked-lm',
-  'sequence-classification',
-  'token-classification',
-  'question-answering',
-  'question-answering-beam',
-  'multiple-choice',
-] as const;
-/** What stands on top of the encoder. */
-export type Head = (typeof HEADS)[number];
 
 /** What the layers have in common, as config.json's parameter_sharing spells it. */
 export const PARAMETER_SHARINGS = ['all', 'attention', 'feed_forward', 'none'] as const;

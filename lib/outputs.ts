@@ -1,7 +1,8 @@
 /** Which outputs a forward call computes, and how they come back. */
 import { AlbertError } from './errors';
+import { type Head, headInfo } from './heads';
 import type { NativeTensor, NativeWanted } from './native';
-import { boolean, type Head, invalid, strings } from './options';
+import { boolean, invalid, strings } from './options';
 import { Tensor } from './tensor';
 
 /** Outputs by their Hugging Face names; which exist depends on the head and on what was asked for. */
@@ -39,30 +40,13 @@ export interface ForwardOutputs {
   cls_logits?: Tensor;
 }
 
-const LOGITS: Record<Head, (keyof ForwardOutputs)[]> = {
-  base: [],
-  pretraining: ['prediction_logits', 'sop_logits'],
-  'masked-lm': ['logits'],
-  'sequence-classification': ['logits'],
-  'token-classification': ['logits'],
-  'question-answering': ['start_logits', 'end_logits'],
-  'question-answering-beam': [
-    'start_top_log_probs',
-    'start_top_index',
-    'end_top_log_probs',
-    'end_top_index',
-    'cls_logits',
-  ],
-  'multiple-choice': ['logits'],
-};
-const POOLED: Head[] = ['base', 'pretraining', 'sequence-classification', 'multiple-choice'];
-
 /** The names of the outputs to return: what `outputs` lists, or everything the head gives, and the two lists asked for. */
 export function chooseOutputs(
   head: Head,
   options: { outputs?: string[]; hidden_states?: boolean; attentions?: boolean },
 ): Set<string> {
-  const usual = ['last_hidden_state', ...(POOLED.includes(head) ? ['pooler_output'] : []), ...LOGITS[head]];
+  const { pooled, logits } = headInfo(head);
+  const usual = ['last_hidden_state', ...(pooled ? ['pooler_output'] : []), ...logits];
   const possible = [...usual, 'first_hidden_state', 'mean_hidden_state', 'hidden_states', 'attentions'];
   const names = new Set(options.outputs === undefined ? usual : strings('outputs', options.outputs));
   for (const name of names) {
@@ -85,7 +69,7 @@ export function wantedOutputs(head: Head, names: Set<string>, logitsRows: Int32A
     first_hidden_state: names.has('first_hidden_state'),
     mean_hidden_state: names.has('mean_hidden_state'),
     pooler_output: names.has('pooler_output'),
-    logits: LOGITS[head].some((name) => name !== 'sop_logits' && names.has(name)),
+    logits: headInfo(head).logits.some((name) => name !== 'sop_logits' && names.has(name)),
     sop_logits: names.has('sop_logits'),
     hidden_states: names.has('hidden_states'),
     attentions: names.has('attentions'),

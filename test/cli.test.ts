@@ -3,7 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { preset } from '../lib';
-import { HEADS } from '../lib/options';
+import { HEADS } from '../lib/heads';
 import { root, temporaryFolder } from './support/data';
 import { labels, tinyModel } from './support/tiny';
 

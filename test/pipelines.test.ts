@@ -1,12 +1,5 @@
 /** Result shapes of every pipeline, and their numbers against the model's own outputs. */
-import {
-  Albert,
-  type AnswerResult,
-  type FillMaskOutput,
-  type FillMaskResult,
-  pipeline,
-  type Tensor,
-} from '../lib';
+import { Albert, type FillMaskOutput, type FillMaskResult, pipeline, type Tensor } from '../lib';
 import { goldenModel } from './support/data';
 import { failure } from './support/errors';
 import { labels, tinyModel } from './support/tiny';
@@ -26,7 +19,7 @@ describe('fill-mask', () => {
   test('answers, batches, several masks and targets', async () => {
     await using unmask = await pipeline('fill-mask', folder);
     const text = 'The [MASK] swam past the ship.';
-    const one = (await unmask(text)) as FillMaskResult[];
+    const one = await unmask(text);
     expect(one).toHaveLength(5);
     expect(Object.keys(one[0])).toEqual(['score', 'token', 'token_str', 'sequence']);
     const { input_ids, token_type_ids } = unmask.tokenizer.encode(text);
@@ -47,7 +40,7 @@ describe('fill-mask', () => {
     expect((many[1] as FillMaskResult[][]).map((mask) => mask.length)).toEqual([2, 2]);
     expect(many[0]).toEqual(one.slice(0, 2));
 
-    const targets = (await unmask(text, { targets: ['whale', 'ship'] })) as FillMaskResult[];
+    const targets = await unmask(text, { targets: ['whale', 'ship'] });
     expect(targets.map(({ token_str }) => token_str).sort()).toEqual(['ship', 'whale']);
     expect(targets[0].score).toBeGreaterThanOrEqual(targets[1].score);
     expect(await unmask([])).toEqual([]);
@@ -65,7 +58,7 @@ describe('fill-mask', () => {
 
   test('a text over the limit is cut with its special tokens', async () => {
     await using unmask = await pipeline('fill-mask', folder);
-    const answers = (await unmask(`the [MASK] ${'whale '.repeat(500)}`)) as FillMaskResult[];
+    const answers = await unmask(`the [MASK] ${'whale '.repeat(500)}`);
     expect(answers).toHaveLength(5);
   });
 });
@@ -258,7 +251,7 @@ describe('question-answering', () => {
     expect(Object.keys(best)).toEqual(['answer', 'score', 'start', 'end']);
     expect(context.slice(best.start, best.end)).toBe(best.answer);
     expect(best.answer).not.toBe('');
-    const several = (await answer('Where did the whale swim?', context, { top_k: 4 })) as AnswerResult[];
+    const several = await answer('Where did the whale swim?', context, { top_k: 4 });
     expect(several).toHaveLength(4);
     expect(several[0]).toEqual(best);
     expect(new Set(several.map(({ start, end }) => `${start}-${end}`)).size).toBe(4);

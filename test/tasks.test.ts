@@ -334,7 +334,7 @@ describe('RACE', () => {
 });
 
 test('where no answer at all is best, the threshold lies below all odds, and otherwise it is one of them', () => {
-  const { score } = answering(true);
+  const kind = answering(true);
   const example = (id: string, ...texts: string[]) => ({
     id,
     question: 'q',
@@ -346,10 +346,14 @@ test('where no answer at all is best, the threshold lies below all odds, and oth
     nullOdds,
   });
   const odds = [-0.9, -0.8, -0.7];
-  const nothing = score(null as never, [example('a'), example('b'), example('d', 'x')], odds.map(prediction));
+  const nothing = kind.score(
+    null as never,
+    [example('a'), example('b'), example('d', 'x')],
+    odds.map(prediction),
+  );
   expect(nothing.threshold).toBeLessThan(-0.9);
   expect(nothing.f1).toBeCloseTo(200 / 3, 10);
-  const some = score(
+  const some = kind.score(
     null as never,
     [example('a', 'c'), example('b', 'c'), example('d')],
     odds.map(prediction),

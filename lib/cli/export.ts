@@ -1,7 +1,7 @@
 /** albert export: writes a model in a format that other runtimes load. */
 import { type Command, Option } from 'commander';
 import { EXPORT_DTYPES, exportOnnx, type ExportOnnxOptions } from '../formats/onnx';
-import { HEADS } from '../options';
+import { HEADS } from '../heads';
 import { print, printJson, printTable } from './shared';
 
 interface Flags extends ExportOnnxOptions {

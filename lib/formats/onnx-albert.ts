@@ -1,6 +1,7 @@
 /** ALBERT as an ONNX graph of standard operators, every shared weight stored once. */
 import { AlbertError } from '../errors';
-import { type Head, show } from '../options';
+import type { Head } from '../heads';
+import { show } from '../options';
 import type { AlbertConfig } from '../source';
 import type { Tensor } from '../tensor';
 import { Float, Graph } from './onnx-graph';
@@ -84,8 +85,8 @@ class AlbertGraph {
 
   #activation(x: string): string {
     const name = this.#source.config.hidden_act ?? 'gelu_new';
-    if (GELU_ERF.includes(name as string)) return this.graph.node('Gelu', [x]);
-    if (GELU_TANH.includes(name as string))
+    if (GELU_ERF.includes(name)) return this.graph.node('Gelu', [x]);
+    if (GELU_TANH.includes(name))
       return this.graph.node('Gelu', [x], { attributes: { approximate: 'tanh' } });
     if (name === 'relu') return this.graph.node('Relu', [x]);
     if (name === 'tanh') return this.graph.node('Tanh', [x]);

@@ -1,6 +1,7 @@
 /** feature-extraction: hidden states or pooled embeddings of texts. */
 import type { Albert } from '../albert';
-import { abortSignal, boolean, HEADS, invalid, type Names, oneOf, optionsObject } from '../options';
+import { HEADS } from '../heads';
+import { abortSignal, boolean, invalid, type Names, oneOf, optionsObject } from '../options';
 import { Tensor } from '../tensor';
 import { Breather, normalise } from './math';
 import {

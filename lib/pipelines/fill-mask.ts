@@ -130,5 +130,5 @@ export async function fillMask(
     );
     return single ? results[0] : results;
   };
-  return makePipeline('fill-mask', opened, call) as FillMaskPipeline;
+  return makePipeline('fill-mask', opened, call);
 }

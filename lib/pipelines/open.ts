@@ -1,9 +1,9 @@
 /** What all pipelines share: opening the model with the right head, refusing untrained ones, and disposal. */
 import { Albert, type CheckpointOptions, describeConfig, internals } from '../albert';
 import { AlbertError } from '../errors';
+import type { Head } from '../heads';
 import {
   boolean,
-  type Head,
   invalid,
   type LoadOptions,
   type Names,
@@ -72,7 +72,12 @@ export interface TaskNeeds {
 const UNTRAINED = 'choose another, or pass allow_untrained: true (--allow-untrained)';
 
 /** Refuses a model whose checkpoint lacks any of the parameters, as its answers would be random. */
-export function requireTrained(model: Albert, parameters: string[], what: string, remedy = UNTRAINED): void {
+export function requireTrained(
+  model: Albert,
+  parameters: readonly string[],
+  what: string,
+  remedy = UNTRAINED,
+): void {
   const missing = model.freshParameters.filter((name) =>
     parameters.some((start) => name.replace(/^albert\./, '').startsWith(start)),
   );

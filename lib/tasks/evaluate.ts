@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Albert } from '../albert';
 import { AlbertError } from '../errors';
+import { headInfo } from '../heads';
 import {
   abortSignal,
   integer,
@@ -149,16 +150,6 @@ export function report(task: Task, examples: Example[], predictions: unknown[]):
   return result;
 }
 
-/** Beginnings of the names of parameters that a fine-tuned model must bring. */
-const HEAD_PARAMETERS = [
-  'classifier.',
-  'qa_outputs.',
-  'pooler.',
-  'start_logits.',
-  'end_logits.',
-  'answer_class.',
-];
-
 const PREDICTIONS_FILE = 'predictions.jsonl';
 const json = (value: unknown) => `${JSON.stringify(value, null, 4)}\n`;
 
@@ -249,7 +240,12 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
   try {
     if (model.head !== task.kind.head)
       throw invalid(`a model with head '${task.kind.head}' for task '${task.name}'`, 'model', model.head);
-    requireTrained(model, HEAD_PARAMETERS, `task '${task.name}'`, 'fine-tune it for this task first');
+    requireTrained(
+      model,
+      headInfo(model.head).parameters,
+      `task '${task.name}'`,
+      'fine-tune it for this task first',
+    );
     const limits = encodingLimits(given, task, model.maxLength);
     const features = await task.kind.encode(model.tokenizer, examples, limits);
     const predictions = await predictAll(task, model, features, examples, {

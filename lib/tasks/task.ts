@@ -1,7 +1,7 @@
 /** What a fine-tuning task is: where its examples come from, what a model does with them, and how that is scored. */
 import type { Albert } from '../albert';
 import { AlbertError } from '../errors';
-import type { Head } from '../options';
+import type { Head } from '../heads';
 import type { AlbertConfig } from '../source';
 import type { Tokenizer } from '../tokenizer';
 import type { LabelledInputs } from '../training/labels';

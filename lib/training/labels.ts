@@ -2,7 +2,8 @@
 import { AlbertError } from '../errors';
 import { type ForwardInputs, packInputs } from '../inputs';
 import type { NativeLabelledBatch, NativeLosses } from '../native';
-import { checkNames, type Head, invalid, type Names, show } from '../options';
+import type { Head } from '../heads';
+import { checkNames, invalid, type Names, show } from '../options';
 import type { AlbertConfig } from '../source';
 import type { PretrainingBatch } from './batches';
 

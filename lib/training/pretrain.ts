@@ -4,7 +4,17 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { Albert } from '../albert';
 import { AlbertError } from '../errors';
-import { abortSignal, integer, invalid, type Names, number, optionsObject, pick, string } from '../options';
+import {
+  abortSignal,
+  integer,
+  invalid,
+  type Names,
+  number,
+  optionsObject,
+  pick,
+  string,
+  without,
+} from '../options';
 import { preset } from '../presets';
 import { type AlbertConfig, makeFolder, SETTINGS_FILES } from '../source';
 import type { Tokenizer } from '../tokenizer';
@@ -56,8 +66,8 @@ export interface PretrainOptions
 }
 
 // What pretrain() takes of a stream's options and of a trainer's; the rest of both it decides.
-const { split: _split, spans: _spans, epochs: _epochs, ...STREAM_OPTIONS } = DATA_OPTIONS;
-const { classifierDropout: _classifierDropout, ...UPDATE_OPTIONS } = TRAINER_OPTIONS;
+const STREAM_OPTIONS = without(DATA_OPTIONS, 'split', 'spans', 'epochs');
+const UPDATE_OPTIONS = without(TRAINER_OPTIONS, 'classifierDropout');
 const PRETRAIN_OPTIONS: Names<PretrainOptions> = {
   ...STREAM_OPTIONS,
   ...UPDATE_OPTIONS,
