@@ -360,7 +360,10 @@ test('loaded models are fine-tuned and evaluated, and stay as they are', async (
   const tuned = await Albert.load(given.output);
   const { task, data } = given;
   const output = path.join(given.output, 'scored');
-  const scored = await evaluate({ task, data, model: tuned, output });
+  const seen: number[][] = [];
+  const onProgress = ({ done, total }: { done: number; total: number }) => seen.push([done, total]);
+  const scored = await evaluate({ task, data, model: tuned, output, onProgress });
+  expect(seen.at(-1)).toEqual([18, 18]);
   expect(scored.metrics).toEqual(result.metrics);
   expect(scored.predictions).toBe(path.join(output, 'predictions.jsonl'));
   expect(readFileSync(scored.predictions!, 'utf8').trim().split('\n')).toHaveLength(18);

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { DTYPES } from '../options';
 import { evaluate, type EvaluateOptions } from '../tasks/evaluate';
 import { SPLITS } from '../tasks/task';
+import { progressBar } from './progress';
 import { printReport } from './report';
 import { positive, print, printJson } from './shared';
 
@@ -29,7 +30,10 @@ export function addEvaluate(program: Command): void {
         '  $ albert evaluate --task rte --data glue --model rte --split test --output submission',
     )
     .action(async ({ json, ...flags }: EvaluateOptions & { json?: boolean }) => {
-      const result = await evaluate(flags);
+      const bar = progressBar(1);
+      const onProgress = ({ done, total }: { done: number; total: number }) =>
+        bar.update(done, 'sequences', total);
+      const result = await evaluate({ ...flags, onProgress }).finally(() => bar.stop());
       if (json) return printJson(result);
       printReport(result);
       for (const file of result.files) print(file);

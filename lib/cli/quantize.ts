@@ -1,6 +1,8 @@
 /** albert quantize: fits int8 to texts of one's own, and tells what that gains. */
 import type { Command } from 'commander';
 import { Albert } from '../albert';
+import type { LoadOptions } from '../options';
+import { countingBar } from './progress';
 import { type ModelFlags, positive, print, printJson, someTextGroups } from './shared';
 import { hiddenStates, printStrays, strayOf } from './stray';
 
@@ -29,11 +31,18 @@ export function addQuantize(program: Command): void {
     } finally {
       await model.dispose();
     }
-    const reference = await hiddenStates(flags.model, { dtype: 'fp32', ...place }, groups);
+    const counter = countingBar(3 * groups.length);
+    const states = (options: LoadOptions) =>
+      hiddenStates(flags.model, { ...options, ...place }, groups, counter.count);
     const rows = [];
-    for (const calibration of [false, file] as const) {
-      const states = await hiddenStates(flags.model, { dtype: 'int8', calibration, ...place }, groups);
-      rows.push({ dtype: calibration ? 'int8, calibrated' : 'int8', ...strayOf(states, reference) });
+    try {
+      const reference = await states({ dtype: 'fp32' });
+      for (const calibration of [false, file] as const) {
+        const dtype = calibration ? 'int8, calibrated' : 'int8';
+        rows.push({ dtype, ...strayOf(await states({ dtype: 'int8', calibration }), reference) });
+      }
+    } finally {
+      counter.stop();
     }
     if (flags.json) return rows.forEach((row) => printJson({ ...row, file }));
     print(`last hidden state of ${rows[0].tokens} tokens against fp32:`);

@@ -19,6 +19,7 @@ export async function hiddenStates(
   source: string | undefined,
   options: CheckpointOptions,
   groups: readonly string[][],
+  onGroup: () => void,
 ): Promise<HiddenStates> {
   const model = await Albert.load(source, { ...options, head: 'base' });
   try {
@@ -27,6 +28,7 @@ export async function hiddenStates(
       const input_ids = texts.map((text) => model.encode(text, { max_length: model.maxLength }).input_ids);
       const { last_hidden_state } = await model.forward({ input_ids }, { outputs: ['last_hidden_state'] });
       states.push(last_hidden_state!.data);
+      onGroup();
     }
     return { states, width: model.config.hidden_size as number };
   } finally {

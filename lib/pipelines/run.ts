@@ -19,6 +19,13 @@ export interface RunPlan {
   /** Masked-language heads: the positions of sequence i whose logits are wanted. */
   positions?: (i: number) => number[];
   signal?: AbortSignal;
+  onProgress?: (progress: RunProgress) => void;
+}
+
+/** Sequences that have passed the model, of all. */
+export interface RunProgress {
+  done: number;
+  total: number;
 }
 
 /** Where a sequence stands in the outputs of its part. */
@@ -70,6 +77,7 @@ export async function runEncodings<T>(
   const parts = split(encodings);
   const breather = new Breather();
   let next = 0;
+  let done = 0;
   const work = async () => {
     while (next < parts.length) {
       const [begin, end] = parts[next++];
@@ -88,6 +96,8 @@ export async function runEncodings<T>(
         firstPosition += positions ? positions[row].length : 0;
         await breather.pause();
       }
+      done += slice.length;
+      plan.onProgress?.({ done, total: encodings.length });
     }
   };
   await Promise.all(Array.from({ length: Math.min(PARTS_IN_FLIGHT, parts.length) }, work));

@@ -20,7 +20,7 @@ export const answeringByBeam: Kind<AnsweringExample, Window, AnswerPrediction> =
     const starts = Array.from(inputs.start_positions!);
     return { ...inputs, is_impossible: starts.map((start) => Number(start === 0)) };
   },
-  async predict(model, windows, examples, { signal, maxAnswerLength = 30, bestCount = 20 }) {
+  async predict(model, windows, examples, { signal, onProgress, maxAnswerLength = 30, bestCount = 20 }) {
     const outputs = [
       'start_top_log_probs',
       'start_top_index',
@@ -32,7 +32,7 @@ export const answeringByBeam: Kind<AnsweringExample, Window, AnswerPrediction> =
       model,
       windows,
       examples,
-      { outputs, signal, bestCount },
+      { outputs, signal, onProgress, bestCount },
       (computed, row, window) => {
         const [starts, startLogs] = [
           computed.start_top_index!.row(row),

@@ -2,7 +2,7 @@
 import type { Albert } from '../albert';
 import type { ForwardOutputs } from '../outputs';
 import { topIndices } from '../pipelines/math';
-import { runEncodings } from '../pipelines/run';
+import { runEncodings, type RunPlan } from '../pipelines/run';
 import type { Tokenizer } from '../tokenizer';
 import { squad, type SquadInput } from './squad-metric';
 import type { AnsweringExample, Feature, Kind, Scores } from './task';
@@ -166,7 +166,7 @@ export async function findAnswers(
   model: Albert,
   windows: Window[],
   examples: AnsweringExample[],
-  { outputs, signal, bestCount }: { outputs: string[]; signal?: AbortSignal; bestCount: number },
+  { bestCount, ...plan }: RunPlan & { bestCount: number },
   read: (outputs: ForwardOutputs, row: number, window: Window) => Found,
 ): Promise<{ answers: Answer[]; none: number }[]> {
   const found = examples.map((): Found & Pick<Window, 'offsets'> => ({
@@ -177,7 +177,7 @@ export async function findAnswers(
   await runEncodings(
     model,
     windows.map(({ sequences }) => sequences[0]),
-    { outputs, signal },
+    plan,
     (computed, { row, index }) => {
       const { spans, none } = read(computed, row, windows[index]);
       const own = found[windows[index].example];
@@ -259,12 +259,12 @@ export function answering(mayHaveNone: boolean): Kind<AnsweringExample, Window, 
         end_positions: spans.map(([, end]) => end),
       };
     },
-    async predict(model, windows, examples, { signal, maxAnswerLength = 30, bestCount = 20 }) {
+    async predict(model, windows, examples, { signal, onProgress, maxAnswerLength = 30, bestCount = 20 }) {
       const found = await findAnswers(
         model,
         windows,
         examples,
-        { outputs: ['start_logits', 'end_logits'], signal, bestCount },
+        { outputs: ['start_logits', 'end_logits'], signal, onProgress, bestCount },
         (outputs, row, window) => {
           const start = outputs.start_logits!.row(row).subarray(0, window.tokens);
           const end = outputs.end_logits!.row(row).subarray(0, window.tokens);

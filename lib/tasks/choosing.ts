@@ -55,11 +55,12 @@ export const choosing: Kind<ChoosingExample, Feature, Float32Array> = {
     ...inputs(features),
     labels: features.map(({ example }) => examples[example].label as number),
   }),
-  async predict(model: Albert, features, _examples, { signal }) {
+  async predict(model: Albert, features, _examples, { signal, onProgress }) {
     const results: Float32Array[] = [];
     for (const run of runs(features)) {
       const { logits } = await model.forward(inputs(run), { outputs: ['logits'], signal });
       run.forEach((_, row) => results.push(logits!.row(row).slice()));
+      onProgress?.({ done: results.length, total: features.length });
     }
     return results;
   },

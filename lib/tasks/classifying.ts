@@ -27,11 +27,11 @@ function kindOf(
         tokens: encoding.ids.length,
       }));
     },
-    predict: (model, features, _examples, { signal }) =>
+    predict: (model, features, _examples, { signal, onProgress }) =>
       runEncodings(
         model,
         features.map(({ sequences }) => sequences[0]),
-        { outputs: ['logits'], signal },
+        { outputs: ['logits'], signal, onProgress },
         (outputs, { row }) => outputs.logits!.row(row).slice(),
       ),
     ...own,

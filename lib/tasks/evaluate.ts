@@ -66,6 +66,7 @@ const EVALUATE_OPTIONS: Names<EvaluateOptions> = {
   maxAnswerLength: true,
   bestCount: true,
   signal: true,
+  onProgress: true,
 };
 
 /** How often each label was taken for which: counts[truth][predicted]. */
@@ -250,6 +251,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
     const features = await task.kind.encode(model.tokenizer, examples, limits);
     const predictions = await predictAll(task, model, features, examples, {
       signal: abortSignal(given.signal),
+      onProgress: given.onProgress,
       maxAnswerLength: integer('maxAnswerLength', given.maxAnswerLength, { min: 1 }, 30),
       bestCount: integer('bestCount', given.bestCount, { min: 1 }, 20),
     });

@@ -73,12 +73,12 @@ export const tagging: Kind<TaggingExample, TaggingFeature, number[]> = {
       words.map((word) => (word < 0 ? IGNORED : examples[example].tags![word])),
     ),
   }),
-  async predict(model, features, examples, { signal }) {
+  async predict(model, features, examples, { signal, onProgress }) {
     const results = examples.map(({ words }) => new Array<number>(words.length).fill(0));
     await runEncodings(
       model,
       features.map(({ sequences }) => sequences[0]),
-      { outputs: ['logits'], signal },
+      { outputs: ['logits'], signal, onProgress },
       (outputs, { row, index }) => {
         const { example, words } = features[index];
         const logits = outputs.logits!.row(row);

@@ -3,6 +3,7 @@ import type { Albert } from '../albert';
 import { AlbertError } from '../errors';
 import type { Head } from '../heads';
 import type { AlbertConfig } from '../source';
+import type { RunProgress } from '../pipelines/run';
 import type { Tokenizer } from '../tokenizer';
 import type { LabelledInputs } from '../training/labels';
 
@@ -86,6 +87,7 @@ export interface EncodingLimits {
 
 export interface PredictOptions {
   signal?: AbortSignal;
+  onProgress?: (progress: RunProgress) => void;
   /** Question answering: tokens of an answer at most, and answers kept for each question. */
   maxAnswerLength?: number;
   bestCount?: number;

@@ -225,7 +225,11 @@ class Run {
   private async assess(): Promise<void> {
     const { plan, at } = this;
     const { model } = this.trainer;
-    const predictions = await predictAll(plan.task, model, plan.devFeatures, plan.dev, this.options);
+    const { signal, maxAnswerLength } = this.options;
+    const predictions = await predictAll(plan.task, model, plan.devFeatures, plan.dev, {
+      signal,
+      maxAnswerLength,
+    });
     const found = report(plan.task, plan.dev, predictions);
     at.evaluated = at.step;
     const score = found.metrics[plan.task.metrics[0]];
