@@ -194,7 +194,7 @@ async function read(
   if (name === undefined || columns === undefined)
     throw new AlbertError(
       'INVALID_ARGUMENT',
-      `expected a split that task '${entry.name}' has but received '${split}'`,
+      `expected a split that task '${entry.name}' has, ${Object.keys(entry.files).join(', ')}, but received '${split}'`,
     );
   const places = [path.join(folder, entry.folder, `${name}.tsv`), path.join(folder, `${name}.tsv`)];
   const file = places.find((place) => existsSync(place));

@@ -1,23 +1,10 @@
 /** Pre-training from text to a model: batches, steps, evaluations, checkpoints and a log, until a number of steps. */
-import { appendFile, copyFile, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, copyFile, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { Albert } from '../albert';
 import { AlbertError } from '../errors';
-import {
-  abortSignal,
-  integer,
-  invalid,
-  type Names,
-  number,
-  optionsObject,
-  pick,
-  string,
-  without,
-} from '../options';
-import { preset } from '../presets';
-import { type AlbertConfig, makeFolder, SETTINGS_FILES } from '../source';
-import type { Tokenizer } from '../tokenizer';
+import { abortSignal, integer, type Names, number, optionsObject, pick, string, without } from '../options';
+import { type AlbertConfig, makeFolder } from '../source';
 import {
   DATA_OPTIONS,
   type PretrainingBatch,
@@ -27,14 +14,8 @@ import {
   loadVocabulary,
   USUAL_LENGTH,
 } from './batches';
-import {
-  checkTrainerOptions,
-  STATE_FILE,
-  type StepResult,
-  Trainer,
-  TRAINER_OPTIONS,
-  type TrainerOptions,
-} from './trainer';
+import { beginRun, continueRun, vocabularyFiles } from './pretrain-run';
+import { STATE_FILE, type StepResult, type Trainer, TRAINER_OPTIONS, type TrainerOptions } from './trainer';
 
 export interface PretrainOptions
   extends
@@ -111,94 +92,9 @@ export interface PretrainResult {
   evaluation: PretrainEvaluation | null;
 }
 
-/** What a checkpoint adds to the trainer's state. */
-interface Progress {
-  step: number;
-  /** The share of documents that the run keeps from training; absent in checkpoints of earlier versions. */
-  holdOut?: number;
-  cursor: PretrainingCursor;
-  tokens: number;
-  seconds: number;
-}
-
-const USUAL_RATE = 0.00176;
 const USUAL_HOLD_OUT = 0.01;
 const LOG_FILE = 'log.jsonl';
 const FINETUNED = 'checkpoint'; // a folder in the output of finetune()
-
-/** The files of a vocabulary and its settings, and where they lie beside a model. */
-function vocabularyFiles({ file }: Tokenizer, output: string): { from: string; to: string }[] {
-  const folder = path.dirname(file);
-  const name = file.endsWith('.model') ? 'spiece.model' : path.basename(file);
-  return [{ from: file, name }, ...SETTINGS_FILES.map((one) => ({ from: path.join(folder, one), name: one }))]
-    .map(({ from, name: beside }) => ({ from: path.resolve(from), to: path.resolve(output, beside) }))
-    .filter(({ from }) => existsSync(from));
-}
-
-/** @throws AlbertError INVALID_ARGUMENT where a run has another vocabulary. */
-async function checkVocabulary(tokenizer: Tokenizer, output: string): Promise<void> {
-  for (const { from, to } of vocabularyFiles(tokenizer, output)) {
-    if (!existsSync(to) || (await readFile(from)).equals(await readFile(to))) continue;
-    throw new AlbertError(
-      'INVALID_ARGUMENT',
-      `expected the vocabulary of the run in ${output} but ${from} is another; choose another output`,
-    );
-  }
-}
-
-/** Fields of a configuration that saving or the vocabulary decides. */
-const DECIDED_HERE = ['vocab_size', 'torch_dtype', 'dtype', 'num_hidden_groups', 'transformers_version'];
-
-/** Throws where a given configuration is not the one of the model that a run trains. */
-function checkConfiguration(given: Partial<PretrainOptions>, trained: AlbertConfig, output: string): void {
-  if (given.config === undefined) return;
-  const config: AlbertConfig = typeof given.config === 'string' ? preset(given.config) : given.config;
-  for (const [name, value] of Object.entries(config)) {
-    const own = trained[name] ?? (name === 'parameter_sharing' ? 'all' : value);
-    const isPlain = ['number', 'string', 'boolean'].includes(typeof value);
-    if (DECIDED_HERE.includes(name) || !isPlain || own === value) continue;
-    throw new AlbertError(
-      'INVALID_ARGUMENT',
-      `expected the configuration of the run in ${output}, whose ${name} is ${String(own)}, but received ${String(value)}; choose another output`,
-    );
-  }
-}
-
-/** What a checkpoint of pretrain() says about its run. @throws AlbertError CHECKPOINT for one of something else. */
-function progressOf(extra: unknown, output: string): Progress {
-  const { step, cursor, tokens, seconds } = (extra ?? {}) as Partial<Progress>;
-  if (![step, cursor?.epoch, cursor?.index, tokens, seconds].every((value) => typeof value === 'number'))
-    throw new AlbertError(
-      'CHECKPOINT',
-      `expected a run of pretrain() in ${output} but its checkpoint is of a trainer of another kind; choose another output`,
-    );
-  return extra as Progress;
-}
-
-async function startingModel(
-  options: Partial<PretrainOptions>,
-  vocabSize: number,
-  seed: number,
-): Promise<Albert> {
-  const { threads, isa, device } = options;
-  if (options.model !== undefined) {
-    if (options.config !== undefined)
-      throw invalid('either a model or a configuration', 'config', options.config);
-    const model = await Albert.load(options.model, { head: 'pretraining', threads, isa, device });
-    if (model.config.vocab_size !== vocabSize) {
-      throw new AlbertError(
-        'INVALID_CONFIG',
-        `expected a vocabulary of ${model.config.vocab_size} pieces, as the model has, but received ${vocabSize}`,
-      );
-    }
-    return model;
-  }
-  const given = options.config;
-  if (given === undefined)
-    throw invalid('a configuration, the name of a preset, or a model', 'config', given);
-  const config = { ...(typeof given === 'string' ? preset(given) : given), vocab_size: vocabSize };
-  return Albert.create(config, { head: 'pretraining', seed, threads, isa, device });
-}
 
 /** The means over an evaluation's batches, each label counting alike. */
 async function evaluate(trainer: Trainer, batches: PretrainingBatch[]): Promise<PretrainEvaluation> {
@@ -233,42 +129,6 @@ async function evaluationBatches(data: PretrainingDataOptions, count: number): P
   return batches;
 }
 
-async function newRun(
-  given: Partial<PretrainOptions>,
-  options: TrainerOptions,
-  { tokenizer, seed }: { tokenizer: Tokenizer; seed: number },
-): Promise<{ trainer: Trainer; progress: null }> {
-  checkTrainerOptions(options);
-  const model = await startingModel(given, tokenizer.vocabSize, seed);
-  return { trainer: new Trainer(model, options), progress: null };
-}
-
-/** The run in a folder, which must be one of the same vocabulary, configuration and share of documents held out. */
-async function continuedRun(
-  given: Partial<PretrainOptions>,
-  changes: Partial<TrainerOptions>,
-  { output, tokenizer, holdOut }: { output: string; tokenizer: Tokenizer; holdOut: number },
-): Promise<{ trainer: Trainer; progress: Progress }> {
-  await checkVocabulary(tokenizer, output);
-  const trainer = await Trainer.resume(output, changes);
-  try {
-    const progress = { holdOut, ...progressOf(trainer.extra, output) };
-    checkConfiguration(given, trainer.model.config, output);
-    if (progress.holdOut !== holdOut)
-      throw invalid(`${progress.holdOut}, as the run in ${output} was started with,`, 'holdOut', holdOut);
-    const { totalSteps } = trainer.options;
-    if (progress.step > totalSteps!) {
-      const made = `at least the ${progress.step} steps that the run in ${output} has made`;
-      throw invalid(made, 'totalSteps', totalSteps);
-    }
-    return { trainer, progress };
-  } catch (error) {
-    await trainer.dispose();
-    await trainer.model.dispose();
-    throw error;
-  }
-}
-
 /** Whether there are documents to evaluate on. @throws AlbertError DATA where they were asked for. */
 function holdsOut(stream: PretrainingStream, asked: number | undefined): boolean {
   if (stream.heldOut > 0) return true;
@@ -280,8 +140,8 @@ function holdsOut(stream: PretrainingStream, asked: number | undefined): boolean
   }
   if (asked === undefined) {
     process.emitWarning(
-      'the corpus has too few documents to hold one percent out (a blank line ends a document), so that training is not evaluated; ' +
-        'holdOut (--hold-out) says how many to keep',
+      'nothing of the corpus is held out (records never are, and of few documents one percent may be none; a blank line ends a ' +
+        'document), so that training is not evaluated; holdOut (--hold-out) says how many to keep',
       'AlbertWarning',
     );
   }
@@ -318,10 +178,10 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   }
   // What takes long, tokenising the corpus, comes after all that may be wrong with the rest.
   const tokenizer = await loadVocabulary(given.vocabulary);
-  const updates = pick({ ...given, seed }, UPDATE_OPTIONS);
+  const trainerOptions = pick({ ...given, seed }, UPDATE_OPTIONS);
   const { trainer, progress } = resumes
-    ? await continuedRun(given, updates, { output, tokenizer, holdOut })
-    : await newRun(given, { learningRate: USUAL_RATE, ...updates } as TrainerOptions, { tokenizer, seed });
+    ? await continueRun(given, trainerOptions, { output, tokenizer, holdOut })
+    : await beginRun(given, trainerOptions, { tokenizer, seed });
   const totalSteps = trainer.options.totalSteps!;
   let stream: PretrainingStream;
   let held: PretrainingBatch[];
