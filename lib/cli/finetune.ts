@@ -131,6 +131,7 @@ export function addFinetune(program: Command): void {
       if (dry) return showDryRun({ ...options, seed: seed[0] }, json);
       STOPPING.forEach((name) => process.once(name, onSignal));
       const bar = progressBar(1);
+      bar.update(0, 'reading the data');
       options.onProgress = ({ step, totalSteps, loss, best, tokens_per_second, seconds_left }) => {
         const found = best === null ? '' : ` | best ${score(best)}`;
         bar.update(

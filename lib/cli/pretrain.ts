@@ -95,6 +95,7 @@ export function addPretrain(program: Command): void {
       const onSignal = () => interrupt.abort();
       STOPPING.forEach((name) => process.once(name, onSignal));
       const bar = progressBar(steps);
+      bar.update(0, 'reading the corpus');
       try {
         const result = await pretrain({
           ...flags,
