@@ -101,6 +101,9 @@ export interface BackwardResult extends Losses {
 /** How training reaches into a model; not part of the public interface. */
 export const internals = Symbol('internals');
 
+/** Where config.json does not say. */
+const USUAL_POSITIONS = 512;
+
 const warned = new Set<string>();
 function warnOnce(message: string): void {
   if (warned.has(message)) return;
@@ -119,6 +122,13 @@ function completeConfig(config: AlbertConfig, head: Head | undefined): AlbertCon
     complete.label2id = Object.fromEntries(names.map((name, i) => [name, i]));
   }
   return complete;
+}
+
+function disposed(): AlbertError {
+  return new AlbertError(
+    'DISPOSED',
+    'expected a live model but this one has been disposed of; load it again',
+  );
 }
 
 /** A model in memory. Concurrent calls queue and share batches; dispose() frees it, as the garbage collector would. */
@@ -184,12 +194,16 @@ export class Albert {
     if (given.config !== undefined && (typeof given.config !== 'object' || Array.isArray(given.config)))
       throw invalid('an object', 'config', given.config);
     const config = { ...value, ...given.config };
+    const positions = config.max_position_embeddings ?? USUAL_POSITIONS;
     const weights = findWeights(folder);
     if (native.dtype === 'int8' && given.calibration === undefined)
       native.calibration = findCalibration(folder);
     // A broken vocabulary must not keep those from the model who bring their own ids: encode() throws it.
     const tokenizer = findTokenizer(folder)
-      .then((files) => files && Tokenizer.fromFiles(files))
+      .then(
+        (files) =>
+          files && Tokenizer.fromFiles({ ...files, maxLength: Math.min(files.maxLength, positions) }),
+      )
       .catch((error: unknown) => {
         if (error instanceof AlbertError) return error;
         throw error;
@@ -246,7 +260,7 @@ export class Albert {
 
   /** Most tokens a sequence may have: what the positions allow, and what the tokenizer says the model was made for. */
   get maxLength(): number {
-    const positions = this.config.max_position_embeddings ?? 512;
+    const positions = this.config.max_position_embeddings ?? USUAL_POSITIONS;
     return Math.min(positions, this.#tokenizer instanceof Tokenizer ? this.#tokenizer.maxLength : Infinity);
   }
 
@@ -436,7 +450,7 @@ export class Albert {
   }
 
   async #hold<T>(work: () => Promise<T>): Promise<T> {
-    this.#requireLive();
+    if (this.#disposed) throw disposed();
     this.#held++;
     try {
       return await work();
@@ -476,12 +490,7 @@ export class Albert {
   }
 
   #requireLive(): void {
-    if (this.#closed) {
-      throw new AlbertError(
-        'DISPOSED',
-        'expected a live model but this one has been disposed of; load it again',
-      );
-    }
+    if (this.#closed) throw disposed();
   }
 }
 

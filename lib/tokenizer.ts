@@ -24,7 +24,7 @@ export interface EncodeOptions {
   add_special_tokens?: boolean;
   /** Default false; true treats '[MASK]' and its like in the text as plain characters, as with untrusted input. */
   split_special_tokens?: boolean;
-  /** Tokens in all, special ones included. Default: what the model takes where `truncation` is given, else no limit. */
+  /** Tokens in all, special ones included. Default: `maxLength` of the tokenizer where `truncation` is given, else no limit. */
   max_length?: number;
   /** What is cut where max_length is exceeded. Default 'longest_first'; 'none' or false rejects with TOO_LONG. */
   truncation?: boolean | 'none' | 'longest_first' | 'only_first' | 'only_second';
@@ -126,7 +126,7 @@ function toEncoding(native: NativeEncoding, withOverflow: boolean): Encoding {
 export class Tokenizer {
   readonly #native: NativeTokenizer;
   readonly #files: TokenizerFiles;
-  /** `model_max_length` of tokenizer_config.json, or Infinity. */
+  /** `model_max_length` of tokenizer_config.json, or what the positions of the model allow that it came with, or Infinity. */
   readonly maxLength: number;
   /** Number of ids, special tokens included. */
   readonly vocabSize: number;

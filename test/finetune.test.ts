@@ -1,6 +1,7 @@
 /** Fine-tuning and evaluation: every kind of task learns, runs continue bit-exactly, the best is kept, and what reports hold. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import {
   Albert,
@@ -375,7 +376,11 @@ test('loaded models are fine-tuned and evaluated, and stay as they are', async (
 
 test('a run that was killed while it saved for the first time begins again', async () => {
   const given = await options({ steps: 4, evaluateEvery: 4 });
-  write(given.output, 'checkpoint/model.safetensors', ['half a file']);
+  write(given.output, 'checkpoint/model.safetensors', ['of somebody']);
+  const foreign = await failure('INVALID_ARGUMENT', () => finetune(given));
+  expect(foreign.message).toMatch(/holds files but no run/);
+  expect(readFileSync(path.join(given.output, 'checkpoint/model.safetensors'), 'utf8')).toBe('of somebody\n');
+  writeFileSync(path.join(given.output, 'log.jsonl'), ''); // the mark
   expect((await finetune(given)).steps).toBe(4);
   const fewer = await failure('INVALID_ARGUMENT', () => finetune({ ...given, resume: true, steps: 3 }));
   expect(fewer.message).toMatch(/at least the 4 steps/);
@@ -471,11 +476,22 @@ test('malformed data and wrong options stop before training', async () => {
   expect(existsSync(given.output)).toBe(false);
   const right = await options();
   await failure('INVALID_ARGUMENT', () => finetune({ ...right, batchSize: 0 }));
+  await failure('INVALID_ARGUMENT', () => finetune({ ...right, task: null as never }));
+  await failure('INVALID_ARGUMENT', () => finetuneSeeds(undefined as never, [1]));
+  await failure('INVALID_ARGUMENT', () => finetune({ ...right, patience: 0 }));
+  const temporary = () => readdirSync(os.tmpdir()).filter((name) => name.startsWith('albert-finetune-'));
+  const before = temporary();
+  const model = await Albert.load(right.model);
+  await failure('INVALID_ARGUMENT', () => finetune({ ...right, model, maxLength: 4 }));
+  await model.dispose();
+  expect(temporary()).toEqual(before);
   const weights = await failure('INVALID_ARGUMENT', () => finetune({ ...right, classWeights: [1, 2, 3] }));
   expect(weights.message).toMatch(/2 weights, one for each of bad, good,/);
   expect(existsSync(right.output)).toBe(false);
   const values: TaskDescription = { ...(right.task as TaskDescription), type: 'multi-label' };
   await failure('INVALID_ARGUMENT', () => finetune({ ...right, task: values, classWeights: 'balanced' }));
+  const least: TaskDescription = { ...(right.task as TaskDescription), metrics: ['loss'] };
+  await failure('INVALID_ARGUMENT', () => finetune({ ...right, task: least }));
   const bad: TaskDescription = { ...(right.task as TaskDescription), metrics: ['bleu'] };
   expect(
     (await failure('INVALID_ARGUMENT', () => finetune({ ...right, task: bad, output: `${right.output}-2` })))

@@ -72,6 +72,12 @@ test('dispose waits for calls of pipelines and for saving, too', async () => {
   expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled']);
   await (await Albert.load(folder)).dispose();
   await failure('DISPOSED', () => unmask([]));
+  const busy = await pipeline('fill-mask');
+  const first = busy(texts, { top_k: 1 });
+  const end = busy.dispose();
+  await failure('DISPOSED', () => busy('a [MASK]'));
+  expect(await first).toHaveLength(300);
+  await end;
   await failure('DISPOSED', () => pipeline('fill-mask', unmask.model));
 });
 

@@ -109,7 +109,8 @@ describe('feature-extraction and sentence-similarity', () => {
     expect(await extract('the whale', { pooling: 'mean' })).toEqual(
       await plain('the whale', { pooling: 'mean' }),
     );
-    await failure('INVALID_ARGUMENT', () => extract('the whale', { pooling: 'pooler' }));
+    const error = await failure('INVALID_ARGUMENT', () => extract('the whale', { pooling: 'pooler' }));
+    expect(error.message).toMatch(/head 'masked-lm' has no pooler, for pooling/);
     await using chooser = await Albert.load(folder, { head: 'multiple-choice' });
     await failure('INVALID_ARGUMENT', () => pipeline('feature-extraction', chooser));
   });

@@ -188,11 +188,43 @@ test('a model that is no run is not trained over', async () => {
   await model.dispose();
 });
 
-test('a run that was killed during its first checkpoint begins again', async () => {
+test('either state continues a run; without any, only one that has saved nothing yet begins again', async () => {
   const output = temporaryFolder();
-  await pretrain(options(output, { totalSteps: 2 }));
-  rmSync(path.join(output, 'run', 'training.safetensors'));
-  expect((await pretrain(options(output, { totalSteps: 2 }))).steps).toBe(2);
+  const given = options(output, { totalSteps: 2 });
+  await pretrain(given);
+  rmSync(path.join(given.output, 'training.safetensors'));
+  expect((await pretrain(given)).steps).toBe(2);
+  expect(logOf(output).filter((line) => 'loss' in line).length).toBeGreaterThan(2); // from the state before
+  for (const name of ['training.safetensors', 'training.previous.safetensors'])
+    rmSync(path.join(given.output, name));
+  const bytes = bytesOf(output);
+  const error = await failure('INVALID_ARGUMENT', () => pretrain(given));
+  expect(error.message).toMatch(/holds one, and no run to continue/);
+  expect(bytesOf(output).equals(bytes)).toBe(true);
+  writeFileSync(path.join(given.output, 'log.jsonl'), ''); // as a run leaves it that was killed while it saved first
+  expect((await pretrain(given)).steps).toBe(2);
+});
+
+test('a run goes on with what it was started with where nothing else is asked for', async () => {
+  const output = temporaryFolder();
+  const given = options(output, { totalSteps: 2, accumulate: 2, holdOut: 0.2 });
+  await pretrain(given);
+  const again = { ...given, totalSteps: 3, accumulate: undefined, holdOut: undefined };
+  expect((await pretrain(again)).steps).toBe(3);
+});
+
+test('the vocabulary of a run is told by its contents, and named as models name it', async () => {
+  const output = temporaryFolder();
+  const words = path.join(output, 'words.txt');
+  const letters = [...'abcdefghijklmnopqrstuvwxyz'].flatMap((letter) => [letter, `##${letter}`]);
+  writeFileSync(words, ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', ...letters].join('\n'));
+  const given = options(output, { totalSteps: 1, vocabulary: words });
+  await pretrain(given);
+  await (await pipeline('fill-mask', given.output)).dispose();
+  const other = await failure('INVALID_ARGUMENT', () => pretrain({ ...given, totalSteps: 2, vocabulary }));
+  expect(other.message).toMatch(/vocabulary of the run/);
+  expect(existsSync(path.join(given.output, 'spiece.model'))).toBe(false);
+  expect((await pretrain({ ...given, totalSteps: 2 })).steps).toBe(2);
 });
 
 test('settings beside a vocabulary go with it', async () => {

@@ -286,7 +286,8 @@ describe('Trainer', () => {
     await trainer.step(batches(0));
     await trainer.save(folder, 'second');
     truncateSync(path.join(folder, 'training.safetensors'), 1000);
-    expect((await Trainer.resume(folder)).extra).toBe('first');
+    const resumed = await Trainer.resume(folder, { weightDecay: undefined, optimizer: undefined });
+    expect([resumed.extra, resumed.options]).toEqual(['first', trainer.options]);
     rmSync(path.join(folder, 'training.previous.safetensors'));
     await failure('CHECKPOINT', () => Trainer.resume(folder));
     await failure('CHECKPOINT', () => Trainer.resume(temporaryFolder()));

@@ -100,6 +100,13 @@ async function bench(source: string | undefined, flags: Flags): Promise<Timing[]
       if (!flags.dtype && dtype === 'int8' && device?.startsWith('cuda')) continue; // not on a GPU
       const model = await open(source, { head: 'base', dtype, device, threads });
       try {
+        const { max_position_embeddings: positions = Infinity } = model.config;
+        const longest = Math.max(...flags.shapes.map(({ tokens }) => tokens));
+        if (longest > positions)
+          throw new AlbertError(
+            'TOO_LONG',
+            `expected at most ${positions} tokens in --shapes but received ${longest}`,
+          );
         for (const shape of flags.shapes) {
           timings.push(await time(model, shape, flags.seconds));
           bar.update(timings.length, `${dtype} ${shape.sequences} x ${shape.tokens}`);

@@ -1,6 +1,6 @@
 /** feature-extraction: hidden states or pooled embeddings of texts. */
 import type { Albert } from '../albert';
-import { HEADS } from '../heads';
+import { headInfo, HEADS } from '../heads';
 import { abortSignal, boolean, invalid, type Names, oneOf, optionsObject } from '../options';
 import { Tensor } from '../tensor';
 import { Breather, normalise } from './math';
@@ -88,6 +88,8 @@ export async function featureExtraction(
     const pooling = oneOf('pooling', given.pooling, POOLINGS, 'none');
     const unit = boolean('normalize', given.normalize, false);
     if (boolean('quantize', given.quantize, false)) throw invalid('false', 'quantize', given.quantize);
+    if (pooling === 'pooler' && !headInfo(model.head).pooled)
+      throw invalid(`another, as head '${model.head}' has no pooler,`, 'pooling', pooling);
     if (pooling === 'pooler' && !options?.allow_untrained)
       requireTrained(model, ['pooler.'], "pooling 'pooler'");
     const vectors = await embed(model, texts, pooling, abortSignal(given.signal));
@@ -96,7 +98,7 @@ export async function featureExtraction(
         for (let at = 0; at < vector.length; at += width) normalise(vector.subarray(at, at + width));
       }
     }
-    const length = Math.max(0, ...vectors.map((vector) => vector.length));
+    const length = vectors.reduce((most, vector) => Math.max(most, vector.length), 0);
     const data = new Float32Array(texts.length * length);
     const breather = new Breather();
     for (const [i, vector] of vectors.entries()) {

@@ -41,7 +41,6 @@ export async function multipleChoice(
 ): Promise<MultipleChoicePipeline> {
   const opened = await openModel('multiple-choice', source, options, {
     heads: ['multiple-choice'],
-    parameters: ['classifier.', 'pooler.'],
   });
   const { model } = opened;
 

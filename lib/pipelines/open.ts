@@ -1,7 +1,7 @@
 /** What all pipelines share: opening the model with the right head, refusing untrained ones, and disposal. */
 import { Albert, type CheckpointOptions, describeConfig, internals } from '../albert';
 import { AlbertError } from '../errors';
-import type { Head } from '../heads';
+import { type Head, headInfo } from '../heads';
 import {
   boolean,
   invalid,
@@ -15,14 +15,6 @@ import {
 import { readConfig, resolveFolder } from '../source';
 import type { Tokenizer } from '../tokenizer';
 
-/** How a pipeline's model is loaded. The head follows from the task. */
-export interface PipelineOptions extends Omit<LoadOptions, 'head'> {
-  /** Accept a checkpoint that lacks the task's head, with weights drawn at random. Default false. */
-  allow_untrained?: boolean;
-  /** Fields that replace those of config.json, such as id2label. */
-  config?: CheckpointOptions['config'];
-}
-
 // Options of transformers.js about downloads and onnxruntime: allowed, without effect, as its users change one import.
 const FOREIGN_OPTIONS = {
   progress_callback: true,
@@ -33,7 +25,18 @@ const FOREIGN_OPTIONS = {
   model_file_name: true,
   use_external_data_format: true,
   session_options: true,
+  quantized: true,
 } as const;
+
+/** How a pipeline's model is loaded. The head follows from the task. */
+export interface PipelineOptions
+  extends Omit<LoadOptions, 'head'>, Partial<Record<keyof typeof FOREIGN_OPTIONS, unknown>> {
+  /** Accept a checkpoint that lacks the task's head, with weights drawn at random. Default false. */
+  allow_untrained?: boolean;
+  /** Fields that replace those of config.json, such as id2label. */
+  config?: CheckpointOptions['config'];
+}
+
 const CLASSIFIERS: Head[] = ['sequence-classification', 'token-classification', 'multiple-choice'];
 const PIPELINE_OPTIONS: Names<PipelineOptions> = {
   ...RUN_OPTIONS,
@@ -65,8 +68,8 @@ export interface TaskNeeds {
   heads: readonly Head[];
   /** Heads of loaded models that serve as well. */
   others?: readonly Head[];
-  /** Beginnings of the names of the parameters that must come from the checkpoint, 'albert.' left out. */
-  parameters: string[];
+  /** Beginnings of the names of the parameters that must come from the checkpoint, 'albert.' left out. Default: the head's. */
+  parameters?: readonly string[];
 }
 
 const UNTRAINED = 'choose another, or pass allow_untrained: true (--allow-untrained)';
@@ -106,7 +109,7 @@ export async function openModel(
     if (!heads.includes(model.head)) {
       throw invalid(`a model with head ${heads.map((head) => `'${head}'`).join(' or ')}`, task, model.head);
     }
-    if (!allowUntrained) requireTrained(model, needs.parameters, task);
+    if (!allowUntrained) requireTrained(model, needs.parameters ?? headInfo(model.head).parameters, task);
     void model.tokenizer; // throws where there is none
     return { model, owned };
   } catch (error) {
@@ -121,7 +124,7 @@ async function withHead(
   needs: TaskNeeds,
 ): Promise<CheckpointOptions> {
   const { value, file } = await readConfig(await resolveFolder(source));
-  const declared = describeConfig(value, file).head as Head;
+  const declared = describeConfig({ ...value, ...options.config }, file).head as Head;
   const head = needs.heads.includes(declared) ? declared : needs.heads[0];
   // Their parameters have the same names, so nothing would be missing.
   if (

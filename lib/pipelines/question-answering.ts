@@ -127,7 +127,6 @@ export async function questionAnswering(
 ): Promise<QuestionAnsweringPipeline> {
   const opened = await openModel('question-answering', source, options, {
     heads: ['question-answering'],
-    parameters: ['qa_outputs.'],
   });
   const { model } = opened;
 

@@ -84,7 +84,6 @@ export async function textClassification(
 ): Promise<TextClassificationPipeline> {
   const opened = await openModel('text-classification', source, options, {
     heads: ['sequence-classification'],
-    parameters: ['classifier.', 'pooler.'],
   });
   const { model } = opened;
 

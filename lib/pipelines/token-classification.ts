@@ -150,7 +150,6 @@ export async function tokenClassification(
 ): Promise<TokenClassificationPipeline> {
   const opened = await openModel('token-classification', source, options, {
     heads: ['token-classification'],
-    parameters: ['classifier.'],
   });
   const { model } = opened;
   const { tokenizer } = model;

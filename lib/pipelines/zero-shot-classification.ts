@@ -70,7 +70,6 @@ export async function zeroShotClassification(
 ): Promise<ZeroShotPipeline> {
   const opened = await openModel('zero-shot-classification', source, options, {
     heads: ['sequence-classification'],
-    parameters: ['classifier.', 'pooler.'],
   });
   const { model } = opened;
   const ids = inferenceIds(model);

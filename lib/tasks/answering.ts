@@ -216,7 +216,7 @@ function rank(example: AnsweringExample, offsets: Int32Array, found: Candidate[]
  * holds for probabilities; odds may all lie below, so the search sees them moved above it.
  */
 function searchThreshold(input: SquadInput, odds: Record<string, number>): number {
-  const least = Math.min(...Object.values(odds));
+  const least = Object.values(odds).reduce((a, b) => Math.min(a, b), Infinity);
   const moved = Object.entries(odds).map(([id, value]): [string, number] => [id, value - least + 1]);
   const { best_f1_thresh: found } = squad({
     ...input,

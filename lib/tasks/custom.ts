@@ -9,6 +9,7 @@ import {
   number,
   oneOf,
   optionsObject,
+  pick,
   show,
   string,
   strings,
@@ -297,7 +298,7 @@ const FORMS: Record<
   'question-answering': {
     kind: answering(true),
     metrics: ['f1', 'exact'],
-    others: [],
+    others: ['best_f1', 'best_exact', 'HasAns_f1', 'HasAns_exact', 'NoAns_f1', 'NoAns_exact'],
     hasLabels: false,
     columns: ['question', 'context', 'answers', 'id'],
     read: answerReader,
@@ -396,6 +397,8 @@ function checkDescription(value: TaskDescription): TaskDescription {
   if (value.labels !== undefined) strings('labels', value.labels);
   if (value.metrics !== undefined) {
     const { metrics, others } = form;
+    if (value.metrics[0] === 'loss')
+      throw invalid('a score of which more is better as the first', 'metrics', value.metrics[0]);
     for (const [i, name] of strings('metrics', value.metrics).entries())
       oneOf(`metrics[${i}]`, name, [...metrics, ...others], name);
   }
@@ -435,7 +438,7 @@ export async function customTask(name: string, value: TaskDescription, folder: s
     kind,
     labels,
     metrics: description.metrics ?? metrics,
-    defaults: { ...USUAL, ...description.defaults },
+    defaults: { ...USUAL, ...pick(description.defaults ?? {}, DEFAULTS) },
     read(data, split, slices) {
       const file = description.files[split];
       if (file === undefined)

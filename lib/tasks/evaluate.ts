@@ -1,7 +1,7 @@
 /** Scores a model on a split of a task, overall and by slices, and writes its predictions. */
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { Albert } from '../albert';
+import { Albert, internals } from '../albert';
 import { AlbertError } from '../errors';
 import { headInfo } from '../heads';
 import {
@@ -228,6 +228,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
   const given = optionsObject<EvaluateOptions>('options', options, EVALUATE_OPTIONS) as EvaluateOptions;
   const split = oneOf('split', given.split, SPLITS, 'dev');
   const slices = given.slices === undefined ? [] : strings('slices', given.slices);
+  if (given.output !== undefined) string('output', given.output);
   const { task, folder } = await findTask(given.task, given.data);
   const examples = await task.read(folder, split, slices);
   const owned = !(given.model instanceof Albert);
@@ -238,7 +239,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
         ...(task.labels.length > 0 ? {} : { config: task.kind.config(task) }),
       })
     : (given.model as Albert);
-  try {
+  const run = async (): Promise<EvaluateResult> => {
     if (model.head !== task.kind.head)
       throw invalid(`a model with head '${task.kind.head}' for task '${task.name}'`, 'model', model.head);
     requireTrained(
@@ -263,6 +264,9 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
     await makeFolder(given.output);
     for (const [name, text] of Object.entries(written)) await writeFile(place(name), text);
     return { ...result, files: Object.keys(written).map(place), predictions: place(PREDICTIONS_FILE) };
+  };
+  try {
+    return await model[internals]().hold(run);
   } finally {
     if (owned) await model.dispose();
   }

@@ -1,7 +1,7 @@
 /** Finds a task: one that is built in, or the description of a user's own. */
 import path from 'node:path';
 import { AlbertError } from '../errors';
-import { show } from '../options';
+import { invalid, show } from '../options';
 import { customTask, type TaskDescription } from './custom';
 import { GLUE_TASKS } from './glue';
 import { RACE_TASKS } from './race';
@@ -45,5 +45,6 @@ export async function findTask(
     const folder = data ?? path.dirname(task);
     return { task: await customTask(path.parse(task).name, description, folder), folder };
   }
+  if (typeof task !== 'object' || task === null) throw invalid('a task or its description', 'task', task);
   return { task: await customTask('custom', task, needed(data)), folder: data! };
 }

@@ -130,8 +130,14 @@ export class PretrainingStream {
     this.#settings = settings;
   }
 
-  /** Checks the options, and tokenises the corpus unless the cache has it. */
-  static async open(options: PretrainingDataOptions): Promise<PretrainingStream> {
+  /**
+   * Checks the options, and tokenises the corpus unless the cache has it.
+   * @param tokenizing aborts that; default: the signal of the options, which aborts next(), too.
+   */
+  static async open(
+    options: PretrainingDataOptions,
+    tokenizing = options?.signal,
+  ): Promise<PretrainingStream> {
     const given = optionsObject<PretrainingDataOptions>('options', options, DATA_OPTIONS);
     const signal = abortSignal(given.signal);
     const settings: Settings = {
@@ -169,7 +175,7 @@ export class PretrainingStream {
       );
     }
     if (!nativeOptions.records) {
-      files = (await tokenizeCorpus(files, tokenizer, { format, cache, signal })).shards;
+      files = (await tokenizeCorpus(files, tokenizer, { format, cache, signal: tokenizing })).shards;
     }
     return new PretrainingStream(tokenizer, await tokenizer.openPretraining(files, nativeOptions), settings);
   }

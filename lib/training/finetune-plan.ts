@@ -5,6 +5,7 @@ import path from 'node:path';
 import { Albert, type CheckpointOptions } from '../albert';
 import { AlbertError } from '../errors';
 import {
+  type DeviceChoice,
   integer,
   invalid,
   type Names,
@@ -231,11 +232,13 @@ async function startFrom(
 ): Promise<Pick<Plan, 'model' | 'cleanUp'>> {
   if (!(source instanceof Albert))
     return { model: await Albert.load(string('model', source), options), cleanUp: async () => {} };
+  void source.tokenizer; // throws where there is none
+  const place = { threads: source.threads, device: source.device as DeviceChoice };
   const folder = await mkdtemp(path.join(os.tmpdir(), 'albert-finetune-'));
   const cleanUp = () => rm(folder, { recursive: true, force: true });
   try {
     await source.save(folder);
-    return { model: await Albert.load(folder, options), cleanUp };
+    return { model: await Albert.load(folder, { ...place, ...options }), cleanUp };
   } catch (error) {
     await cleanUp();
     throw error;
@@ -267,16 +270,29 @@ export async function prepare(options: Partial<FinetuneOptions>): Promise<Plan> 
       'DATA',
       `expected labels for every example of ${folder} to train on and to evaluate with`,
     );
-  const { threads, isa, device } = options;
+  integer('patience', options.patience, { min: 1 }, 1);
+  integer('restarts', options.restarts, { min: 0 }, 0);
   const { model, cleanUp } = await startFrom(options.model, {
     head: task.kind.head,
     config: { ...task.kind.config(task), ...encoderDropout(options, task), finetuning_task: task.name },
     ignore_mismatched_sizes: true,
     seed,
-    threads,
-    isa,
-    device,
+    ...pick(options, { threads: true, isa: true, device: true }),
   });
+  try {
+    const encoded = await encodeAll(options, { task, train, dev, model, seed });
+    return { task, train, dev, model, seed, cleanUp, ...encoded };
+  } catch (error) {
+    await model.dispose();
+    await cleanUp();
+    throw error;
+  }
+}
+
+async function encodeAll(
+  options: Partial<FinetuneOptions>,
+  { task, train, dev, model, seed }: Pick<Plan, 'task' | 'train' | 'dev' | 'model' | 'seed'>,
+) {
   const limits = encodingLimits(options, task, model.maxLength);
   const features = await task.kind.encode(model.tokenizer, train, limits);
   const devFeatures = await task.kind.encode(model.tokenizer, dev, limits);
@@ -288,21 +304,7 @@ export async function prepare(options: Partial<FinetuneOptions>): Promise<Plan> 
   const totalSteps = stepsOf(options, task.defaults, perEpoch);
   const evaluateEvery = integer('evaluateEvery', options.evaluateEvery, { min: 1 }, Math.ceil(perEpoch / 2));
   const trainer = trainerOptions(options, { task, train, model, totalSteps });
-  return {
-    task,
-    train,
-    dev,
-    model,
-    features,
-    devFeatures,
-    lengths,
-    batchSize,
-    seed,
-    totalSteps,
-    evaluateEvery,
-    trainer,
-    cleanUp,
-  };
+  return { features, devFeatures, lengths, batchSize, totalSteps, evaluateEvery, trainer };
 }
 
 /** What `dryRun` shows: numbers, and the first encoded examples. */

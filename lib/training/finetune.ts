@@ -1,19 +1,18 @@
 /** Fine-tuning: a task's examples to the checkpoint that does best on their development split. */
 import { createHash } from 'node:crypto';
-import { appendFile, readdir, rm, writeFile } from 'node:fs/promises';
-import { existsSync } from 'node:fs';
+import { appendFile, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AlbertError } from '../errors';
-import { abortSignal, boolean, integer, invalid, optionsObject, string } from '../options';
+import { abortSignal, boolean, invalid, optionsObject, string } from '../options';
 import { makeFolder } from '../source';
 import { predictAll, type Report, report } from '../tasks/evaluate';
 import { findTask } from '../tasks';
 import type { Feature, Scores } from '../tasks/task';
 import { FINETUNE_OPTIONS, type FinetuneOptions, type Plan, prepare } from './finetune-plan';
-import { readLog } from './log';
+import { isMarked, readLog } from './log';
 import { epochBatches } from './minibatches';
 import { plotRuns } from './plot';
-import { STATE_FILE, type StepResult, Trainer } from './trainer';
+import { hasState, type StepResult, Trainer } from './trainer';
 
 export interface FinetuneResult extends Report {
   output: string;
@@ -64,7 +63,7 @@ class Run {
 
   static async open(plan: Plan, output: string, options: Partial<FinetuneOptions>): Promise<Run> {
     const checkpoint = path.join(output, CHECKPOINT);
-    const held = existsSync(path.join(checkpoint, STATE_FILE));
+    const held = hasState(checkpoint);
     if (options.resume && held) {
       const trainer = await Trainer.resume(checkpoint, plan.trainer);
       await plan.model.dispose();
@@ -91,16 +90,20 @@ class Run {
       return run;
     }
     await makeFolder(output);
-    // A run that was killed while it saved for the first time has no state yet: it begins again.
-    const others = (await readdir(output)).filter((name) => name !== CHECKPOINT);
-    if (held || others.length > 0) {
+    const log = path.join(output, LOG_FILE);
+    const files = (await readdir(output)).filter(
+      (name) => ![CHECKPOINT, LOG_FILE].includes(name) || !isMarked(log),
+    );
+    if (held || files.length > 0) {
       const found = held ? 'a run; resume it or choose another' : 'files but no run; choose another';
       throw new AlbertError(
         'INVALID_ARGUMENT',
         `expected an empty folder for output but ${output} holds ${found}`,
       );
     }
-    await rm(checkpoint, { recursive: true, force: true });
+    const trainer = new Trainer(plan.model, plan.trainer);
+    await trainer.ready();
+    await writeFile(log, ''); // the mark of a run that has saved nothing yet
     const at = {
       step: 0,
       epoch: 0,
@@ -113,7 +116,7 @@ class Run {
       restarts: 0,
       order: orderOf(plan),
     };
-    const run = new Run(plan, output, options, new Trainer(plan.model, plan.trainer), at);
+    const run = new Run(plan, output, options, trainer, at);
     await run.save();
     return run;
   }
@@ -121,8 +124,7 @@ class Run {
   /** Steps until the end, an abort, or patience runs out. */
   async train(signal: AbortSignal | undefined): Promise<FinetuneResult> {
     const { plan, options } = this;
-    const patience = integer('patience', options.patience, { min: 1 }, Number.MAX_SAFE_INTEGER);
-    const restarts = integer('restarts', options.restarts, { min: 0 }, 0);
+    const { patience = Infinity, restarts = 0 } = options;
     try {
       while (!signal?.aborted) {
         if (this.dueForScores()) {
@@ -296,7 +298,10 @@ export async function finetune(options: FinetuneOptions): Promise<FinetuneResult
   boolean('resume', given.resume, false);
   const plan = await prepare(given);
   try {
-    const run = await Run.open(plan, output, given);
+    const run = await Run.open(plan, output, given).catch(async (error: unknown) => {
+      await plan.model.dispose();
+      throw error;
+    });
     return await run.train(signal);
   } finally {
     await plan.cleanUp();
@@ -318,7 +323,8 @@ export async function finetuneSeeds(
   options: FinetuneOptions,
   seeds: readonly number[],
 ): Promise<SeedsResult> {
-  const output = path.resolve(string('output', options.output));
+  const given = optionsObject<FinetuneOptions>('options', options, FINETUNE_OPTIONS);
+  const output = path.resolve(string('output', given.output));
   if (seeds.length === 0) throw invalid('at least one seed', 'seeds', seeds);
   const runs: FinetuneResult[] = [];
   for (const seed of seeds)

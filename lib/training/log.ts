@@ -1,4 +1,5 @@
 /** Reads training logs: JSON lines, one for each step of training and one for each evaluation. */
+import { statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { AlbertError } from '../errors';
 import { show } from '../options';
@@ -63,6 +64,11 @@ export function parseLog(text: string, name: string): Curves {
     [...points].sort(([a], [b]) => a - b),
   ]);
   return Object.fromEntries(sorted) as Curves;
+}
+
+/** Whether a log is there and empty: so stands a run that has saved nothing yet, and begins again. */
+export function isMarked(file: string): boolean {
+  return statSync(file, { throwIfNoEntry: false })?.size === 0;
 }
 
 /** @throws AlbertError DATA for a file that cannot be read, has a line that is not one of a log, or nothing to draw. */

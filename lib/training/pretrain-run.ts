@@ -6,7 +6,7 @@ import { Albert } from '../albert';
 import { AlbertError } from '../errors';
 import { invalid } from '../options';
 import { preset } from '../presets';
-import { type AlbertConfig, SETTINGS_FILES } from '../source';
+import { type AlbertConfig, findTokenizer, SETTINGS_FILES } from '../source';
 import type { Tokenizer } from '../tokenizer';
 import type { PretrainingCursor } from './batches';
 import type { PretrainOptions } from './pretrain';
@@ -28,7 +28,7 @@ export interface Progress {
 /** The files of a vocabulary and its settings, and where they lie beside a model. */
 export function vocabularyFiles({ file }: Tokenizer, output: string): { from: string; to: string }[] {
   const folder = path.dirname(file);
-  const name = file.endsWith('.model') ? 'spiece.model' : path.basename(file);
+  const name = { '.json': 'tokenizer.json', '.txt': 'vocab.txt' }[path.extname(file)] ?? 'spiece.model';
   return [{ from: file, name }, ...SETTINGS_FILES.map((one) => ({ from: path.join(folder, one), name: one }))]
     .map(({ from, name: beside }) => ({ from: path.resolve(from), to: path.resolve(output, beside) }))
     .filter(({ from }) => existsSync(from));
@@ -36,7 +36,10 @@ export function vocabularyFiles({ file }: Tokenizer, output: string): { from: st
 
 /** @throws AlbertError INVALID_ARGUMENT where a run has another vocabulary. */
 async function checkVocabulary(tokenizer: Tokenizer, output: string): Promise<void> {
-  for (const { from, to } of vocabularyFiles(tokenizer, output)) {
+  const own = await findTokenizer(output);
+  const [vocabulary, ...settings] = vocabularyFiles(tokenizer, output);
+  const pairs = [{ from: vocabulary.from, to: own?.vocabulary ?? vocabulary.to }, ...settings];
+  for (const { from, to } of pairs) {
     if (!existsSync(to) || (await readFile(from)).equals(await readFile(to))) continue;
     throw new AlbertError(
       'INVALID_ARGUMENT',
@@ -108,22 +111,30 @@ export async function beginRun(
   const options = { learningRate: USUAL_RATE, ...changes } as TrainerOptions;
   checkTrainerOptions(options);
   const model = await startingModel(given, tokenizer.vocabSize, seed);
-  return { trainer: new Trainer(model, options), progress: null };
+  const trainer = new Trainer(model, options);
+  try {
+    await trainer.ready();
+    return { trainer, progress: null };
+  } catch (error) {
+    await model.dispose();
+    throw error;
+  }
 }
 
 /** The run in a folder, which must be one of the same vocabulary, configuration and share of documents held out. */
 export async function continueRun(
   given: Partial<PretrainOptions>,
   changes: Partial<TrainerOptions>,
-  { output, tokenizer, holdOut }: { output: string; tokenizer: Tokenizer; holdOut: number },
+  { output, tokenizer }: { output: string; tokenizer: Tokenizer },
 ): Promise<{ trainer: Trainer; progress: Progress }> {
   await checkVocabulary(tokenizer, output);
   const trainer = await Trainer.resume(output, changes);
   try {
-    const progress = { holdOut, ...progressOf(trainer.extra, output) };
+    const progress = progressOf(trainer.extra, output);
     checkConfiguration(given, trainer.model.config, output);
-    if (progress.holdOut !== holdOut)
-      throw invalid(`${progress.holdOut}, as the run in ${output} was started with,`, 'holdOut', holdOut);
+    const { holdOut } = progress;
+    if (given.holdOut !== undefined && holdOut !== undefined && given.holdOut !== holdOut)
+      throw invalid(`${holdOut}, as the run in ${output} was started with,`, 'holdOut', given.holdOut);
     const { totalSteps } = trainer.options;
     if (progress.step > totalSteps!) {
       const made = `at least the ${progress.step} steps that the run in ${output} has made`;

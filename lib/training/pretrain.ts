@@ -14,13 +14,14 @@ import {
   loadVocabulary,
   USUAL_LENGTH,
 } from './batches';
+import { isMarked } from './log';
 import { beginRun, continueRun, vocabularyFiles } from './pretrain-run';
-import { STATE_FILE, type StepResult, type Trainer, TRAINER_OPTIONS, type TrainerOptions } from './trainer';
+import { hasState, type StepResult, type Trainer, TRAINER_OPTIONS, type TrainerOptions } from './trainer';
 
 export interface PretrainOptions
   extends
     Omit<PretrainingDataOptions, 'split' | 'spans' | 'epochs' | 'seed' | 'holdOut'>,
-    Omit<TrainerOptions, 'classifierDropout' | 'learningRate'> {
+    Omit<TrainerOptions, 'classifierDropout' | 'classWeights' | 'learningRate'> {
   /** The highest rate, which the warm-up ends at. Default 0.00176, that of the release for batches of 4,096. */
   learningRate?: number;
   /** A configuration or the name of a preset; vocab_size follows the vocabulary. Not with `model`. */
@@ -48,7 +49,7 @@ export interface PretrainOptions
 
 // What pretrain() takes of a stream's options and of a trainer's; the rest of both it decides.
 const STREAM_OPTIONS = without(DATA_OPTIONS, 'split', 'spans', 'epochs');
-const UPDATE_OPTIONS = without(TRAINER_OPTIONS, 'classifierDropout');
+const UPDATE_OPTIONS = without(TRAINER_OPTIONS, 'classifierDropout', 'classWeights');
 const PRETRAIN_OPTIONS: Names<PretrainOptions> = {
   ...STREAM_OPTIONS,
   ...UPDATE_OPTIONS,
@@ -94,7 +95,6 @@ export interface PretrainResult {
 
 const USUAL_HOLD_OUT = 0.01;
 const LOG_FILE = 'log.jsonl';
-const FINETUNED = 'checkpoint'; // a folder in the output of finetune()
 
 /** The means over an evaluation's batches, each label counting alike. */
 async function evaluate(trainer: Trainer, batches: PretrainingBatch[]): Promise<PretrainEvaluation> {
@@ -159,18 +159,15 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   const output = path.resolve(string('output', given.output));
   const signal = abortSignal(given.signal);
   const seed = integer('seed', given.seed, { min: 0 }, 0);
-  const accumulate = integer('accumulate', given.accumulate, { min: 1 }, 1);
   const evaluateEvery = integer('evaluateEvery', given.evaluateEvery, { min: 1 }, 500);
   const evaluations = integer('evaluationBatches', given.evaluationBatches, { min: 1 }, 20);
   const saveEvery = integer('saveEvery', given.saveEvery, { min: 1 }, 500);
   const saveMinutes = number('saveMinutes', given.saveMinutes, { min: 0 }, 10);
-  const holdOut = number('holdOut', given.holdOut, { min: 0, max: 1 }, USUAL_HOLD_OUT);
+  const asked = number('holdOut', given.holdOut, { min: 0, max: 1 }, USUAL_HOLD_OUT);
 
-  const resumes = existsSync(path.join(output, STATE_FILE));
-  // A run that was killed while it saved for the first time has a model and a log, but no state yet.
+  const resumes = hasState(output);
   const log = path.join(output, LOG_FILE);
-  const began = existsSync(log) && !existsSync(path.join(output, FINETUNED));
-  if (!resumes && !began && existsSync(path.join(output, 'config.json'))) {
+  if (!resumes && !isMarked(log) && existsSync(path.join(output, 'config.json'))) {
     throw new AlbertError(
       'INVALID_ARGUMENT',
       `expected a folder without a model for output but ${output} holds one, and no run to continue; choose another`,
@@ -180,9 +177,10 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   const tokenizer = await loadVocabulary(given.vocabulary);
   const trainerOptions = pick({ ...given, seed }, UPDATE_OPTIONS);
   const { trainer, progress } = resumes
-    ? await continueRun(given, trainerOptions, { output, tokenizer, holdOut })
+    ? await continueRun(given, trainerOptions, { output, tokenizer })
     : await beginRun(given, trainerOptions, { tokenizer, seed });
-  const totalSteps = trainer.options.totalSteps!;
+  const { totalSteps, accumulate = 1 } = trainer.options as TrainerOptions;
+  const holdOut = progress?.holdOut ?? asked;
   let stream: PretrainingStream;
   let held: PretrainingBatch[];
   try {
@@ -200,11 +198,15 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
       signal: undefined,
       holdOut,
     };
-    stream = await PretrainingStream.open({ ...data, split: 'train' });
+    stream = await PretrainingStream.open({ ...data, split: 'train' }, signal);
     held = holdsOut(stream, given.holdOut) ? await evaluationBatches(data, evaluations) : [];
     await makeFolder(output);
-    for (const { from, to } of vocabularyFiles(tokenizer, output)) if (from !== to) await copyFile(from, to);
-    if (!resumes) await writeFile(log, '');
+    if (!resumes) {
+      await writeFile(log, ''); // the mark of a run that has saved nothing yet
+      for (const { from, to } of vocabularyFiles(tokenizer, output))
+        if (from !== to) await copyFile(from, to);
+      await trainer.save(output, { step: 0, cursor: stream.cursor, tokens: 0, seconds: 0, holdOut });
+    }
   } catch (error) {
     await trainer.dispose();
     await trainer.model.dispose();

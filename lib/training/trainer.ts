@@ -1,4 +1,5 @@
 /** Optimisation of a model step by step, with a state that continues bit-exactly from its checkpoint. */
+import { existsSync } from 'node:fs';
 import { link, mkdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { Albert, internals } from '../albert';
@@ -89,8 +90,13 @@ export interface Evaluation extends Losses {
 }
 
 /** The file of a run's state in a checkpoint folder, and the one before it. */
-export const STATE_FILE = 'training.safetensors';
+const STATE_FILE = 'training.safetensors';
 const PREVIOUS_FILE = 'training.previous.safetensors';
+
+/** Whether a folder holds a state that resume() takes. */
+export function hasState(folder: string): boolean {
+  return [STATE_FILE, PREVIOUS_FILE].some((name) => existsSync(path.join(folder, name)));
+}
 
 /** Options that whoever makes a trainer passes on as they are. */
 export const PASSED_ON = {
@@ -220,6 +226,11 @@ export class Trainer {
     return this.#extra;
   }
 
+  /** Resolves when the state has been made. @throws AlbertError for options that do not fit the model, or OUT_OF_MEMORY. */
+  async ready(): Promise<void> {
+    await this.#native;
+  }
+
   /**
    * One update from a batch, or from as many batches as `accumulate` says.
    * @throws AlbertError DIVERGED when a loss or gradient is not finite: nothing was changed. INVALID_ARGUMENT,
@@ -279,9 +290,12 @@ export class Trainer {
     string('folder', folder);
     const { file, note } = await findState(folder);
     const given = optionsObject<Partial<TrainerOptions>>('changes', changes, TRAINER_OPTIONS);
-    const options = { ...pick(note.options, TRAINER_OPTIONS), ...given } as TrainerOptions;
-    const { threads, isa } = options;
-    const model = await Albert.load(folder, { head: note.head, threads, isa });
+    const options = {
+      ...pick(note.options, TRAINER_OPTIONS),
+      ...pick(given, TRAINER_OPTIONS),
+    } as TrainerOptions;
+    const { threads, isa, device: place } = options;
+    const model = await Albert.load(folder, { head: note.head, threads, isa, device: place });
     const trainer = new Trainer(model, options);
     trainer.#extra = note.extra;
     await trainer.#queue((native) => native.restore(file));
@@ -296,7 +310,7 @@ export class Trainer {
     } catch {
       // A model that is gone needs none.
     }
-    await this.#queue((native) => native.dispose());
+    if (await this.#native.catch(() => null)) await this.#queue((native) => native.dispose());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -139,9 +139,14 @@ Napi::Value TrainerWrap::evaluate(const Napi::CallbackInfo& info) {
         info.Env(), "albert-native evaluate",
         [shared = shared_, batch] {
           std::lock_guard<std::mutex> lock(shared->mutex);
-          return shared->live().evaluate(*batch);
+          Losses losses = shared->live().evaluate(*batch);
+          shared->count();
+          return losses;
         },
-        [](Napi::Env env, Losses losses) -> Napi::Value { return losses_to_js(env, losses); });
+        [shared = shared_](Napi::Env env, Losses losses) -> Napi::Value {
+          shared->report(env);
+          return losses_to_js(env, losses);
+        });
   });
 }
 

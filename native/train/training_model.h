@@ -44,7 +44,8 @@ class TrainingModel {
   Backend& backend() { return *backend_; }
   const Config& config() const { return config_; }
   Head head() const { return head_; }
-  size_t activation_bytes() const { return encoder_->activation_bytes(); }
+  // Of the largest batch so far; a head's own come on top.
+  size_t activation_bytes() const { return encoder_->activation_bytes() + workspace_->bytes(); }
 
  private:
   Losses run(const LabelledBatch& batch, const DropoutPlaces& dropout, bool backward);
