@@ -209,8 +209,18 @@ test('a run goes on with what it was started with where nothing else is asked fo
   const output = temporaryFolder();
   const given = options(output, { totalSteps: 2, accumulate: 2, holdOut: 0.2 });
   await pretrain(given);
-  const again = { ...given, totalSteps: 3, accumulate: undefined, holdOut: undefined };
-  expect((await pretrain(again)).steps).toBe(3);
+  const other = options(temporaryFolder(), { totalSteps: 3, accumulate: 2, holdOut: 0.2 });
+  await pretrain(other);
+  const { corpus, vocabulary: pieces, output: run, cache } = given;
+  expect((await pretrain({ corpus, vocabulary: pieces, output: run, cache, totalSteps: 3 })).steps).toBe(3);
+  // The rate falls over the steps in all, which the second call changed; everything else is as in one go.
+  const tokens = (folder: string) =>
+    readFileSync(path.join(folder, 'log.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { tokens?: number }).tokens)
+      .filter(Boolean);
+  expect(tokens(run)).toEqual(tokens(other.output));
 });
 
 test('the vocabulary of a run is told by its contents, and named as models name it', async () => {

@@ -8,7 +8,7 @@ import { invalid } from '../options';
 import { preset } from '../presets';
 import { type AlbertConfig, findTokenizer, SETTINGS_FILES } from '../source';
 import type { Tokenizer } from '../tokenizer';
-import type { PretrainingCursor } from './batches';
+import type { PretrainingCursor, PretrainingDataOptions } from './batches';
 import type { PretrainOptions } from './pretrain';
 import { checkTrainerOptions, Trainer, type TrainerOptions } from './trainer';
 
@@ -20,6 +20,8 @@ export interface Progress {
   step: number;
   /** The share of documents that the run keeps from training; absent in checkpoints of earlier versions. */
   holdOut?: number;
+  /** How instances are made, as asked for. */
+  data?: Partial<PretrainingDataOptions>;
   cursor: PretrainingCursor;
   tokens: number;
   seconds: number;
@@ -108,7 +110,7 @@ export async function beginRun(
   changes: Partial<TrainerOptions>,
   { tokenizer, seed }: { tokenizer: Tokenizer; seed: number },
 ): Promise<{ trainer: Trainer; progress: null }> {
-  const options = { learningRate: USUAL_RATE, ...changes } as TrainerOptions;
+  const options = { learningRate: USUAL_RATE, ...changes, seed } as TrainerOptions;
   checkTrainerOptions(options);
   const model = await startingModel(given, tokenizer.vocabSize, seed);
   const trainer = new Trainer(model, options);

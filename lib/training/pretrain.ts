@@ -49,6 +49,8 @@ export interface PretrainOptions
 
 // What pretrain() takes of a stream's options and of a trainer's; the rest of both it decides.
 const STREAM_OPTIONS = without(DATA_OPTIONS, 'split', 'spans', 'epochs');
+/** What a run that goes on has from its beginning where nothing else is asked for. */
+const REMEMBERED = without(STREAM_OPTIONS, 'corpus', 'vocabulary', 'cache', 'holdOut', 'seed', 'signal');
 const UPDATE_OPTIONS = without(TRAINER_OPTIONS, 'classifierDropout', 'classWeights');
 const PRETRAIN_OPTIONS: Names<PretrainOptions> = {
   ...STREAM_OPTIONS,
@@ -175,26 +177,29 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   }
   // What takes long, tokenising the corpus, comes after all that may be wrong with the rest.
   const tokenizer = await loadVocabulary(given.vocabulary);
-  const trainerOptions = pick({ ...given, seed }, UPDATE_OPTIONS);
+  const trainerOptions = pick(given, UPDATE_OPTIONS);
   const { trainer, progress } = resumes
     ? await continueRun(given, trainerOptions, { output, tokenizer })
     : await beginRun(given, trainerOptions, { tokenizer, seed });
-  const { totalSteps, accumulate = 1 } = trainer.options as TrainerOptions;
+  const { totalSteps, accumulate = 1, seed: drawnFrom = 0 } = trainer.options as TrainerOptions;
+  const remembered = { ...progress?.data, ...pick(given, REMEMBERED) };
   const holdOut = progress?.holdOut ?? asked;
+  const fresh = (cursor: PretrainingCursor) => ({ cursor, tokens: 0, seconds: 0, holdOut, data: remembered });
   let stream: PretrainingStream;
   let held: PretrainingBatch[];
   try {
     const { max_position_embeddings: positions = USUAL_LENGTH } = trainer.model.config;
     const data: PretrainingDataOptions = {
       ...(pick(given, STREAM_OPTIONS) as PretrainingDataOptions),
+      ...remembered,
       vocabulary: tokenizer,
       maxLength: integer(
         'maxLength',
-        given.maxLength,
+        remembered.maxLength,
         { min: 5, max: positions },
         Math.min(USUAL_LENGTH, positions),
       ),
-      seed,
+      seed: drawnFrom,
       signal: undefined,
       holdOut,
     };
@@ -205,7 +210,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
       await writeFile(log, ''); // the mark of a run that has saved nothing yet
       for (const { from, to } of vocabularyFiles(tokenizer, output))
         if (from !== to) await copyFile(from, to);
-      await trainer.save(output, { step: 0, cursor: stream.cursor, tokens: 0, seconds: 0, holdOut });
+      await trainer.save(output, { step: 0, ...fresh(stream.cursor) });
     }
   } catch (error) {
     await trainer.dispose();
@@ -213,7 +218,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     throw error;
   }
   if (progress) stream.seek(progress.cursor);
-  let { step, ...done } = progress ?? { step: 0, cursor: stream.cursor, tokens: 0, seconds: 0, holdOut };
+  let { step, ...done } = { ...(progress ?? { step: 0, ...fresh(stream.cursor) }), data: remembered };
 
   const write = (record: object) => appendFile(log, `${JSON.stringify(record)}\n`);
   const save = () => trainer.save(output, { step, ...done });
