@@ -186,7 +186,7 @@ function stepsOf(
   perEpoch: number,
 ): number {
   if (steps !== undefined && epochs !== undefined)
-    throw invalid(`no epochs, as steps are given,`, 'epochs', epochs);
+    throw invalid('no epochs, as steps are given,', 'epochs', epochs);
   if (steps !== undefined) return integer('steps', steps, { min: 1 }, 1);
   if (epochs === undefined && defaults.steps !== undefined) return defaults.steps;
   return Math.max(1, Math.round(number('epochs', epochs, { min: 0.001 }, defaults.epochs) * perEpoch));
@@ -197,7 +197,7 @@ function batchSizeOf(
   defaults: TrainingDefaults,
 ): BatchSize {
   if (batchSize !== undefined && batchTokens !== undefined)
-    throw invalid(`no batchSize, as batchTokens are given,`, 'batchSize', batchSize);
+    throw invalid('no batchSize, as batchTokens are given,', 'batchSize', batchSize);
   if (batchTokens !== undefined) return { tokens: integer('batchTokens', batchTokens, { min: 1 }, 1) };
   return { examples: integer('batchSize', batchSize, { min: 1 }, defaults.batchSize) };
 }
