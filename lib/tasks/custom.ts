@@ -18,11 +18,19 @@ import { statement } from '../pipelines/multiple-choice';
 import { answering } from './answering';
 import { choosing } from './choosing';
 import { classification, multiLabel, regression } from './classifying';
+import {
+  type FileLayout,
+  type FileRecord,
+  formatOf,
+  FORMATS,
+  list,
+  readRecords,
+  readTagged,
+  text,
+} from './records';
 import { checkAnswers, readSquad } from './squad';
-import { cellOf, columnOf, readConll, readJsonLines, readTable, slicesOf } from './table';
 import { tagging } from './tagging';
 import {
-  dataError,
   type Example,
   type Kind,
   labelIndex,
@@ -40,27 +48,12 @@ const TYPES = [
   'question-answering',
   'multiple-choice',
 ] as const;
-const FORMATS = ['tsv', 'csv', 'jsonl', 'conll', 'squad'] as const;
-type Format = (typeof FORMATS)[number];
 
-/** A column by name, or by number from 0; negative numbers count from the end. */
-export type Column = string | number;
-
-export interface TaskDescription {
+/** A task of a user's own, as `task` of finetune() and evaluate() or as a JSON file describes it. */
+export interface TaskDescription extends FileLayout {
   type: (typeof TYPES)[number];
   /** Files of the splits, relative to the folder of the data. */
   files: Partial<Record<Split, string>>;
-  /** Default: what the files' names end in; .json is SQuAD's form. */
-  format?: Format;
-  /** Whether tables begin with the names of their columns. Default true. */
-  header?: boolean;
-  /**
-   * Where things stand; the names below are the defaults. Classification, multi-label and regression: text, pair (none), label.
-   * Tagging: words and tags of JSON lines, or the word and the tag among CoNLL's columns, 0 and -1. Question answering: question,
-   * context, answers ([{ text, answer_start }], none for no answer). Multiple choice: context, question, choices, label (a place
-   * from 0, or a letter). All: id (the number of the row).
-   */
-  columns?: Record<string, Column>;
   /** Label names in the order of the model's outputs. Default: those of the training file, sorted. */
   labels?: string[];
   /** Between several labels in one cell of a table. Default ','. */
@@ -93,93 +86,6 @@ const DEFAULTS: Names<TrainingDefaults> = {
 };
 
 const USUAL: TrainingDefaults = { learningRate: 3e-5, batchSize: 32, epochs: 3, warmup: 0.1, maxLength: 512 };
-
-/** One record of a file: its fields by the names of the description, whatever the format. */
-interface FileRecord {
-  field: (name: string) => unknown;
-  has: (name: string) => boolean;
-  slices?: Record<string, string>;
-  /** The error for something wrong here. */
-  fail: (message: string) => AlbertError;
-}
-
-function formatOf(description: TaskDescription, file: string): Format {
-  const endings: Record<string, Format> = {
-    '.tsv': 'tsv',
-    '.csv': 'csv',
-    '.jsonl': 'jsonl',
-    '.ndjson': 'jsonl',
-    '.conll': 'conll',
-    '.json': 'squad',
-  };
-  const format = description.format ?? endings[path.extname(file.replace(/\.gz$/, ''))];
-  if (format === undefined) {
-    throw new AlbertError(
-      'INVALID_ARGUMENT',
-      `expected format to be one of ${FORMATS.map((one) => `'${one}'`).join(', ')} since the name of ${file} does not tell it`,
-    );
-  }
-  return format;
-}
-
-function slicesOfObject(
-  value: Record<string, unknown>,
-  slices: readonly string[],
-  file: string,
-  line: number,
-): Record<string, string> {
-  return Object.fromEntries(
-    slices.map((name) => {
-      const field = value[name];
-      if (field === undefined) throw dataError(file, line, `expected a field '${name}' to slice by`);
-      return [name, typeof field === 'string' ? field : JSON.stringify(field)];
-    }),
-  );
-}
-
-async function readRecords(
-  description: TaskDescription,
-  file: string,
-  format: Format,
-  slices: readonly string[],
-): Promise<FileRecord[]> {
-  const columns = description.columns ?? {};
-  if (format === 'jsonl') {
-    return (await readJsonLines(file)).map(({ line, value }) => ({
-      fail: (message) => dataError(file, line, message),
-      field: (name) => value[columns[name] ?? name],
-      has: (name) => value[columns[name] ?? name] !== undefined,
-      slices: slices.length > 0 ? slicesOfObject(value, slices, file, line) : undefined,
-    }));
-  }
-  const table = await readTable(file, format as 'tsv' | 'csv', description.header ?? true);
-  const places = new Map<string, number>();
-  const place = (name: string) => {
-    if (!places.has(name)) places.set(name, columnOf(table, columns[name] ?? name));
-    return places.get(name)!;
-  };
-  return table.rows.map((row) => ({
-    fail: (message) => dataError(file, row.line, message),
-    field: (name) => cellOf(table, row, place(name)),
-    has: (name) => name in columns || (table.header?.includes(name) ?? false),
-    slices: slicesOf(table, row, slices),
-  }));
-}
-
-function text(record: FileRecord, name: string, mayBeEmpty = false): string {
-  const value = record.field(name);
-  const shown = typeof value === 'number' || typeof value === 'boolean' ? String(value) : value;
-  if (typeof shown !== 'string') throw record.fail(`expected a text for ${name} but received ${show(value)}`);
-  if (shown.trim() === '' && !mayBeEmpty) throw record.fail(`expected a text for ${name} but it is empty`);
-  return shown;
-}
-
-function list(record: FileRecord, name: string): string[] {
-  const value = record.field(name);
-  if (!Array.isArray(value) || value.length === 0 || !value.every((entry) => typeof entry === 'string'))
-    throw record.fail(`expected a list of texts for ${name} but received ${show(value)}`);
-  return value;
-}
 
 /** Names of the labels of a record that may have several. */
 function labelNames(record: FileRecord, { type, separator = ',' }: TaskDescription): string[] {
@@ -312,26 +218,6 @@ const FORMS: Record<
     read: choiceReader,
   },
 };
-
-/** Sentences with their words, the names of the tags, and the error for something wrong with a word. */
-async function readTagged(description: TaskDescription, file: string, format: Format, labelled: boolean) {
-  const columns = description.columns ?? {};
-  if (format === 'conll') {
-    const [word, tag] = [Number(columns.word ?? 0), Number(columns.tag ?? -1)];
-    return (await readConll(file)).map((rows) => ({
-      words: rows.map((row) => cellOf({ file, header: null, rows }, row, word)),
-      tags: labelled ? rows.map((row) => cellOf({ file, header: null, rows }, row, tag)) : null,
-      fail: (w: number) => (message: string) => dataError(file, rows[w].line, message),
-    }));
-  }
-  return (await readRecords(description, file, format, [])).map((record) => {
-    const words = list(record, 'words');
-    const tags = labelled ? list(record, 'tags') : null;
-    if (tags && tags.length !== words.length)
-      throw record.fail(`expected ${words.length} tags, one a word, but received ${tags.length}`);
-    return { words, tags, fail: () => record.fail };
-  });
-}
 
 async function readExamples(
   description: TaskDescription,
