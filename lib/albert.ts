@@ -1,10 +1,10 @@
 /** A model: loaded or created, run on ids, saved, and disposed of. */
 /// <reference lib="esnext.disposable" preserve="true" />
-import { cp, mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AlbertError, aborted, awaitNative, callNative } from './errors';
 import { type Head, headInfo, HEADS } from './heads';
 import { type ForwardInputs, packInputs, packPositions } from './inputs';
+import { Lifetime } from './lifetime';
 import { binding, type NativeModel } from './native';
 import {
   abortSignal,
@@ -23,6 +23,7 @@ import {
 } from './options';
 import { chooseOutputs, collectOutputs, type ForwardOutputs, wantedOutputs } from './outputs';
 import { preset, withSharing } from './presets';
+import { savedConfig, saveModel } from './saving';
 import {
   type AlbertConfig,
   CALIBRATION_FILE,
@@ -32,7 +33,6 @@ import {
   makeFolder,
   readConfig,
   resolveFolder,
-  TOKENIZER_FILES,
 } from './source';
 import { Tensor } from './tensor';
 import { LABELLED_INPUTS, type LabelledInputs, type Losses, lossesOf, packLabelled } from './training/labels';
@@ -124,23 +124,12 @@ function completeConfig(config: AlbertConfig, head: Head | undefined): AlbertCon
   return complete;
 }
 
-function disposed(): AlbertError {
-  return new AlbertError(
-    'DISPOSED',
-    'expected a live model but this one has been disposed of; load it again',
-  );
-}
-
 /** A model in memory. Concurrent calls queue and share batches; dispose() frees it, as the garbage collector would. */
 export class Albert {
   readonly #native: NativeModel;
   readonly #folder: string | null;
   readonly #tokenizer: Tokenizer | AlbertError | null;
-  #disposed: Promise<void> | null = null;
-  #closed = false;
-  /** Pieces of work that dispose() waits for, and whom the end of the last one wakes. */
-  #held = 0;
-  #wake = () => {};
+  readonly #life = new Lifetime(() => awaitNative(() => this.#native.dispose()));
   /** Brings the weights up to date after training; null when they are. */
   #refresh: (() => Promise<void>) | null = null;
   #refreshing: Promise<void> | null = null;
@@ -241,7 +230,7 @@ export class Albert {
 
   /** Names, shapes and types of all weights. @throws AlbertError DISPOSED. */
   parameters(): ParameterInfo[] {
-    this.#requireLive();
+    this.#life.require();
     return this.#native.parameters().map((parameter) => ({ ...parameter, dtype: 'float32' }));
   }
 
@@ -251,7 +240,7 @@ export class Albert {
    * @throws AlbertError INVALID_ARGUMENT for a name that this model does not have, or DISPOSED.
    */
   async parameter(name: string): Promise<Tensor> {
-    this.#requireLive();
+    this.#life.require();
     if (this.#refresh) await this.#ready(); // not otherwise: runs queue in the order of the calls
     string('name', name);
     const { dims, data } = await awaitNative(() => this.#native.parameter(name));
@@ -282,7 +271,7 @@ export class Albert {
    * @throws AlbertError INVALID_ARGUMENT, OUT_OF_VOCABULARY, TOO_LONG, OUT_OF_MEMORY, ABORTED or DISPOSED.
    */
   async forward(inputs: ForwardInputs, options?: ForwardOptions): Promise<ForwardOutputs> {
-    this.#requireLive();
+    this.#life.require();
     if (this.#refresh) await this.#ready();
     const given = optionsObject<ForwardOptions>('options', options, FORWARD_OPTIONS);
     const signal = abortSignal(given.signal);
@@ -315,7 +304,7 @@ export class Albert {
    * @throws AlbertError INVALID_ARGUMENT, OUT_OF_VOCABULARY, TOO_LONG, OUT_OF_MEMORY or DISPOSED.
    */
   async backward(inputs: LabelledInputs): Promise<BackwardResult> {
-    this.#requireLive();
+    this.#life.require();
     if (this.#refresh) await this.#ready();
     const batch = packLabelled(inputs, this.head, this.config);
     const training = {
@@ -340,7 +329,7 @@ export class Albert {
    * @throws AlbertError INVALID_ARGUMENT, TOKENIZER, CHECKPOINT when the file cannot be written, or DISPOSED.
    */
   async calibrate(texts: readonly TextOrPair[], options?: { output?: string }): Promise<string> {
-    return this.#hold(() => this.#calibrate(texts, options));
+    return this.#life.hold(() => this.#calibrate(texts, options));
   }
 
   async #calibrate(texts: readonly TextOrPair[], options?: { output?: string }): Promise<string> {
@@ -369,7 +358,7 @@ export class Albert {
    * @throws AlbertError TOKENIZER when the model has no vocabulary, or DISPOSED.
    */
   encode(text: TextOrPair, options?: { max_length?: number }): Encoding {
-    this.#requireLive();
+    this.#life.require();
     const { max_length } = optionsObject<{ max_length?: number }>('options', options, { max_length: true });
     return this.tokenizer.encode(text, {
       max_length: max_length ?? this.maxLength,
@@ -383,7 +372,7 @@ export class Albert {
    * @throws AlbertError CHECKPOINT when the folder cannot be written.
    */
   async save(folder: string, options?: { dtype?: 'fp32' | 'fp16' }): Promise<void> {
-    return this.#hold(() => this.#save(folder, options));
+    return this.#life.hold(() => this.#save(folder, options));
   }
 
   async #save(folder: string, options?: { dtype?: 'fp32' | 'fp16' }): Promise<void> {
@@ -391,47 +380,12 @@ export class Albert {
     string('folder', folder);
     const given = optionsObject<{ dtype?: 'fp32' | 'fp16' }>('options', options, { dtype: true });
     const dtype = oneOf('dtype', given.dtype, ['fp32', 'fp16'] as const, 'fp32');
-    const config = { ...this.savedConfig(), torch_dtype: dtype === 'fp16' ? 'float16' : 'float32' };
-    try {
-      await mkdir(folder, { recursive: true });
-      await awaitNative(() => this.#native.save(path.join(folder, 'model.safetensors'), dtype));
-      const file = path.join(folder, 'config.json');
-      await writeFile(`${file}.new`, `${JSON.stringify(config, null, 2)}\n`);
-      await rename(`${file}.new`, file);
-      if (this.#folder && path.resolve(folder) !== this.#folder)
-        await this.#copyTokenizer(this.#folder, folder);
-    } catch (error) {
-      if (error instanceof AlbertError) throw error;
-      const reason = (error as Error).message;
-      throw new AlbertError('CHECKPOINT', `expected a writable folder at ${folder}: ${reason}`, {
-        cause: error,
-      });
-    }
+    await saveModel(this.#native, this.savedConfig(), dtype, this.#folder, folder);
   }
 
-  /**
-   * config.json as save() and exports write it: this head, float32, whether the decoder is the word table, and the
-   * number of groups, which is all that Hugging Face knows of parameter_sharing.
-   */
+  /** config.json as save() and exports write it. */
   savedConfig(): AlbertConfig {
-    const config: AlbertConfig = {
-      ...this.config,
-      model_type: 'albert',
-      architectures: [headInfo(this.head).architecture],
-    };
-    delete config.dtype;
-    config.torch_dtype = 'float32';
-    if (config.parameter_sharing) config.num_hidden_groups = this.#native.hiddenGroups;
-    if (!this.#native.tiedDecoder) config.tie_word_embeddings = false;
-    return config;
-  }
-
-  async #copyTokenizer(from: string, to: string): Promise<void> {
-    for (const name of TOKENIZER_FILES) {
-      await cp(path.join(from, name), path.join(to, name)).catch((error: NodeJS.ErrnoException) => {
-        if (error.code !== 'ENOENT') throw error;
-      });
-    }
+    return savedConfig(this.config, this.#native);
   }
 
   /**
@@ -439,24 +393,7 @@ export class Albert {
    * rejects with DISPOSED.
    */
   dispose(): Promise<void> {
-    this.#disposed ??= this.#close();
-    return this.#disposed;
-  }
-
-  async #close(): Promise<void> {
-    while (this.#held > 0) await new Promise<void>((resolve) => (this.#wake = resolve));
-    this.#closed = true;
-    await awaitNative(() => this.#native.dispose());
-  }
-
-  async #hold<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#disposed) throw disposed();
-    this.#held++;
-    try {
-      return await work();
-    } finally {
-      if (--this.#held === 0) this.#wake();
-    }
+    return this.#life.end();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -468,11 +405,11 @@ export class Albert {
    * @throws AlbertError DISPOSED.
    */
   [internals]() {
-    this.#requireLive();
+    this.#life.require();
     return {
       native: this.#native,
       outdate: (refresh: () => Promise<void>) => (this.#refresh = refresh),
-      hold: <T>(work: () => Promise<T>) => this.#hold(work),
+      hold: <T>(work: () => Promise<T>) => this.#life.hold(work),
     };
   }
 
@@ -485,12 +422,8 @@ export class Albert {
         if (this.#refresh === refresh) this.#refresh = null;
       });
       await this.#refreshing;
-      this.#requireLive();
+      this.#life.require();
     }
-  }
-
-  #requireLive(): void {
-    if (this.#closed) throw disposed();
   }
 }
 
