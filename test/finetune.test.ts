@@ -282,6 +282,14 @@ test('a run that was stopped at the end of an epoch goes on with the next', asyn
   expect({ ...resumed, output: '' }).toEqual({ ...whole, output: '' });
 });
 
+test('scoring tells how far it is', async () => {
+  const seen: object[] = [];
+  const given = await options({ steps: 2, evaluateEvery: 1, onScoring: (progress) => seen.push(progress) });
+  await finetune(given);
+  const all = { done: 18, total: 18 };
+  expect(seen).toEqual([all, all]); // one batch holds all texts
+});
+
 test('only the run that a folder holds is resumed', async () => {
   const given = await options({ steps: 2 });
   await finetune(given);

@@ -132,8 +132,12 @@ export function addFinetune(program: Command): void {
       STOPPING.forEach((name) => process.once(name, onSignal));
       const bar = progressBar(1);
       bar.update(0, 'reading the data');
+      let at = 0;
+      options.onScoring = ({ done, total }) =>
+        bar.update(at, `scoring the development split: ${done} of ${total}`);
       options.onProgress = ({ step, totalSteps, loss, best, tokens_per_second, seconds_left }) => {
         const found = best === null ? '' : ` | best ${score(best)}`;
+        at = step;
         bar.update(
           step,
           `loss ${loss.toFixed(3)}${found} | ${tokens_per_second} tokens/s | ${duration(seconds_left)} left`,

@@ -16,6 +16,7 @@ import {
   string,
   strings,
 } from '../options';
+import type { RunProgress } from '../pipelines/run';
 import { encodingLimits, type EvaluateOptions, isLabelled } from '../tasks/evaluate';
 import { findTask, type TaskDescription } from '../tasks';
 import type { Example, Feature, Scores, Task, TrainingDefaults } from '../tasks/task';
@@ -60,6 +61,8 @@ export interface FinetuneOptions
   resume?: boolean;
   signal?: AbortSignal;
   onProgress?: (progress: FinetuneProgress) => void;
+  /** Told of the texts done while the development split is scored. */
+  onScoring?: (progress: RunProgress) => void;
 }
 
 export const FINETUNE_OPTIONS: Names<FinetuneOptions> = {
@@ -91,6 +94,7 @@ export const FINETUNE_OPTIONS: Names<FinetuneOptions> = {
   maxAnswerLength: true,
   signal: true,
   onProgress: true,
+  onScoring: true,
 };
 
 export interface FinetuneProgress {

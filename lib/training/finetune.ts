@@ -227,10 +227,11 @@ class Run {
   private async assess(): Promise<void> {
     const { plan, at } = this;
     const { model } = this.trainer;
-    const { signal, maxAnswerLength } = this.options;
+    const { signal, maxAnswerLength, onScoring: onProgress } = this.options;
     const predictions = await predictAll(plan.task, model, plan.devFeatures, plan.dev, {
       signal,
       maxAnswerLength,
+      onProgress,
     });
     const found = report(plan.task, plan.dev, predictions);
     at.evaluated = at.step;
