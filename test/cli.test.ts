@@ -8,6 +8,7 @@ import { root, temporaryFolder } from './support/data';
 import { labels, tinyModel } from './support/tiny';
 
 const main = path.join(root, 'dist', 'cli', 'main.js');
+const vocabulary = path.join(root, 'models', 'albert-mini-en', 'spiece.model');
 
 function albert(args: string[], input = '') {
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
@@ -198,6 +199,15 @@ test('wrong usage exits with 2, failures with 1 and one line', () => {
   expect(albert(['fill-mask', '--model', './nowhere', '--file', './none']).status).toBe(1);
   expect(albert(['fill-mask', '--file', '.']).stderr).toMatch(/^albert: could not read \.: /);
   expect(albert(['fill-mask', '--file', 'x', 'a [MASK]']).stderr).toMatch(/expected text or --file/);
+});
+
+test('messages name options by their flags', () => {
+  const output = path.join(temporaryFolder(), 'run');
+  const run = ['--corpus', 'x', '--vocabulary', vocabulary, '--output', output, '--steps', '1', '--config', 'tiny'];
+  const { stderr } = albert(['pretrain', ...run, '--max-length', '4']);
+  expect(stderr).toMatch(/for --max-length but received 4/);
+  const untrained = albert(['classify', '--model', path.dirname(vocabulary), 'a text']);
+  expect(untrained.stderr).toMatch(/with --allow-untrained\n/);
 });
 
 test('order takes passages with tabs as arguments, and a pair a line', () => {

@@ -27,6 +27,18 @@ function oneLine(text: string): string {
   return text.replace(/\s*\n\s*/g, ' ').trim();
 }
 
+/** A message for a shell: options of several words, maxLength or top_k, by the names of their flags. */
+function withFlags(message: string, verb: Command | undefined): string {
+  let text = oneLine(message);
+  for (const option of verb?.options ?? []) {
+    const name = option.attributeName();
+    if (option.negate || !/[A-Z]/.test(name)) continue;
+    const snake = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    text = text.replace(new RegExp(`\\b(${name}|${snake})\\b`, 'g'), option.long!);
+  }
+  return text;
+}
+
 async function main(): Promise<number> {
   const manifest = readFileSync(path.resolve(__dirname, '..', '..', 'package.json'), 'utf8');
   const program = new Command('albert')
@@ -61,12 +73,19 @@ async function main(): Promise<number> {
     'after',
     "\nExample:\n  $ albert fill-mask --model ./albert-base-v2 'The capital of France is [MASK].'",
   );
+  const said = (message: string) =>
+    withFlags(
+      message,
+      program.commands.find((verb) => verb.name() === process.argv[2]),
+    );
+  process.removeAllListeners('warning');
+  process.on('warning', ({ message }) => process.stderr.write(`albert: warning: ${said(message)}\n`));
   try {
     await program.parseAsync();
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    process.stderr.write(`albert: ${oneLine(error instanceof Error ? error.message : String(error))}\n`);
+    process.stderr.write(`albert: ${said(error instanceof Error ? error.message : String(error))}\n`);
     return error instanceof AlbertError && error.code === 'INVALID_ARGUMENT' ? 2 : 1;
   }
 }
@@ -77,8 +96,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.stderr.write(`albert: the output could not be written: ${error.message}\n`);
   process.exit(1);
 });
-process.removeAllListeners('warning');
-process.on('warning', (warning) => process.stderr.write(`albert: warning: ${oneLine(warning.message)}\n`));
 
 void main().then((code) => {
   process.exitCode ??= code;

@@ -72,7 +72,7 @@ export interface TaskNeeds {
   parameters?: readonly string[];
 }
 
-const UNTRAINED = 'choose another, or pass allow_untrained: true (--allow-untrained)';
+const UNTRAINED = 'choose another, or load it all the same with allow_untrained';
 
 /** Refuses a model whose checkpoint lacks any of the parameters, as its answers would be random. */
 export function requireTrained(

@@ -137,13 +137,13 @@ function holdsOut(stream: PretrainingStream, asked: number | undefined): boolean
   if (asked) {
     throw new AlbertError(
       'DATA',
-      `expected documents enough to hold out a share of ${asked} of the corpus but that is none; hold out more, or none (holdOut: 0, --hold-out 0)`,
+      `expected documents enough to hold out a share of ${asked} of the corpus but that is none; hold out more, or none by a holdOut of 0`,
     );
   }
   if (asked === undefined) {
     process.emitWarning(
       'nothing of the corpus is held out (records never are, and of few documents one percent may be none; a blank line ends a ' +
-        'document), so that training is not evaluated; holdOut (--hold-out) says how many to keep',
+        'document), so that training is not evaluated; holdOut says how many to keep',
       'AlbertWarning',
     );
   }
