@@ -203,7 +203,18 @@ test('wrong usage exits with 2, failures with 1 and one line', () => {
 
 test('messages name options by their flags', () => {
   const output = path.join(temporaryFolder(), 'run');
-  const run = ['--corpus', 'x', '--vocabulary', vocabulary, '--output', output, '--steps', '1', '--config', 'tiny'];
+  const run = [
+    '--corpus',
+    'x',
+    '--vocabulary',
+    vocabulary,
+    '--output',
+    output,
+    '--steps',
+    '1',
+    '--config',
+    'tiny',
+  ];
   const { stderr } = albert(['pretrain', ...run, '--max-length', '4']);
   expect(stderr).toMatch(/for --max-length but received 4/);
   const untrained = albert(['classify', '--model', path.dirname(vocabulary), 'a text']);
