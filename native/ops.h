@@ -46,6 +46,9 @@ class PackedLinear {
 // Inputs that a linear layer may keep apart from its int8 product.
 constexpr size_t kMaxOutliers = 64;
 
+// Inputs of an int8 layer at most: so many products of 255 and 127 fit the 32 bits of a sum.
+constexpr int64_t kMaxInt8Depth = 65536;
+
 // How the weights of a linear layer are kept.
 struct LinearFormat {
   Precision precision = Precision::kFp32;
@@ -183,7 +186,7 @@ struct PassInputs {
 
 // How a batch is divided between the workers of a backend.
 struct ShardPlan {
-  int64_t workers = 1;         // 1: the body runs once, over everything, with operations that use all threads
+  int64_t workers = 1;         // 1: the body runs shard by shard, with operations that use all threads
   int64_t max_rows = 0;        // of one shard
   std::vector<int32_t> begin;  // [shards + 1] sequences
 };

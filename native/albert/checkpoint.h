@@ -2,6 +2,7 @@
 // prefixes.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -27,6 +28,20 @@ class Checkpoint {
   const std::string& path() const { return path_; }  // the weight file, or the index of several
   size_t size() const { return tensors_.size(); }
 
+  // Whether a value lies in a mapped file.
+  bool holds(const void* value) const {
+    const auto* at = static_cast<const uint8_t*>(value);
+    return std::any_of(files_.begin(), files_.end(), [at](const TensorFile& file) {
+      return at >= file.map->data() && at < file.map->data() + file.map->size();
+    });
+  }
+  // Throws Error{kCheckpoint} when something has been written into a file since it was mapped.
+  void require_intact() const {
+    for (const TensorFile& file : files_)
+      check(file.map->is_intact(), ErrorCode::kCheckpoint, file.map->path(),
+            ": expected the file that the model was loaded from, but something has been written into it "
+            "since; load the model again, and replace such files by renaming others");
+  }
   void release_pages() const {
     for (const TensorFile& file : files_) file.map->release_pages();
   }

@@ -275,6 +275,9 @@ Config Config::parse(std::string_view json, const std::string& name) {
   if (config.num_hidden_groups * config.inner_group_num > kMaxBlocks)
     reader.fail("num_hidden_groups * inner_group_num must be at most ", kMaxBlocks, ", found ",
                 config.num_hidden_groups, " * ", config.inner_group_num);
+  if (config.num_hidden_layers * config.inner_group_num > kMaxBlocks)
+    reader.fail("num_hidden_layers * inner_group_num must be at most ", kMaxBlocks, ", found ",
+                config.num_hidden_layers * config.inner_group_num);
   return config;
 }
 

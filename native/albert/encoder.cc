@@ -111,21 +111,23 @@ std::vector<float> spread_of(const Weights& weights, const std::vector<std::stri
   std::vector<float> spread(static_cast<size_t>(width));
   for (const std::string& norm : norms) {
     const float *weight = weights.data(norm + ".weight"), *bias = weights.data(norm + ".bias");
-    for (int64_t i = 0; i < width; ++i) spread[i] = std::max(spread[i], std::hypot(weight[i], bias[i]));
+    for (int64_t i = 0; i < width; ++i)
+      spread[i] = std::max(spread[i], std::sqrt(weight[i] * weight[i] + bias[i] * bias[i]));
   }
   return spread;
 }
 
 // One linear layer after another as a single one: W = V U, b = V a + c for U x + a, then V y + c. Computed on
-// the processor in fp32 whatever the backend.
+// the processor in fp32 whatever the backend: by it, where it computes there.
 class FoldedLinear {
  public:
-  FoldedLinear(const LinearSource& first, int64_t in, const std::vector<LinearSource>& second,
-               int64_t middle) {
+  FoldedLinear(const LinearSource& first, int64_t in, const std::vector<LinearSource>& second, int64_t middle,
+               Backend& backend) {
     std::vector<LinearSource> unbiased = second;
     for (LinearSource& part : unbiased) part.bias = nullptr, out_ += part.out;
-    const std::unique_ptr<Backend> cpu = make_cpu_backend("", 0);
-    const std::unique_ptr<PackedLinear> packed = cpu->pack(unbiased, middle, {});
+    const std::unique_ptr<Backend> other = backend.computes_on_host() ? nullptr : make_cpu_backend("", 0);
+    Backend& cpu = other ? *other : backend;
+    const std::unique_ptr<PackedLinear> packed = cpu.pack(unbiased, middle, {});
     // The columns of U and a, as rows.
     std::vector<float> columns(static_cast<size_t>((in + 1) * middle));
     for (int64_t m = 0; m < middle; ++m) {
@@ -133,8 +135,7 @@ class FoldedLinear {
       columns[in * middle + m] = first.bias[m];
     }
     std::vector<float> products(static_cast<size_t>((in + 1) * out_));
-    cpu->linear_forward(products.data(), out_, columns.data(), middle, *packed, Activation::kIdentity,
-                        in + 1);
+    cpu.linear_forward(products.data(), out_, columns.data(), middle, *packed, Activation::kIdentity, in + 1);
     weight_.resize(static_cast<size_t>(in * out_));
     for (int64_t o = 0; o < out_; ++o)
       for (int64_t i = 0; i < in; ++i) weight_[o * in + i] = products[i * out_ + o];
@@ -188,7 +189,7 @@ EncoderWeights::EncoderWeights(const Config& config, const Weights& weights, Pre
                                      source(name + "attention.value", hidden)};
   };
   if (embedding_width < hidden) {
-    const FoldedLinear folded(map_source, embedding_width, qkv_sources(block_name(0, 0)), hidden);
+    const FoldedLinear folded(map_source, embedding_width, qkv_sources(block_name(0, 0)), hidden, backend);
     first_qkv = backend.pack({folded.source()}, embedding_width, of_embedding);
   }
 

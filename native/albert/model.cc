@@ -72,6 +72,10 @@ Model::Model(Config config, const ModelOptions& options)
     limits.max_width = std::max(limits.max_width, 2 * int64_t{config_.hidden_size});
   limits.max_length = config_.max_position_embeddings;
   limits.head_size = config_.head_size();
+  require(precision_ != Precision::kInt8 || limits.max_width <= kMaxInt8Depth,
+          "expected products of a depth of at most ", kMaxInt8Depth,
+          " for dtype 'int8', whose sums have 32 bits, but this model has one of ", limits.max_width,
+          "; load it as bf16");
   backend_->reserve(limits);
   if (options.calibration.empty()) return;
   require(precision_ == Precision::kInt8,
@@ -90,6 +94,7 @@ void Model::replace_weights(std::unique_ptr<Weights> weights) {
 
 std::shared_ptr<const Weights> Model::weights() const {
   std::lock_guard<std::mutex> lock(weights_mutex_);
+  weights_->require_intact();
   return weights_;
 }
 
@@ -113,6 +118,7 @@ void Model::calibrate(const SequenceBatch& batch, const std::string& path) {
           "expected a model in fp32 on the CPU to calibrate with: load it with dtype: 'fp32', device: 'cpu'");
   albert::validate(batch, config_, Head::kBase);
   std::lock_guard<std::mutex> computing(backend_mutex_);
+  weights_->require_intact();
   Calibration calibration(config_);
   EncoderTaps taps;
   taps.calibration = &calibration;
@@ -217,6 +223,8 @@ void Model::validate(const ForwardRequest& request) const {
 
 std::vector<ForwardResult> Model::forward(const std::vector<const ForwardRequest*>& requests) {
   std::lock_guard<std::mutex> computing(backend_mutex_);
+  if (backend_->computes_on_host())
+    weights_->require_intact();  // embeddings and norms are read where they lie
   std::vector<BatchItem> items;
   bool hidden_states = false, attentions = false;
   for (const ForwardRequest* request : requests) {

@@ -84,7 +84,7 @@ class Model {
   const Backend& backend() const { return *backend_; }
   std::shared_ptr<const Weights> weights() const;
   const std::vector<std::string>& warnings() const { return warnings_; }
-  // Packed weights and workspace, for the garbage collector's account; waits for a running forward.
+  // Packed weights, and the workspace that passes have grown so far; waits for a running forward.
   size_t memory_bytes() const;
 
   // Throws Error{kInvalidArgument | kTooLong | kOutOfVocabulary} when the request cannot run on this model:

@@ -1,6 +1,9 @@
 // Turns prepared text into pieces and ids, splits numbers from commas, and writes pieces back as text.
 #include "sentencepiece_tokenizer.h"
 
+#include <charconv>
+#include <optional>
+
 #include "support/error.h"
 
 namespace albert {
@@ -23,6 +26,16 @@ bool is_number_before_comma(std::string_view piece) {
 std::string byte_piece(int byte) {
   static constexpr char kHex[] = "0123456789ABCDEF";
   return std::string("<0x") + kHex[byte >> 4] + kHex[byte & 15] + '>';
+}
+
+// The byte that a piece such as '<0x0A>' stands for, if it is one.
+std::optional<uint8_t> byte_of(std::string_view piece) {
+  if (piece.size() != 6 || piece.substr(0, 3) != "<0x" || piece[5] != '>') return std::nullopt;
+  uint8_t byte = 0;
+  const char *digits = piece.data() + 3, *end = digits + 2;
+  const auto [at, error] = std::from_chars(digits, end, byte, 16);
+  if (error != std::errc() || at != end) return std::nullopt;
+  return byte;
 }
 
 }  // namespace
@@ -157,9 +170,8 @@ std::string SentencePieceTokenizer::join_pieces(const std::vector<Part>& parts, 
   };
   for (size_t i = first; i < last; ++i) {
     std::string_view piece = parts[i].piece;
-    if (byte_fallback_ && piece.size() == 6 && piece.substr(0, 3) == "<0x" && piece[5] == '>') {
-      const auto digit = [&](size_t at) { return piece[at] <= '9' ? piece[at] - '0' : piece[at] - 'A' + 10; };
-      bytes += static_cast<char>(digit(3) << 4 | digit(4));
+    if (const std::optional<uint8_t> byte = byte_of(piece); byte_fallback_ && byte) {
+      bytes += static_cast<char>(*byte);
       continue;
     }
     flush_bytes();

@@ -205,8 +205,14 @@ class StoredWeights : public Weights {
               ": drawn afresh, so outputs that use them mean nothing until they are trained"));
     decoder_ = data(kWordTable);
     if (is_language(head_)) load_decoder(warnings);
+    in_files_ = checkpoint_.holds(decoder_) ||
+                std::any_of(parameters_.begin(), parameters_.end(),
+                            [&](const Parameter& parameter) { return checkpoint_.holds(parameter.data); });
   }
 
+  void require_intact() const override {
+    if (in_files_) checkpoint_.require_intact();
+  }
   void release_pages() const override { checkpoint_.release_pages(); }
 
  private:
@@ -315,6 +321,7 @@ class StoredWeights : public Weights {
   Config config_;
   Head head_;
   Checkpoint checkpoint_;
+  bool in_files_ = false;  // whether values are read from the checkpoint's files themselves
   std::vector<std::unique_ptr<float[]>> owned_;
 };
 

@@ -87,6 +87,9 @@ class Weights {
   // written for each of them. As F32, or rounded to F16. Throws Error{kCheckpoint}.
   void save(const std::string& path, DType dtype = DType::kF32) const;
 
+  // Throws Error{kCheckpoint} when the file that values stay in is no longer what was loaded.
+  virtual void require_intact() const {}
+
   // Tells the system that mapped pages are no longer needed in memory (after packing); they can be read
   // again.
   virtual void release_pages() const {}

@@ -25,23 +25,22 @@ std::shared_ptr<Session> Environment::open(Napi::Env env, std::shared_ptr<Model>
   return session;
 }
 
-Environment::Remains Environment::retire(Napi::BasicEnv env, Session& session) {
+void Environment::close(Napi::BasicEnv env, Session& session, std::function<void(Remains)> ended) {
+  if (session.closing) return ended({});
+  session.closing = true;
+  session.ended = std::move(ended);
+  if (session.runs == 0) end(env, session);
+}
+
+void Environment::end(Napi::BasicEnv env, Session& session) {
   sessions_.erase(&session);
   if (session.reported_bytes != 0) Napi::MemoryManagement::AdjustExternalMemory(env, -session.reported_bytes);
   session.reported_bytes = 0;
-  Remains remains;
-  remains.model = std::move(session.model);
-  remains.engine = std::move(session.engine);
-  return remains;
-}
-
-void Environment::abandon(Napi::BasicEnv env, Session& session) {
-  session.abandoned = true;
-  if (session.runs == 0) retire(env, session);
+  session.ended({std::move(session.engine), std::move(session.model)});
 }
 
 Run& Environment::submit(Napi::Env env, std::shared_ptr<Session> session, ForwardRequest request) {
-  check(session->engine != nullptr, ErrorCode::kDisposed,
+  check(!session->closing, ErrorCode::kDisposed,
         "expected a live model but this one has been disposed; load it again");
   auto owned = std::make_unique<Run>(env);
   Run* run = owned.get();
@@ -67,7 +66,7 @@ Run& Environment::submit(Napi::Env env, std::shared_ptr<Session> session, Forwar
 void Environment::forget(Napi::Env env, Run* run) {
   std::shared_ptr<Session> session = run->session;
   runs_.erase(run);
-  if (--session->runs == 0 && session->abandoned) retire(env, *session);
+  if (--session->runs == 0 && session->closing) end(env, *session);
   if (runs_.empty()) channel_.Unref(env);
 }
 

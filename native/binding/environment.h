@@ -8,6 +8,7 @@
 #include <napi.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <unordered_map>
 #include <unordered_set>
@@ -16,14 +17,21 @@
 
 namespace albert::binding {
 
+// What is left of a session, for its destruction wherever the caller wants it.
+struct Remains {
+  std::unique_ptr<Engine> engine;
+  std::shared_ptr<Model> model;
+};
+
 // A model with its engine; the wrapper object and every run in flight share it. Only the JavaScript thread
 // touches it.
 struct Session {
-  std::shared_ptr<Model> model;    // null once disposed
-  std::unique_ptr<Engine> engine;  // null once disposed
-  int64_t reported_bytes = 0;      // what the garbage collector has been told about
-  int runs = 0;                    // in flight
-  bool abandoned = false;          // the wrapper is gone: the last run retires the session
+  std::shared_ptr<Model> model;        // null once closed
+  std::unique_ptr<Engine> engine;      // null once closed
+  int64_t reported_bytes = 0;          // what the garbage collector has been told about
+  int runs = 0;                        // in flight
+  bool closing = false;                // no new runs; the last one ends the session
+  std::function<void(Remains)> ended;  // called then
 };
 
 // One call of forward, from submission until its promise settles.
@@ -48,15 +56,9 @@ class Environment {
   Napi::FunctionReference pretraining_constructor;
 
   std::shared_ptr<Session> open(Napi::Env env, std::shared_ptr<Model> model);
-  // Takes model and engine out of the session, for their destruction wherever the caller wants it.
-  struct Remains {
-    std::unique_ptr<Engine> engine;
-    std::shared_ptr<Model> model;
-  };
-  Remains retire(Napi::BasicEnv env, Session& session);
-  // The wrapper was collected: retires the session now or when its last run has settled, never waiting for
-  // one.
-  void abandon(Napi::BasicEnv env, Session& session);
+  // Refuses new runs, and hands model and engine to `ended` now or when the last run has settled; nothing
+  // waits for it. A session that is closing already has nothing to hand over.
+  void close(Napi::BasicEnv env, Session& session, std::function<void(Remains)> ended);
 
   // Queues the request on the session's engine; the run's promise settles on the JavaScript thread.
   // Throws what Engine::submit throws.
@@ -66,6 +68,7 @@ class Environment {
   static void settle(Napi::Env env, Napi::Function callback, Environment* self, Run* run);
   using Channel = Napi::TypedThreadSafeFunction<Environment, Run, &Environment::settle>;
 
+  void end(Napi::BasicEnv env, Session& session);
   void shut_down();
   void forget(Napi::Env env, Run* run);
 

@@ -62,11 +62,11 @@ ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelWra
 }
 
 void ModelWrap::Finalize(Napi::Env env) {
-  if (session_) Environment::of(env).abandon(env, *session_);
+  if (session_) Environment::of(env).close(env, *session_, [](Remains) {});
 }
 
 std::shared_ptr<Model> ModelWrap::live_model() const {
-  check(session_->model != nullptr, ErrorCode::kDisposed,
+  check(!session_->closing, ErrorCode::kDisposed,
         "expected a live model but this one has been disposed; load it again");
   return session_->model;
 }
@@ -173,17 +173,22 @@ Napi::Value ModelWrap::save(const Napi::CallbackInfo& info) {
 
 Napi::Value ModelWrap::dispose(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    auto remains =
-        std::make_shared<Environment::Remains>(Environment::of(info.Env()).retire(info.Env(), *session_));
-    return PromiseWorker<Done>::run(
+    const auto remains = std::make_shared<Remains>();
+    auto* worker = PromiseWorker<Done>::make(
         info.Env(), "albert-native dispose",
         [remains] {
-          if (remains->engine) remains->engine->close();
-          remains->engine.reset();
-          remains->model.reset();
+          *remains = {};
           return true;
         },
         [](Napi::Env env, Done) { return env.Undefined(); });
+    const Napi::Value promise = worker->promise();
+    // Not before the last run has settled: until then a thread of libuv's pool, which others need, would
+    // wait.
+    Environment::of(info.Env()).close(info.Env(), *session_, [remains, worker](Remains last) {
+      *remains = std::move(last);
+      worker->Queue();
+    });
+    return promise;
   });
 }
 

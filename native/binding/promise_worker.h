@@ -18,11 +18,18 @@ class PromiseWorker : public Napi::AsyncWorker {
 
   // Returns a promise of convert(work()); whatever either throws rejects it.
   static Napi::Value run(Napi::Env env, const char* name, Work work, Convert convert) {
-    auto* worker = new PromiseWorker(env, name, std::move(work), std::move(convert));
-    Napi::Promise promise = worker->deferred_.Promise();
-    worker->Queue();  // the worker deletes itself when it has settled the promise
+    PromiseWorker* worker = make(env, name, std::move(work), std::move(convert));
+    Napi::Value promise = worker->promise();
+    worker->Queue();
     return promise;
   }
+
+  // The same for work that begins later, when Queue() is called. The worker then deletes itself when it has
+  // settled the promise.
+  static PromiseWorker* make(Napi::Env env, const char* name, Work work, Convert convert) {
+    return new PromiseWorker(env, name, std::move(work), std::move(convert));
+  }
+  Napi::Value promise() const { return deferred_.Promise(); }
 
  protected:
   void Execute() override {

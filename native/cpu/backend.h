@@ -15,8 +15,8 @@
 
 namespace albert::cpu {
 
-// Rows a thread works on at a time: the block's activations stay in L2 while every panel of weights passes
-// by. Bytes of int8 weights are few, and so may be its rows (docs/performance.md).
+// Rows a thread works on at a time, while every panel of weights passes by. Bytes of int8 weights are few,
+// and so may be its rows (docs/performance.md).
 constexpr int64_t row_block(Precision precision) { return precision == Precision::kInt8 ? 64 : 128; }
 // A shard has at least the first number of rows where that balances, else the second.
 constexpr int64_t kShardRows[] = {128, 64};

@@ -2,7 +2,9 @@
 #include "cpu/peak.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <thread>
 #include <vector>
 
 #include "cpu/thread_pool.h"
@@ -17,11 +19,17 @@ constexpr double kSampleSeconds = 0.04;
 // All threads together; several times the largest cache of most machines.
 constexpr int64_t kReadBytes = int64_t{512} << 20;
 
-// Seconds that body(worker) takes on all workers of the pool.
+// Seconds that body(worker) takes on all workers of the pool, which begin together.
 template <typename Body>
 double seconds_of(cpu::ThreadPool& pool, Body body) {
+  std::atomic<int> missing{pool.size()};
+  auto together = [&](int worker) {
+    missing.fetch_sub(1);
+    while (missing.load() > 0) std::this_thread::yield();
+    body(worker);
+  };
   const auto begin = std::chrono::steady_clock::now();
-  pool.run(body);
+  pool.run(together);
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 

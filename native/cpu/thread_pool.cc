@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <limits>
 #include <string>
 #include <system_error>
 
@@ -21,6 +22,9 @@ namespace {
 // tick, so that an idle model gives its cores back.
 constexpr int kSpins = 2000;
 
+// Of the pool's state.
+constexpr uint64_t kCall = 1u << 16, kOpen = 1u << 15;
+
 inline void pause() {
 #if defined(__x86_64__)
   _mm_pause();
@@ -29,17 +33,37 @@ inline void pause() {
 #endif
 }
 
-// Processors' worth of time the cgroup grants (versions 2 and 1), or 0 when it sets no limit.
+constexpr double kNoQuota = std::numeric_limits<double>::infinity();
+
+// Processors' worth of time that one control group grants, of version 2 or 1.
+double quota_of(const std::string& folder) {
+  double quota = 0, period = 0;
+  // 'max' is no number, and no quota.
+  if (std::ifstream v2(folder + "/cpu.max"); v2 >> quota >> period && period > 0) return quota / period;
+  std::ifstream v1_quota(folder + "/cpu.cfs_quota_us"), v1_period(folder + "/cpu.cfs_period_us");
+  if (v1_quota >> quota && v1_period >> period && quota > 0 && period > 0) return quota / period;
+  return kNoQuota;
+}
+
+// The least that is granted by the control groups of this process, its own and those around it.
 double cgroup_quota() {
-  std::string quota;
-  double period = 0;
-  if (std::ifstream v2("/sys/fs/cgroup/cpu.max"); v2 >> quota >> period)
-    return quota == "max" || period <= 0 ? 0 : std::stod(quota) / period;
-  double microseconds = 0;
-  if (std::ifstream v1("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"); !(v1 >> microseconds) || microseconds <= 0)
-    return 0;
-  if (std::ifstream v1("/sys/fs/cgroup/cpu/cpu.cfs_period_us"); !(v1 >> period) || period <= 0) return 0;
-  return microseconds / period;
+  double least = kNoQuota;
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {  // number:controllers:/path/of/the/group
+    const size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    const bool v2 = controllers == ",,";
+    if (!v2 && controllers.find(",cpu,") == std::string::npos) continue;
+    const std::string root = v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/cpu";
+    std::string group = line.substr(second + 1);
+    while (!group.empty()) {
+      least = std::min(least, quota_of(root + group));
+      group.resize(std::min(group.rfind('/'), group.size() - 1));
+    }
+    least = std::min(least, quota_of(root));
+  }
+  return least;
 }
 
 }  // namespace
@@ -50,7 +74,7 @@ int available_threads() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) threads = std::max(1, CPU_COUNT(&set));
   const double quota = cgroup_quota();
-  if (quota > 0) threads = std::clamp(static_cast<int>(std::ceil(quota)), 1, threads);
+  if (quota < threads) threads = std::max(1, static_cast<int>(std::ceil(quota)));
 #endif
   return threads;
 }
@@ -76,16 +100,16 @@ void ThreadPool::start(Function function, void* context) {
   function_ = function;
   context_ = context;
   error_ = nullptr;
-  running_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-  // Sequentially consistent with the sleeper's own pair below: either it sees the new generation before it
-  // waits, or we see it counted as sleeping and wake it.
-  generation_.fetch_add(1);
+  // Sequentially consistent with the sleeper's own pair below: either it sees the new call before it waits,
+  // or we see it counted as sleeping and wake it.
+  state_.store((state_.load(std::memory_order_relaxed) / kCall + 1) * kCall | kOpen);
   if (sleeping_.load() > 0) {
     std::lock_guard<std::mutex> lock(mutex_);
     wake_.notify_all();
   }
   call(0);
-  for (int spin = 0; running_.load(std::memory_order_acquire) > 0; ++spin) {
+  state_.fetch_and(~kOpen);
+  for (int spin = 0; state_.load(std::memory_order_acquire) % kOpen > 0; ++spin) {
     if (spin < kSpins)
       pause();
     else
@@ -104,20 +128,26 @@ void ThreadPool::call(int worker) {
 }
 
 void ThreadPool::work(int worker) {
-  for (uint64_t seen = 0;;) {
-    for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen && !stopping_;
-         ++spin)
+  uint64_t last = 0;  // the call that this worker was part of
+  const auto has_work = [&](uint64_t state) { return (state & kOpen) && state / kCall != last; };
+  for (;;) {
+    uint64_t state = state_.load();
+    for (int spin = 0; spin < kSpins && !has_work(state) && !stopping_; ++spin) {
       pause();
-    if (generation_.load() == seen) {
+      state = state_.load(std::memory_order_acquire);
+    }
+    if (!has_work(state)) {
       std::unique_lock<std::mutex> lock(mutex_);
       sleeping_.fetch_add(1);
-      wake_.wait(lock, [&] { return stopping_ || generation_.load() != seen; });
+      wake_.wait(lock, [&] { return stopping_ || has_work(state = state_.load()); });
       sleeping_.fetch_sub(1);
     }
     if (stopping_) return;
-    ++seen;
+    // Enters, unless the call has closed or another worker has come in between.
+    if (!state_.compare_exchange_strong(state, state + 1)) continue;
+    last = state / kCall;
     call(worker);
-    running_.fetch_sub(1, std::memory_order_release);
+    state_.fetch_sub(1, std::memory_order_release);
   }
 }
 

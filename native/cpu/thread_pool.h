@@ -23,9 +23,10 @@ class ThreadPool {
 
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls body(worker) once for each worker 0 .. size() - 1, worker 0 on the calling thread, and returns when
-  // all have ended. One call at a time. Allocates nothing. The first exception thrown by a body is rethrown
-  // here.
+  // Calls body(0) on the calling thread and, meanwhile, body(worker) on each worker 1 .. size() - 1 that
+  // comes before that has returned; returns when all of them have ended. So a body takes what it does from
+  // those that run beside it, until nothing is left: a worker that the system gives no core to is not waited
+  // for. One call at a time. Allocates nothing. The first exception thrown by a body is rethrown here.
   template <typename Body>
   void run(Body& body) {
     start([](void* context, int worker) { (*static_cast<Body*>(context))(worker); }, &body);
@@ -40,8 +41,8 @@ class ThreadPool {
   std::vector<std::thread> workers_;
   Function function_ = nullptr;
   void* context_ = nullptr;
-  std::atomic<uint64_t> generation_{0};  // of the function to run
-  std::atomic<int> running_{0};          // workers that have not ended the current one
+  // The number of the call << 16 | whether it still takes workers << 15 | workers inside it.
+  std::atomic<uint64_t> state_{0};
   std::atomic<int> sleeping_{0};
   std::atomic<bool> stopping_{false};
   std::mutex mutex_;

@@ -21,7 +21,7 @@ std::FILE* create(const std::string& path) {
 #if defined(_WIN32)
   return ::_wfopen(fs::u8path(path).c_str(), L"wbx");
 #else
-  return std::fopen(path.c_str(), "wbx");
+  return std::fopen(path.c_str(), "wbxe");
 #endif
 }
 

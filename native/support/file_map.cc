@@ -32,6 +32,8 @@ std::shared_ptr<const FileMap> FileMap::open(const std::string& path, ErrorCode 
 
 FileMap::~FileMap() = default;
 
+bool FileMap::is_intact() const { return true; }
+
 void FileMap::release_pages() const {}
 
 #else
@@ -44,6 +46,16 @@ struct Descriptor {
     if (value >= 0) ::close(value);
   }
 };
+
+std::array<int64_t, 5> stamp_of(const struct stat& status) {
+#if defined(__APPLE__)
+  const timespec written = status.st_mtimespec;
+#else
+  const timespec written = status.st_mtim;
+#endif
+  return {static_cast<int64_t>(status.st_dev), static_cast<int64_t>(status.st_ino), status.st_size,
+          written.tv_sec, written.tv_nsec};
+}
 
 }  // namespace
 
@@ -62,6 +74,7 @@ std::shared_ptr<const FileMap> FileMap::open(const std::string& path, ErrorCode 
   std::shared_ptr<FileMap> map(new FileMap);
   map->path_ = path;
   map->size_ = static_cast<size_t>(status.st_size);
+  map->stamp_ = stamp_of(status);
   if (map->size_ == 0) return map;
   void* memory = ::mmap(nullptr, map->size_, PROT_READ, MAP_PRIVATE, file.value, 0);
   if (memory == MAP_FAILED) fail(errno);
@@ -72,6 +85,14 @@ std::shared_ptr<const FileMap> FileMap::open(const std::string& path, ErrorCode 
 
 FileMap::~FileMap() {
   if (mapped_) ::munmap(const_cast<uint8_t*>(data_), size_);
+}
+
+bool FileMap::is_intact() const {
+  struct stat status;
+  if (!mapped_ || ::stat(path_.c_str(), &status) != 0) return true;
+  const std::array<int64_t, 5> now = stamp_of(status);
+  const bool is_the_mapped_one = now[0] == stamp_[0] && now[1] == stamp_[1];
+  return !is_the_mapped_one || now == stamp_;
 }
 
 void FileMap::release_pages() const {

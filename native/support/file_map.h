@@ -1,6 +1,7 @@
 // A file as read-only memory: mapped where the system can, read otherwise.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,8 +12,8 @@
 
 namespace albert {
 
-// A file that another program cuts short while it is mapped raises SIGBUS, as with any mapping; writers that
-// replace files by rename (as AtomicFile does) are safe.
+// A file that another program cuts short while it is mapped raises SIGBUS, as with any mapping, and one that
+// it overwrites shows the new bytes; writers that replace files by rename (as AtomicFile does) are safe.
 class FileMap {
  public:
   // Throws Error{code} with the path and the system's reason.
@@ -32,6 +33,10 @@ class FileMap {
   const uint8_t* data() const { return data_; }
   size_t size() const { return size_; }
 
+  // Whether nothing has been written to the mapped file since: one of other length or time of writing, not a
+  // new file in its place.
+  bool is_intact() const;
+
   // Lets the system drop the pages from memory; reading them again brings them back.
   void release_pages() const;
 
@@ -41,7 +46,8 @@ class FileMap {
   const uint8_t* data_ = nullptr;
   size_t size_ = 0;
   bool mapped_ = false;
-  std::vector<uint8_t> bytes_;  // when not mapped
+  std::array<int64_t, 5> stamp_{};  // when mapped: device, file, size, time of writing in s and ns
+  std::vector<uint8_t> bytes_;      // when not mapped
 };
 
 }  // namespace albert

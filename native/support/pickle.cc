@@ -66,7 +66,7 @@ class PickleReader {
       case 0x80: protocol(byte()); break;
       case 0x95: number(8); break;  // FRAME: only a hint for readers of streams
       case '.': return stop();
-      case '(': marks_.push_back(stack_.size()); break;
+      case '(': mark(); break;
       case 'N': push(kNoneRef); break;
       case 0x88: push(kTrueRef); break;
       case 0x89: push(kFalseRef); break;
@@ -141,6 +141,11 @@ class PickleReader {
   void push(Ref ref) {
     if (stack_.size() >= Pickle::kMaxValues) fail("more than ", Pickle::kMaxValues, " values on the stack");
     stack_.push_back(ref);
+  }
+
+  void mark() {
+    if (marks_.size() >= Pickle::kMaxValues) fail("more than ", Pickle::kMaxValues, " marks");
+    marks_.push_back(stack_.size());
   }
 
   Pickle::Value& add(Kind kind) {

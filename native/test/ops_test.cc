@@ -39,8 +39,8 @@ struct Rows {
   std::vector<float> data;
 };
 
-// Where int8 products add pairs in 16 bits, which must not overflow: rows have 181 steps instead of 255, and
-// two neighbouring weights of one sign 180 together.
+// Where int8 products add pairs in 16 bits, which must not overflow: rows have 225 steps instead of 255, and
+// two neighbouring weights of one sign 144 together.
 bool in_pairs(const Backend& backend) {
   const std::string isa = backend.isa();
   return isa == "avx2" || isa == "avx512_base";

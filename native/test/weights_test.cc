@@ -9,8 +9,10 @@
 #include <functional>
 #include <iterator>
 #include <random>
+#include <thread>
 
 #include "albert/checkpoint.h"
+#include "albert/model.h"
 #include "support/safetensors.h"
 #include "test.h"
 
@@ -247,6 +249,51 @@ TEST(weights_describe_is_what_golden_files_hold) {
     EXPECT(std::memcmp(weights->all()[0].data, file.find(weights->all()[0].name)->data, 4) == 0,
            "read again");
   }
+}
+
+// Values that stay in a mapped file: writing into it must not mix new values with the packed ones.
+TEST(weights_refuse_a_file_that_was_written_into) {
+  Folder folder;
+  const std::string json =
+      R"({"vocab_size": 11, "embedding_size": 4, "hidden_size": 6, "num_hidden_layers": 2,
+          "num_attention_heads": 2, "intermediate_size": 24, "max_position_embeddings": 5})";
+  const std::string path = folder.file("model.safetensors"), other = folder.file("other.safetensors");
+  for (const DType dtype : {DType::kF32, DType::kF16}) {
+    ModelOptions options;
+    options.head = Head::kBase;
+    Model::create(json, 1, options)->weights()->save(path, dtype);
+    Model::create(json, 2, options)->weights()->save(other, dtype);
+    const std::shared_ptr<Model> model = Model::load(json, "config", path, options);
+    ForwardRequest request;
+    request.batch.ids = {1, 2, 3};
+    request.batch.lengths = {3};
+    request.wanted.last_hidden_state = true;
+    const auto run = [&] { return std::move(model->forward({&request})[0]); };
+    const auto same = [](const ForwardResult& a, const ForwardResult& b) {
+      return std::equal(a[0].data.get(), a[0].data.get() + a[0].count(), b[0].data.get());
+    };
+    const ForwardResult before = run();
+    // A new file in the old one's place.
+    fs::copy_file(other, folder.file("new"), fs::copy_options::overwrite_existing);
+    fs::rename(folder.file("new"), path);
+    EXPECT(same(before, run()), "after its file was replaced");
+    if (dtype == DType::kF16) continue;
+
+    const std::shared_ptr<Model> mapped = Model::load(json, "config", path, options);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // a file's time has a coarse clock
+    std::fstream(path, std::ios::in | std::ios::out | std::ios::binary)
+        .seekp(-4, std::ios::end)
+        .write("abcd", 4);
+    refuse([&] { mapped->forward({&request}); }, ErrorCode::kCheckpoint, {path, "written into", "load"});
+    refuse([&] { mapped->weights(); }, ErrorCode::kCheckpoint, {path});
+    EXPECT(same(before, run()), "the model of the file before");
+  }
+  // Values that were converted on loading need the file no more.
+  ModelOptions options;
+  options.head = Head::kBase;
+  const std::shared_ptr<Model> converted = Model::load(json, "config", path, options);
+  std::ofstream(path) << "gone";
+  converted->weights();
 }
 
 TEST(weights_accept_the_duplicates_of_old_masked_lm_files) {

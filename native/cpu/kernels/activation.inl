@@ -2,10 +2,10 @@
 // applies. kExact: to fp32's precision; else well below the rounding of bf16, where the result goes next.
 
 // 2^t with a relative error of 1.5e-7 (degree 5) or 7.5e-5 (degree 3): t = n + f, a polynomial on [0, 1)
-// fitted to 2^f, then a scale by 2^n.
+// fitted to 2^f, then a scale by 2^n. NaN stays NaN: min and max give their second argument then.
 template <bool kExact>
 inline Vec exp2(Vec t) {
-  if constexpr (!kScaleSaturates) t = max(min(t, broadcast(126.0f)), broadcast(-126.0f));
+  if constexpr (!kScaleSaturates) t = max(broadcast(-126.0f), min(broadcast(126.0f), t));
   const Vec f = fraction(t);
   Vec p;
   if constexpr (kExact) {

@@ -112,8 +112,9 @@ struct AddResidual {
 template <typename T>
 struct StoreHeads {
   const LinearTask& task;
-  T* column = nullptr;  // of row 0, when the vector lies in one head
-  int64_t first = 0, count = 0;
+  T* column = nullptr;      // of row 0, when the vector lies in one head
+  T* columns[kWidth] = {};  // of row 0, when it does not
+  int64_t count = 0;
 
   T* element(int64_t c) const {
     const Heads& heads = task.heads;
@@ -123,14 +124,16 @@ struct StoreHeads {
            inner % heads.size;
   }
   void begin(int64_t begin, int64_t valid) {
-    first = begin, count = valid;
+    count = valid;
     column = begin % task.heads.size + valid <= task.heads.size ? element(begin) : nullptr;
+    if (!column)
+      for (int64_t i = 0; i < valid; ++i) columns[i] = element(begin + i);
   }
   void put(int64_t row, Vec v) {
     if (column) return store_some(column + row * task.heads.stride, v, count);
     T values[kWidth];
     store(values, v);
-    for (int64_t i = 0; i < count; ++i) element(first + i)[row * task.heads.stride] = values[i];
+    for (int64_t i = 0; i < count; ++i) columns[i][row * task.heads.stride] = values[i];
   }
 };
 

@@ -35,7 +35,7 @@ inline Vec abs(Vec v) { return std::fabs(v); }
 inline Vec approximate_reciprocal(Vec v) { return 1 / v; }
 // v - floor(v), and v * 2^floor(n) for n in [-126, 127].
 inline Vec fraction(Vec v) { return v - std::floor(v); }
-inline Vec scale(Vec v, Vec n) { return std::ldexp(v, static_cast<int>(std::floor(n))); }
+inline Vec scale(Vec v, Vec n) { return n == n ? std::ldexp(v, static_cast<int>(std::floor(n))) : n; }
 constexpr bool kScaleSaturates = false;
 inline Vec where_negative(Vec x, Vec a, Vec b) { return x < 0 ? a : b; }
 inline float reduce_add(Vec v) { return v; }

@@ -1,0 +1,63 @@
+// The pool of threads: whatever is taken is done when a call returns, and who takes nothing is not waited
+// for.
+#include "cpu/thread_pool.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "support/error.h"
+#include "test.h"
+
+namespace albert::test {
+
+TEST(pool_does_every_item_once) {
+  cpu::ThreadPool pool(4);
+  std::vector<int> done(64);
+  for (int call = 1; call <= 5000; ++call) {
+    const int items = call % static_cast<int>(done.size());
+    std::atomic<int> next{0};
+    auto body = [&](int) {
+      for (int item; (item = next.fetch_add(1)) < items;) done[item] += 1;
+    };
+    std::fill(done.begin(), done.end(), 0);
+    pool.run(body);
+    for (int item = 0; item < items; ++item) EXPECT(done[item] == 1, "item ", item, " of call ", call);
+  }
+}
+
+TEST(pool_sleeps_and_wakes) {
+  cpu::ThreadPool pool(3);
+  for (int call = 0; call < 5; ++call) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));  // longer than workers spin
+    std::atomic<int> missing{3};
+    auto together = [&](int) {
+      missing.fetch_sub(1);
+      while (missing.load() > 0) std::this_thread::yield();
+    };
+    pool.run(together);  // ends only when all three have come
+  }
+}
+
+TEST(pool_passes_the_error_of_a_body_on) {
+  cpu::ThreadPool pool(2);
+  auto fail = [](int worker) {
+    if (worker == 0) throw std::runtime_error("of worker 0");
+  };
+  bool thrown = false;
+  try {
+    pool.run(fail);
+  } catch (const std::runtime_error&) {
+    thrown = true;
+  }
+  EXPECT(thrown, "expected the body's error");
+  int calls = 0;
+  auto count = [&](int worker) { calls += worker == 0; };
+  pool.run(count);
+  EXPECT(calls == 1, "expected the pool to go on");
+}
+
+}  // namespace albert::test
