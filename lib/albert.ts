@@ -1,6 +1,7 @@
 /** A model: loaded or created, run on ids, saved, and disposed of. */
 /// <reference lib="esnext.disposable" preserve="true" />
 import path from 'node:path';
+import { onAbort } from './abort';
 import { AlbertError, aborted, awaitNative, callNative } from './errors';
 import { type Head, headInfo, HEADS } from './heads';
 import { type ForwardInputs, packInputs, packPositions } from './inputs';
@@ -103,6 +104,8 @@ export const internals = Symbol('internals');
 
 /** Where config.json does not say. */
 const USUAL_POSITIONS = 512;
+/** More are refused when the model is made. */
+const MOST_LABELS = 1 << 20;
 
 const warned = new Set<string>();
 function warnOnce(message: string): void {
@@ -116,10 +119,11 @@ function completeConfig(config: AlbertConfig, head: Head | undefined): AlbertCon
   const complete: AlbertConfig = { model_type: 'albert', ...config };
   if (head) complete.architectures = [headInfo(head).architecture];
   const { num_labels } = complete;
-  if (complete.id2label === undefined && Number.isInteger(num_labels)) {
-    const names = Array.from({ length: num_labels as number }, (_, i) => `LABEL_${i}`);
-    complete.id2label = Object.fromEntries(names.map((name, i) => [i, name]));
-    complete.label2id = Object.fromEntries(names.map((name, i) => [name, i]));
+  const isNamed = Number.isInteger(num_labels) && (num_labels as number) <= MOST_LABELS;
+  if (complete.id2label === undefined && isNamed) {
+    const labels = Array.from({ length: num_labels as number }, (_, i) => `LABEL_${i}`);
+    complete.id2label = Object.fromEntries(labels.map((name, i) => [i, name]));
+    complete.label2id = Object.fromEntries(labels.map((name, i) => [name, i]));
   }
   return complete;
 }
@@ -133,6 +137,8 @@ export class Albert {
   /** Brings the weights up to date after training; null when they are. */
   #refresh: (() => Promise<void>) | null = null;
   #refreshing: Promise<void> | null = null;
+  /** Saves follow each other: two into one folder would take each other's files. */
+  #saving: Promise<void> = Promise.resolve();
 
   /** config.json as it stands in the file. */
   readonly config: AlbertConfig;
@@ -217,6 +223,8 @@ export class Albert {
       throw invalid('a configuration or the name of a preset', 'config', config);
     }
     const named = typeof config === 'string' ? preset(config) : config;
+    for (const [name, value] of Object.entries(named))
+      if (typeof value === 'number' && !Number.isFinite(value)) throw invalid('a finite number', name, value); // JSON would make it null
     const { parameter_sharing: sharing } = given;
     const complete = completeConfig(sharing === undefined ? named : withSharing(named, sharing), given.head);
     const model = await awaitNative(() => binding().createModel(JSON.stringify(complete), seed, native));
@@ -283,18 +291,17 @@ export class Albert {
     const run = callNative(() => this.#native.forward(batch, wantedOutputs(this.head, names, rows)));
     if (!signal) return collectOutputs(await awaitNative(() => run.result), names);
 
-    let onAbort = () => {};
+    let forget = () => {};
     const interruption = new Promise<never>((_, reject) => {
-      onAbort = () => {
+      forget = onAbort(signal, () => {
         run.cancel();
         reject(aborted(signal));
-      };
+      });
     });
-    signal.addEventListener('abort', onAbort, { once: true });
     try {
       return collectOutputs(await Promise.race([awaitNative(() => run.result), interruption]), names);
     } finally {
-      signal.removeEventListener('abort', onAbort);
+      forget();
     }
   }
 
@@ -304,7 +311,10 @@ export class Albert {
    * @throws AlbertError INVALID_ARGUMENT, OUT_OF_VOCABULARY, TOO_LONG, OUT_OF_MEMORY or DISPOSED.
    */
   async backward(inputs: LabelledInputs): Promise<BackwardResult> {
-    this.#life.require();
+    return this.#life.hold(() => this.#backward(inputs));
+  }
+
+  async #backward(inputs: LabelledInputs): Promise<BackwardResult> {
     if (this.#refresh) await this.#ready();
     const batch = packLabelled(inputs, this.head, this.config);
     const training = {
@@ -372,7 +382,11 @@ export class Albert {
    * @throws AlbertError CHECKPOINT when the folder cannot be written.
    */
   async save(folder: string, options?: { dtype?: 'fp32' | 'fp16' }): Promise<void> {
-    return this.#life.hold(() => this.#save(folder, options));
+    return this.#life.hold(() => {
+      const saving = this.#saving.then(() => this.#save(folder, options));
+      this.#saving = saving.catch(() => {});
+      return saving;
+    });
   }
 
   async #save(folder: string, options?: { dtype?: 'fp32' | 'fp16' }): Promise<void> {

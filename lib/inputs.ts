@@ -30,13 +30,13 @@ function flatten(name: string, value: unknown, withChoices: boolean): { rows: Se
     throw invalid(`${expected} of integers, one array each,`, name, value);
   }
   if (!withChoices) {
-    value.forEach((row, i) => {
+    Array.from(value, (row: unknown, i) => {
       if (!isSequence(row)) throw invalid('an array of integers', `${name}[${i}]`, row);
     });
     return { rows: value as Sequence[], choices: 0 };
   }
   const choices = Array.isArray(value[0]) ? value[0].length : 0;
-  value.forEach((example, i) => {
+  Array.from(value, (example: unknown, i) => {
     if (!Array.isArray(example) || example.length === 0 || !example.every(isSequence)) {
       throw invalid('a non-empty array of choices, each an array of integers,', `${name}[${i}]`, example);
     }

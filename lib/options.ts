@@ -122,8 +122,7 @@ export function string(subject: string, value: unknown): string {
 export function strings(subject: string, value: unknown): string[] {
   if (!Array.isArray(value) || value.length === 0)
     throw invalid('a non-empty array of strings', subject, value);
-  value.forEach((entry, i) => string(`${subject}[${i}]`, entry));
-  return value as string[];
+  return Array.from(value, (entry, i) => string(`${subject}[${i}]`, entry));
 }
 
 /** An AbortSignal, recognised by its shape so that other realms' signals pass. */

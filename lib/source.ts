@@ -149,9 +149,10 @@ function noModel(source: string, looked: string[]): AlbertError {
 
 /** Reads a JSON file that holds an object. @throws AlbertError with the given code. */
 async function readJson(file: string, code: 'INVALID_CONFIG' | 'TOKENIZER') {
-  const text = await readFile(file, 'utf8').catch((error: Error) => {
+  const whole = await readFile(file, 'utf8').catch((error: Error) => {
     throw new AlbertError(code, `could not read ${file}: ${error.message}`, { cause: error });
   });
+  const text = whole.replace(/^\ufeff/, '');
   try {
     const value: unknown = JSON.parse(text);
     if (typeof value !== 'object' || value === null || Array.isArray(value))

@@ -1,5 +1,6 @@
 /** A progress bar for long jobs: on a terminal only, so that logs of other programs stay readable. */
 import { Presets, SingleBar } from 'cli-progress';
+import { STOPPING } from './shared';
 
 /** A duration as people read it: 1h 02m, 3m 05s, 12s. */
 export function duration(seconds: number): string {
@@ -30,11 +31,22 @@ export function progressBar(total: number): Progress {
     Presets.shades_classic,
   );
   bar.start(total, 0, { text: '' });
+  // A bar hides the cursor: a signal that ends the process must bring it back, unless the verb ends in good order itself.
+  const ends = STOPPING.filter((signal) => process.listenerCount(signal) === 0);
+  const stop = () => {
+    ends.forEach((signal) => process.off(signal, end));
+    bar.stop();
+  };
+  const end = (signal: NodeJS.Signals) => {
+    stop();
+    process.kill(process.pid, signal);
+  };
+  ends.forEach((signal) => process.on(signal, end));
   return {
     update: (done, text, newTotal) => {
       if (newTotal !== undefined) bar.setTotal(newTotal);
       bar.update(done, { text });
     },
-    stop: () => bar.stop(),
+    stop,
   };
 }

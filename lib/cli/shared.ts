@@ -1,12 +1,12 @@
 /** What the verbs share: their common options, where text comes from, and how results are printed. */
-import { createReadStream, existsSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { AlbertError } from '../errors';
 import { DTYPES, type LoadOptions } from '../options';
 import { type Pipelines, type Task, pipeline } from '../pipelines';
 import { PRESETS } from '../presets';
+import { readLines } from '../training/corpus';
 
 /** Options that every verb which runs a model has. */
 export interface ModelFlags extends Pick<LoadOptions, 'dtype' | 'device' | 'threads'> {
@@ -82,9 +82,9 @@ export async function withPipeline<T extends Task>(
   }
 }
 
-function openFile(path: string) {
-  if (!existsSync(path)) throw new AlbertError('DATA', `expected a file at ${path} but there is none`);
-  return createReadStream(path, 'utf8');
+function existing(path: string): string {
+  if (existsSync(path)) return path;
+  throw new AlbertError('DATA', `expected a file at ${path} but there is none`);
 }
 
 // Lines in groups, so that long files stream through with bounded memory.
@@ -116,13 +116,11 @@ export async function* textGroups(args: string[], file: string | undefined): Asy
 
 /** Of a file, or of standard input. @throws AlbertError DATA. */
 async function* linesOf(file: string | undefined): AsyncGenerator<string> {
-  const input = file === undefined ? process.stdin : openFile(file);
-  try {
-    for await (const line of createInterface({ input, crlfDelay: Infinity })) yield line;
-  } catch (error) {
-    throw new AlbertError('DATA', `could not read ${file ?? 'standard input'}: ${(error as Error).message}`, {
-      cause: error,
-    });
+  const lines = file === undefined ? readLines('standard input', process.stdin) : readLines(existing(file));
+  let first = true;
+  for await (const line of lines) {
+    yield first ? line.replace(/^\ufeff/, '') : line;
+    first = false;
   }
 }
 

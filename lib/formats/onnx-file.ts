@@ -45,11 +45,12 @@ async function writeAll(file: FileHandle, parts: Uint8Array[]): Promise<void> {
 async function replace(name: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
   const file = await open(`${name}.new`, 'w');
   try {
-    await write(file);
-  } finally {
-    await file.close();
+    await write(file).finally(() => file.close());
+    await rename(`${name}.new`, name);
+  } catch (error) {
+    await rm(`${name}.new`, { force: true });
+    throw error;
   }
-  await rename(`${name}.new`, name);
 }
 
 /**

@@ -6,7 +6,7 @@ import { Albert } from '../albert';
 import { AlbertError } from '../errors';
 import { binding } from '../native';
 import type { Head } from '../heads';
-import { boolean, type Names, oneOf, optionsObject, string } from '../options';
+import { boolean, invalid, type Names, oneOf, optionsObject, string } from '../options';
 import { findTokenizer, resolveFolder, TOKENIZER_FILES } from '../source';
 import type { Tensor } from '../tensor';
 import { albertGraph } from './onnx-albert';
@@ -95,7 +95,7 @@ export async function exportOnnx(
   const given = optionsObject<ExportOnnxOptions>('options', options, EXPORT_OPTIONS);
   const dtype = oneOf('dtype', given.dtype, EXPORT_DTYPES, 'fp32');
   const small = boolean('reduce_range', given.reduce_range, true) ? 'int7' : 'int8';
-  string('output', output);
+  if (string('output', output) === '') throw invalid('a folder', 'output', output);
   const folder = source instanceof Albert ? source.folder : await resolveFolder(source);
   const model = source instanceof Albert ? source : await Albert.load(folder!, { head: given.head });
   try {

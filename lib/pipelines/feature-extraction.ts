@@ -40,7 +40,7 @@ const EXTRACTION_OPTIONS: Names<FeatureExtractionOptions> = {
 
 export interface FeatureExtractionPipeline extends Pipeline<'feature-extraction'> {
   /** [texts, tokens, H] without pooling, padded with zeros to the longest; else [texts, H]. One text counts as an array. */
-  (text: string | string[], options?: FeatureExtractionOptions): Promise<Tensor>;
+  (text: string | readonly string[], options?: FeatureExtractionOptions): Promise<Tensor>;
 }
 
 const OUTPUTS = {
@@ -61,7 +61,7 @@ export const EMBEDDING_NEEDS: TaskNeeds = {
 /** One embedding a text: all its states [T, H] in a row, or one pooled vector [H]. */
 export async function embed(
   model: Albert,
-  texts: string[],
+  texts: readonly string[],
   pooling: (typeof POOLINGS)[number],
   signal?: AbortSignal,
 ): Promise<Float32Array[]> {
@@ -82,7 +82,7 @@ export async function featureExtraction(
   const { model } = opened;
   const width = model.config.hidden_size as number;
 
-  const call = async (input: string | string[], callOptions?: FeatureExtractionOptions) => {
+  const call = async (input: string | readonly string[], callOptions?: FeatureExtractionOptions) => {
     const given = optionsObject<FeatureExtractionOptions>('options', callOptions, EXTRACTION_OPTIONS);
     const { items: texts } = textsOf('text', input);
     const pooling = oneOf('pooling', given.pooling, POOLINGS, 'none');

@@ -43,13 +43,13 @@ export interface FillMaskPipeline extends Pipeline<'fill-mask'> {
     options?: FillMaskOptions,
   ): Promise<Output>;
   <Output extends FillMaskOutput = FillMaskResult[]>(
-    texts: string[],
+    texts: readonly string[],
     options?: FillMaskOptions,
   ): Promise<Output[]>;
-  (text: string | string[], options?: FillMaskOptions): Promise<FillMaskOutput | FillMaskOutput[]>;
+  (text: string | readonly string[], options?: FillMaskOptions): Promise<FillMaskOutput | FillMaskOutput[]>;
 }
 
-function targetIds(tokenizer: Tokenizer, targets: string | string[] | undefined): number[] | null {
+function targetIds(tokenizer: Tokenizer, targets: string | readonly string[] | undefined): number[] | null {
   if (targets === undefined) return null;
   const words = typeof targets === 'string' ? [targets] : strings('targets', targets);
   const ids = words.map((word) => {
@@ -60,6 +60,7 @@ function targetIds(tokenizer: Tokenizer, targets: string | string[] | undefined)
     if (input_ids.length > 1) {
       process.emitWarning(
         `the target '${word}' is no single token; its first, '${tokens[0]}', stands for it`,
+        'AlbertWarning',
       );
     }
     return input_ids[0];
@@ -94,7 +95,7 @@ export async function fillMask(
   const { tokenizer } = model;
   const output = model.head === 'pretraining' ? 'prediction_logits' : 'logits';
 
-  const call = async (input: string | string[], callOptions?: FillMaskOptions) => {
+  const call = async (input: string | readonly string[], callOptions?: FillMaskOptions) => {
     const given = optionsObject<FillMaskOptions>('options', callOptions, FILL_MASK_OPTIONS);
     const { items: texts, single } = textsOf('text', input);
     const k = integer('top_k', given.top_k, { min: 1 }, 5);

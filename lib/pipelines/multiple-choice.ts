@@ -25,7 +25,7 @@ export interface MultipleChoicePipeline extends Pipeline<'multiple-choice'> {
   (
     context: string,
     question: string,
-    choices: string[],
+    choices: readonly string[],
     options?: CallOptions,
   ): Promise<MultipleChoiceResult[]>;
 }
@@ -44,7 +44,12 @@ export async function multipleChoice(
   });
   const { model } = opened;
 
-  const call = async (context: string, question: string, choices: string[], callOptions?: CallOptions) => {
+  const call = async (
+    context: string,
+    question: string,
+    choices: readonly string[],
+    callOptions?: CallOptions,
+  ) => {
     const given = optionsObject<CallOptions>('options', callOptions, CALL_OPTIONS);
     string('context', context);
     string('question', question);

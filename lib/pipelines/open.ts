@@ -166,7 +166,10 @@ export function batchOf<T>(
   check: (subject: string, value: unknown) => T,
 ): { items: T[]; single: boolean } {
   if (!Array.isArray(input)) return { items: [check(subject, input)], single: true };
-  return { items: input.map((item, i) => check(`${subject}[${i}]`, item)), single: false };
+  return {
+    items: Array.from(input as readonly T[], (item, i) => check(`${subject}[${i}]`, item)),
+    single: false,
+  };
 }
 
 /** batchOf for plain texts. */
@@ -180,7 +183,7 @@ export function pairsOf(
   first: string | readonly string[],
   secondSubject: string,
   second: string | readonly string[],
-): [firsts: string[], seconds: string[]] {
+): [firsts: readonly string[], seconds: readonly string[]] {
   const one = textsOf(firstSubject, first);
   const other = textsOf(secondSubject, second);
   if (one.single) return [other.items.map(() => one.items[0]), other.items];

@@ -55,8 +55,8 @@ export interface QuestionAnsweringPipeline extends Pipeline<'question-answering'
   ): Promise<Answers<K>>;
   /** Several questions of one context, one question of several, or pairs of both. */
   <K extends number = 1>(
-    questions: string | string[],
-    contexts: string | string[],
+    questions: string | readonly string[],
+    contexts: string | readonly string[],
     options?: QuestionAnsweringOptions & { top_k?: K },
   ): Promise<Answers<K>[]>;
 }
@@ -130,7 +130,7 @@ export async function questionAnswering(
   });
   const { model } = opened;
 
-  async function shorten(questions: string[], limit: number): Promise<string[]> {
+  async function shorten(questions: readonly string[], limit: number): Promise<string[]> {
     const encodings = await encodeFor(model, questions, { addSpecialTokens: false, maxLength: limit });
     return questions.map((question, i) => {
       const { offsets } = encodings[i];
@@ -139,8 +139,8 @@ export async function questionAnswering(
   }
 
   const call = async (
-    questionInput: string | string[],
-    contextInput: string | string[],
+    questionInput: string | readonly string[],
+    contextInput: string | readonly string[],
     callOptions?: QuestionAnsweringOptions,
   ) => {
     const given = optionsObject<QuestionAnsweringOptions>('options', callOptions, ANSWERING_OPTIONS);

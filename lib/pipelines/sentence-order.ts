@@ -24,8 +24,8 @@ export interface SentenceOrderPipeline extends Pipeline<'sentence-order'> {
   (first: string, second: string, options?: CallOptions): Promise<SentenceOrderResult>;
   /** One passage beside several, or pairs. */
   (
-    firsts: string | string[],
-    seconds: string | string[],
+    firsts: string | readonly string[],
+    seconds: string | readonly string[],
     options?: CallOptions,
   ): Promise<SentenceOrderResult[]>;
 }
@@ -40,7 +40,11 @@ export async function sentenceOrder(
   });
   const { model } = opened;
 
-  const call = async (first: string | string[], second: string | string[], callOptions?: CallOptions) => {
+  const call = async (
+    first: string | readonly string[],
+    second: string | readonly string[],
+    callOptions?: CallOptions,
+  ) => {
     const given = optionsObject<CallOptions>('options', callOptions, CALL_OPTIONS);
     const [firsts, seconds] = pairsOf('first', first, 'second', second);
     const single = typeof first === 'string' && typeof second === 'string';

@@ -17,8 +17,8 @@ export interface SentenceSimilarityPipeline extends Pipeline<'sentence-similarit
   /** From -1 to 1. */
   (first: string, second: string, options?: CallOptions): Promise<number>;
   /** One similarity for each of the others. */
-  (first: string, others: string[], options?: CallOptions): Promise<number[]>;
-  (first: string, second: string | string[], options?: CallOptions): Promise<number | number[]>;
+  (first: string, others: readonly string[], options?: CallOptions): Promise<number[]>;
+  (first: string, second: string | readonly string[], options?: CallOptions): Promise<number | number[]>;
 }
 
 export async function sentenceSimilarity(
@@ -27,7 +27,7 @@ export async function sentenceSimilarity(
 ): Promise<SentenceSimilarityPipeline> {
   const opened = await openModel('sentence-similarity', source, options, EMBEDDING_NEEDS);
 
-  const call = async (first: string, second: string | string[], callOptions?: CallOptions) => {
+  const call = async (first: string, second: string | readonly string[], callOptions?: CallOptions) => {
     const given = optionsObject<CallOptions>('options', callOptions, CALL_OPTIONS);
     const { items: others, single } = textsOf('second text', second);
     const texts = [string('first text', first), ...others];

@@ -62,13 +62,13 @@ export interface TokenClassificationPipeline extends Pipeline<'token-classificat
     options: TokenClassificationOptions & { aggregation_strategy: 'simple' | 'first' | 'average' | 'max' },
   ): Promise<EntityResult[]>;
   (
-    texts: string[],
+    texts: readonly string[],
     options: TokenClassificationOptions & { aggregation_strategy: 'simple' | 'first' | 'average' | 'max' },
   ): Promise<EntityResult[][]>;
   (text: string, options?: TokenClassificationOptions): Promise<TokenResult[]>;
-  (texts: string[], options?: TokenClassificationOptions): Promise<TokenResult[][]>;
+  (texts: readonly string[], options?: TokenClassificationOptions): Promise<TokenResult[][]>;
   (
-    text: string | string[],
+    text: string | readonly string[],
     options?: TokenClassificationOptions,
   ): Promise<(TokenResult | EntityResult)[] | (TokenResult | EntityResult)[][]>;
 }
@@ -159,7 +159,7 @@ export async function tokenClassification(
   const continues = (token: string) => (marksBeginnings ? !token.startsWith('▁') : token.startsWith('##'));
   const label = (i: number) => labelOf(model, i);
 
-  const call = async (input: string | string[], callOptions?: TokenClassificationOptions) => {
+  const call = async (input: string | readonly string[], callOptions?: TokenClassificationOptions) => {
     const given = optionsObject<TokenClassificationOptions>('options', callOptions, TAGGING_OPTIONS);
     const { items: texts, single } = textsOf('text', input);
     const strategy = oneOf('aggregation_strategy', given.aggregation_strategy, STRATEGIES, 'none');

@@ -36,11 +36,15 @@ export interface ZeroShotResult {
 }
 
 export interface ZeroShotPipeline extends Pipeline<'zero-shot-classification'> {
-  (text: string, labels: string | string[], options?: ZeroShotOptions): Promise<ZeroShotResult>;
-  (texts: string[], labels: string | string[], options?: ZeroShotOptions): Promise<ZeroShotResult[]>;
+  (text: string, labels: string | readonly string[], options?: ZeroShotOptions): Promise<ZeroShotResult>;
   (
-    text: string | string[],
-    labels: string | string[],
+    texts: readonly string[],
+    labels: string | readonly string[],
+    options?: ZeroShotOptions,
+  ): Promise<ZeroShotResult[]>;
+  (
+    text: string | readonly string[],
+    labels: string | readonly string[],
     options?: ZeroShotOptions,
   ): Promise<ZeroShotResult | ZeroShotResult[]>;
 }
@@ -75,8 +79,8 @@ export async function zeroShotClassification(
   const ids = inferenceIds(model);
 
   const call = async (
-    input: string | string[],
-    labelsInput: string | string[],
+    input: string | readonly string[],
+    labelsInput: string | readonly string[],
     callOptions?: ZeroShotOptions,
   ) => {
     const given = optionsObject<ZeroShotOptions>('options', callOptions, ZERO_SHOT_OPTIONS);

@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { AlbertError } from '../errors';
 import {
+  boolean,
   checkNames,
   integer,
   invalid,
@@ -280,7 +281,10 @@ function checkDescription(value: TaskDescription): TaskDescription {
   oneOf('format', value.format, FORMATS, 'tsv');
   const form = FORMS[value.type];
   for (const name of Object.keys(value.columns ?? {})) oneOf('a name in columns', name, form.columns, name);
-  if (value.labels !== undefined) strings('labels', value.labels);
+  if (value.labels !== undefined && new Set(strings('labels', value.labels)).size < value.labels.length)
+    throw invalid('different names', 'labels', value.labels);
+  boolean('header', value.header, true);
+  if (value.separator !== undefined) string('separator', value.separator);
   if (value.metrics !== undefined) {
     const { metrics, others } = form;
     if (value.metrics[0] === 'loss')

@@ -88,6 +88,17 @@ export async function readRecords(
     }));
   }
   const table = await readTable(file, format as 'tsv' | 'csv', layout.header ?? true);
+  const { header, rows } = table;
+  for (const row of header ? rows : []) {
+    if (row.cells.length <= header!.length || row.cells.slice(header!.length).every((cell) => cell === ''))
+      continue;
+    const quotes = format === 'csv' ? '; a cell with a comma stands in quotes' : '';
+    const message = `expected ${header!.length} columns, as the first line names, but received ${row.cells.length}${quotes}`;
+    throw dataError(file, row.line, message);
+  }
+  const twice = header?.find((name, i) => name !== '' && header.indexOf(name) !== i);
+  if (twice !== undefined)
+    throw dataError(file, 1, `expected different names of columns but two are '${twice}'`);
   const places = new Map<string, number>();
   const place = (name: string) => {
     if (!places.has(name)) places.set(name, columnOf(table, columns[name] ?? name));

@@ -40,7 +40,7 @@ export async function readText(file: string): Promise<string> {
   });
   if (!isUtf8(bytes))
     throw new AlbertError('DATA', `${file}: expected UTF-8 text but it holds other bytes; convert it first`);
-  return bytes.toString('utf8');
+  return bytes.toString('utf8').replace(/^\ufeff/, '');
 }
 
 async function readTsv(file: string): Promise<Row[]> {

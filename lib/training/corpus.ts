@@ -5,6 +5,7 @@ import { createReadStream, existsSync } from 'node:fs';
 import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { aborted, AlbertError, awaitNative } from '../errors';
 import { binding } from '../native';
@@ -92,11 +93,14 @@ export async function findFiles(corpus: unknown): Promise<string[]> {
 }
 
 /**
- * Lines of a text file, gunzipped where its name ends in .gz.
+ * Lines of a text file, gunzipped where its name ends in .gz. They end in a line feed, or a carriage return before it.
+ * @param input what is read in place of the file.
  * @throws AlbertError DATA with the line when the bytes are no UTF-8 or cannot be read.
  */
-export async function* readLines(file: string): AsyncGenerator<string> {
-  const input = createReadStream(file, { highWaterMark: 1 << 18 });
+export async function* readLines(
+  file: string,
+  input: Readable = createReadStream(file, { highWaterMark: 1 << 18 }),
+): AsyncGenerator<string> {
   const bytes = file.endsWith('.gz') ? input.pipe(createGunzip()) : input;
   // Errors of the file would otherwise be lost on the way through the pipe.
   if (bytes !== input) input.on('error', (error) => bytes.destroy(error));
@@ -237,6 +241,35 @@ async function tokenizeInto(folder: string, files: string[], tokenizer: Tokenize
   return { shards: writer.shards.map((shard) => path.basename(shard)), documents, segments, tokens };
 }
 
+/** What is in a cached folder; null for a damaged file, as of a full disk: the folder is then made anew. */
+async function readManifest(file: string): Promise<TokenizedCorpus | null> {
+  try {
+    const manifest = JSON.parse(await readFile(file, 'utf8')) as TokenizedCorpus;
+    return Array.isArray(manifest.shards) ? manifest : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Removes what runs that were killed while they tokenised left of this folder. */
+async function removeLeftovers(folder: string): Promise<void> {
+  const parent = path.dirname(folder);
+  for (const name of await readdir(parent).catch(() => [])) {
+    const [base, pid, end] = name.split('.');
+    if (base === path.basename(folder) && end === 'tmp' && !isAlive(Number(pid)))
+      await rm(path.join(parent, name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
 /**
  * The shards of the files' text: those in the cache when files, vocabulary and format are as they were, else made now.
  * @throws AlbertError DATA that names file and line of text that cannot be used.
@@ -260,10 +293,11 @@ export async function tokenizeCorpus(
   });
   const manifestFile = path.join(folder, 'corpus.json');
   if (existsSync(manifestFile)) {
-    const manifest = JSON.parse(await readFile(manifestFile, 'utf8')) as TokenizedCorpus;
-    if (whole(manifest).shards.every((shard) => existsSync(shard))) return whole(manifest);
+    const manifest = await readManifest(manifestFile);
+    if (manifest && whole(manifest).shards.every((shard) => existsSync(shard))) return whole(manifest);
   }
   // Made beside its place and renamed, so that a run that was stopped leaves nothing that looks whole.
+  await removeLeftovers(folder);
   const work = `${folder}.${process.pid}.tmp`;
   await makeFolder(work);
   try {

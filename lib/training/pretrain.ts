@@ -203,11 +203,11 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
       signal: undefined,
       holdOut,
     };
+    await makeFolder(output);
+    if (!resumes) await writeFile(log, ''); // the mark of a run that has saved nothing yet
     stream = await PretrainingStream.open({ ...data, split: 'train' }, signal);
     held = holdsOut(stream, given.holdOut) ? await evaluationBatches(data, evaluations) : [];
-    await makeFolder(output);
     if (!resumes) {
-      await writeFile(log, ''); // the mark of a run that has saved nothing yet
       for (const { from, to } of vocabularyFiles(tokenizer, output))
         if (from !== to) await copyFile(from, to);
       await trainer.save(output, { step: 0, ...fresh(stream.cursor) });

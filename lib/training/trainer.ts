@@ -4,6 +4,7 @@ import { link, mkdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { Albert, internals } from '../albert';
 import { AlbertError, awaitNative } from '../errors';
+import { HEADS } from '../heads';
 import { binding, type NativeTrainer } from '../native';
 import {
   boolean,
@@ -204,6 +205,7 @@ export class Trainer {
   readonly #accumulate: number;
   #last: Promise<unknown> = Promise.resolve();
   #extra: unknown = null;
+  #saving: Promise<void> = Promise.resolve();
 
   /** @throws AlbertError INVALID_ARGUMENT for options out of range, DISPOSED for a model that is gone. */
   constructor(model: Albert, options: TrainerOptions) {
@@ -245,8 +247,12 @@ export class Trainer {
       );
     }
     const packed = batches.map((one) => packLabelled(one, this.model.head, this.model.config));
-    const result = await this.#queue((native) => native.step(packed));
-    this.model[internals]().outdate(() => this.#publish());
+    const { hold, outdate } = this.model[internals]();
+    const result = await hold(async () => {
+      const made = await this.#queue((native) => native.step(packed));
+      outdate(() => this.#publish());
+      return made;
+    });
     return {
       step: result.step,
       ...lossesOf(result.losses),
@@ -273,6 +279,12 @@ export class Trainer {
    */
   async save(folder: string, extra: unknown = null): Promise<void> {
     string('folder', folder);
+    const saving = this.#saving.catch(() => {}).then(() => this.#save(folder, extra));
+    this.#saving = saving;
+    return saving;
+  }
+
+  async #save(folder: string, extra: unknown): Promise<void> {
     await this.#last.catch(() => {});
     await this.model.save(folder);
     const note: Note = { head: this.model.head, options: this.options, extra };
@@ -305,6 +317,7 @@ export class Trainer {
 
   /** Frees the state of the run; the model stays and has the last weights. */
   async dispose(): Promise<void> {
+    await this.#last.catch(() => {}); // the weights of a step under way count
     try {
       await this.model.parameter(this.model.parameters()[0].name); // takes the last weights
     } catch {
@@ -355,12 +368,27 @@ async function keepPrevious(file: string, previous: string): Promise<void> {
   }
 }
 
+function parseNote(file: string, text: string): Note {
+  let note: Partial<Note> | null = null;
+  try {
+    note = JSON.parse(text) as Partial<Note> | null;
+  } catch {
+    // It is refused below.
+  }
+  if (typeof note?.options === 'object' && note.options !== null && HEADS.includes(note.head!))
+    return note as Note;
+  throw new AlbertError(
+    'CHECKPOINT',
+    `${file}: expected what save() notes of a run but it is damaged; go on from another checkpoint`,
+  );
+}
+
 async function findState(folder: string): Promise<{ file: string; note: Note }> {
   let first: unknown;
   for (const name of [STATE_FILE, PREVIOUS_FILE]) {
     const file = path.join(folder, name);
     try {
-      return { file, note: JSON.parse(await awaitNative(() => binding().trainingNote(file))) as Note };
+      return { file, note: parseNote(file, await awaitNative(() => binding().trainingNote(file))) };
     } catch (error) {
       first ??= error;
     }

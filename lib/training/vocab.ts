@@ -1,12 +1,12 @@
 /** Trains a SentencePiece vocabulary with ALBERT's settings by driving the reference's own trainer, spm_train. */
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { AlbertError } from '../errors';
-import { boolean, integer, type Names, optionsObject, string } from '../options';
+import { pipeline } from 'node:stream/promises';
+import { aborted, AlbertError } from '../errors';
+import { abortSignal, boolean, integer, type Names, optionsObject, string } from '../options';
 import { makeFolder } from '../source';
 import { findFiles, readLines } from './corpus';
 
@@ -26,6 +26,8 @@ export interface TrainVocabularyOptions {
   sampleSize?: number;
   /** Default: spm_train on the PATH. */
   program?: string;
+  /** Ends it with ABORTED; nothing is left behind. */
+  signal?: AbortSignal;
 }
 
 const VOCABULARY_OPTIONS: Names<TrainVocabularyOptions> = {
@@ -35,6 +37,7 @@ const VOCABULARY_OPTIONS: Names<TrainVocabularyOptions> = {
   lowerCase: true,
   sampleSize: true,
   program: true,
+  signal: true,
 };
 
 // The published order gives the published ids: 5 to 12 after <pad>, <unk>, [CLS], [SEP] and [MASK].
@@ -57,24 +60,30 @@ export function prepareText(line: string, lowerCase: boolean): string {
   return lowerCase ? text.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase() : text;
 }
 
-async function writePrepared(files: string[], output: string, lowerCase: boolean): Promise<number> {
-  const stream = createWriteStream(output);
+/** Writes the lines of all files as spm_train is to see them; returns how many. */
+async function writePrepared(
+  files: string[],
+  output: string,
+  lowerCase: boolean,
+  signal: AbortSignal | undefined,
+): Promise<number> {
   let lines = 0;
-  for (const file of files) {
-    for await (const line of readLines(file)) {
-      const text = prepareText(line, lowerCase);
-      if (text === '') continue;
-      lines++;
-      if (!stream.write(`${text}\n`)) await once(stream, 'drain');
+  const prepared = async function* () {
+    for (const file of files) {
+      for await (const line of readLines(file)) {
+        const text = prepareText(line, lowerCase);
+        if (text === '') continue;
+        lines++;
+        yield `${text}\n`;
+      }
     }
-  }
-  stream.end();
-  await once(stream, 'close');
+  };
+  await pipeline(prepared, createWriteStream(output), { signal });
   return lines;
 }
 
-async function run(program: string, args: string[]): Promise<void> {
-  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+async function run(program: string, args: string[], signal: AbortSignal | undefined): Promise<void> {
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], signal });
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (part: string) => (said = (said + part).slice(-4000)));
   const code = await new Promise<number | null>((resolve, reject) => {
@@ -95,7 +104,7 @@ async function run(program: string, args: string[]): Promise<void> {
 
 /**
  * Trains a unigram vocabulary: ids 0 to 4 are <pad>, <unk>, [CLS], [SEP], [MASK], as in the released models.
- * @throws AlbertError DATA when the text cannot be read, spm_train is missing, or it refuses.
+ * @throws AlbertError DATA when the text cannot be read or the vocabulary not written, spm_train is missing, or it refuses.
  */
 export async function trainVocabulary(options: TrainVocabularyOptions): Promise<{ sentences: number }> {
   const given = optionsObject<TrainVocabularyOptions>('options', options, VOCABULARY_OPTIONS);
@@ -104,34 +113,44 @@ export async function trainVocabulary(options: TrainVocabularyOptions): Promise<
   const sample = integer('sampleSize', given.sampleSize, { min: 1, max: 0x7fffffff }, 10_000_000);
   const lowerCase = boolean('lowerCase', given.lowerCase, true);
   const program = given.program === undefined ? 'spm_train' : string('program', given.program);
+  const signal = abortSignal(given.signal);
   const files = await findFiles(given.input);
   const work = await mkdtemp(path.join(os.tmpdir(), 'albert-vocab-'));
   try {
     const text = path.join(work, 'text.txt');
-    const sentences = await writePrepared(files, text, lowerCase);
+    const sentences = await writePrepared(files, text, lowerCase, signal);
     if (sentences === 0) throw new AlbertError('DATA', `expected text in ${files[0]} but it is empty`);
-    await run(program, [
-      `--input=${text}`,
-      `--model_prefix=${path.join(work, 'spiece')}`,
-      '--model_type=unigram',
-      `--vocab_size=${size}`,
-      '--pad_id=0',
-      '--unk_id=1',
-      '--bos_id=-1',
-      '--eos_id=-1',
-      '--pad_piece=<pad>',
-      '--unk_piece=<unk>',
-      `--control_symbols=${csv(CONTROL_SYMBOLS)}`,
-      `--user_defined_symbols=${csv(USER_SYMBOLS)}`,
-      '--character_coverage=0.99995',
-      `--input_sentence_size=${sample}`,
-      '--shuffle_input_sentence=true',
-      '--minloglevel=1',
-    ]);
+    await run(
+      program,
+      [
+        `--input=${text}`,
+        `--model_prefix=${path.join(work, 'spiece')}`,
+        '--model_type=unigram',
+        `--vocab_size=${size}`,
+        '--pad_id=0',
+        '--unk_id=1',
+        '--bos_id=-1',
+        '--eos_id=-1',
+        '--pad_piece=<pad>',
+        '--unk_piece=<unk>',
+        `--control_symbols=${csv(CONTROL_SYMBOLS)}`,
+        `--user_defined_symbols=${csv(USER_SYMBOLS)}`,
+        '--character_coverage=0.99995',
+        `--input_sentence_size=${sample}`,
+        '--shuffle_input_sentence=true',
+        '--minloglevel=1',
+      ],
+      signal,
+    );
     await makeFolder(path.dirname(output));
     await copyFile(path.join(work, 'spiece.model'), output);
     if (!lowerCase) await writeFile(path.join(path.dirname(output), 'tokenizer_config.json'), CASED_SETTINGS);
     return { sentences };
+  } catch (error) {
+    if (signal?.aborted) throw aborted(signal);
+    if (error instanceof AlbertError) throw error;
+    const message = `could not write the vocabulary ${output}: ${(error as Error).message}`;
+    throw new AlbertError('DATA', message, { cause: error });
   } finally {
     await rm(work, { recursive: true, force: true });
   }

@@ -206,7 +206,9 @@ void Model::validate(const ForwardRequest& request) const {
   require(!wanted.logits || head_ != Head::kBase,
           "expected a model with a task head but this one is 'base'; load it with another head for logits");
   if (request.logits_rows.empty()) return;
-  require(is_language(head_) && wanted.logits,
+  require(!is_language(head_) || wanted.logits,
+          "expected logits among the outputs for positions, which choose theirs");
+  require(is_language(head_),
           "expected a masked-language head for logits at chosen positions but "
           "this model's head is '",
           to_string(head_), "'");

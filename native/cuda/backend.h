@@ -57,9 +57,9 @@ void add_column_sums(float* sums, const Tiles& x, int64_t width, int64_t rows, O
 void add_parts(float* sums, const float* parts, int64_t part_stride, int64_t width, int64_t count,
                Operation& operation);
 
-// y[c][r] = x[r][c]
+// y[c][r] = x[r][c], and zeros behind the last row up to y_columns
 void transpose(float* y, int64_t y_stride, const float* x, int64_t x_stride, int64_t columns, int64_t rows,
-               cudaStream_t stream);
+               int64_t y_columns, cudaStream_t stream);
 // What a layer multiplies with, on the device.
 const float* factor_of(const CudaPackedLinear& linear, const float* x, int64_t x_stride, int64_t rows,
                        Operation& operation);

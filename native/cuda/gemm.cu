@@ -12,7 +12,7 @@ namespace {
 constexpr int kTransposeThreads = 256;
 __global__ void __launch_bounds__(kTransposeThreads)
     transpose_kernel(float* y, int64_t y_stride, const float* x, int64_t x_stride, int64_t columns,
-                     int64_t rows) {
+                     int64_t rows, int64_t y_columns) {
   __shared__ float square[kWarp][kWarp + 1];
   const int64_t first_column = int64_t{blockIdx.x} * kWarp, first_row = int64_t{blockIdx.y} * kWarp;
   const int across = static_cast<int>(threadIdx.x) % kWarp, down = static_cast<int>(threadIdx.x) / kWarp;
@@ -22,17 +22,18 @@ __global__ void __launch_bounds__(kTransposeThreads)
   }
   __syncthreads();
   for (int i = down; i < kWarp; i += kTransposeThreads / kWarp)
-    if (first_column + i < columns && first_row + across < rows)
+    if (first_column + i < columns && first_row + across < y_columns)
       y[(first_column + i) * y_stride + first_row + across] = square[across][i];
 }
 
 }  // namespace
 
 void transpose(float* y, int64_t y_stride, const float* x, int64_t x_stride, int64_t columns, int64_t rows,
-               cudaStream_t stream) {
+               int64_t y_columns, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(divide_up<int64_t>(columns, kWarp)),
-                  static_cast<unsigned>(divide_up<int64_t>(rows, kWarp)));
-  launch(transpose_kernel, grid, kTransposeThreads, 0, stream, y, y_stride, x, x_stride, columns, rows);
+                  static_cast<unsigned>(divide_up<int64_t>(y_columns, kWarp)));
+  launch(transpose_kernel, grid, kTransposeThreads, 0, stream, y, y_stride, x, x_stride, columns, rows,
+         y_columns);
 }
 
 // ---- packed layers
@@ -101,7 +102,7 @@ void CudaBackend::repack(PackedLinear& weights, const std::vector<LinearSource>&
     if (linear.transposed && linear.tiles.values)
       round_columns(linear.tiles, first, from, width, width, source.out, source.out, stream);
     else if (linear.transposed)
-      transpose(linear.rows + first, linear.in, from, width, width, source.out, stream);
+      transpose(linear.rows + first, linear.in, from, width, width, source.out, source.out, stream);
     else if (linear.tiles.values)
       round_rows(linear.tiles, first, from, width, width, source.out, stream);
     else

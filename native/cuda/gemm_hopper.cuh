@@ -70,6 +70,14 @@ __device__ void prepare_strip(uint16_t* held, const StripPlace& place, const Sto
 #pragma unroll
     for (int turn = 0; turn < Chunks::kTurns; ++turn) inputs[turn] = next[turn];
     if (group + 1 < kGroups<kColumns>) read(group + 1);
+    // What lies past the result is multiplied and stored too, by copies of whole tiles' rows: it must be
+    // zero.
+    if (place.row + 16 > place.rows || place.column + (group + 1) * kGroup < kColumns >> place.out) {
+      uint4* const chunks = reinterpret_cast<uint4*>(held + group * kGroupValues);
+      for (int i = static_cast<int>(threadIdx.x) % kWarp; i < kGroupValues / kTileChunk; i += kWarp)
+        chunks[i] = {};
+      __syncwarp();
+    }
     Chunks::for_each(
         held + group * kGroupValues, group, place,
         [&](int turn, uint4* at, int row, int column) { *at = store.prepare(row, column, inputs[turn]); });

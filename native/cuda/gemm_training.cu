@@ -143,19 +143,21 @@ void CudaBackend::linear_backward_weights(const std::vector<LinearGradient>& gra
   } else {
     const float* const x_rows = operation.in(x, x_stride, in, rows);
     const float* dy_rows = operation.in(dy, dy_stride, out, rows);
-    float* const x_columns = operation.scratch<float>(in * rows);
-    float* const dy_columns = operation.scratch<float>(out * rows);
-    transpose(x_columns, rows, x_rows, x_stride, in, rows, operation.stream());
-    transpose(dy_columns, rows, dy_rows, dy_stride, out, rows, operation.stream());
+    // Whole vectors of the depth, with zeros behind the last row.
+    const int64_t depth = (rows + 3) / 4 * 4;
+    float* const x_columns = operation.scratch<float>(in * depth);
+    float* const dy_columns = operation.scratch<float>(out * depth);
+    transpose(x_columns, depth, x_rows, x_stride, in, rows, depth, operation.stream());
+    transpose(dy_columns, depth, dy_rows, dy_stride, out, rows, depth, operation.stream());
     const float* own = dy_columns;
     for (const LinearGradient& gradient : to) {
-      RowProduct product{own, rows, gradient.out, x_columns, in, rows};
+      RowProduct product{own, depth, gradient.out, x_columns, in, depth};
       product.splits = splits_of(product, gpu_);
       add_weight_gradient(
           gradient.weight, product, [&](const auto& store) { multiply(product, store, operation.stream()); },
           operation);
       if (gradient.bias) add_column_sums(gradient.bias, dy_rows, dy_stride, gradient.out, rows, operation);
-      own += gradient.out * rows;
+      own += gradient.out * depth;
       dy_rows += gradient.out;
     }
   }

@@ -161,10 +161,10 @@ DeviceMemory::Rounded& DeviceMemory::place_for_rounded(int64_t values) {
   }
   if (unused && unused->capacity >= values) return *unused;
   if (may_go >= kMayGo) {
+    if (recording_) return *oldest;  // a record does as the pass before, which took no memory
     size_t free = 0, total = 0;
     check_cuda(cudaMemGetInfo(&free, &total), "asking for the memory that is left");
-    if (recording_ || free < total / 2)
-      return *oldest;  // a record does as the pass before, which took no memory
+    if (free < total / 2) return *oldest;
   }
   return unused ? *unused : rounded_.emplace_back();
 }

@@ -229,6 +229,46 @@ TEST(activations_between_layers) {
   });
 }
 
+// A gradient of weights takes what the activation's gradient left, whole tiles of it on a GPU: rows that no
+// tile divides must not bring anything in from behind the last of them.
+TEST(weight_gradients_of_what_an_activation_left) {
+  on_every_backend({Precision::kFp32, Precision::kBf16}, [](Backend& backend, Precision precision,
+                                                            const std::string& where) {
+    const int64_t in = 64, inner = 256;
+    for (const int64_t rows : {40, 97, 120}) {
+      const Floats up = random_floats(inner * in), down = random_floats(in * inner),
+                   bias = random_floats(inner);
+      const auto packed = backend.pack({{up.data(), bias.data(), inner}}, in, {precision, {}, {}});
+      const auto transposed = backend.pack_transposed({{down.data(), nullptr, in}}, inner, precision);
+      const int64_t wide = row_stride(inner), narrow = row_stride(in);
+      const auto there = [&](const Floats& values) {
+        float* memory = backend.allocate(values.size());
+        backend.upload(memory, values.data(), values.size());
+        return memory;
+      };
+      const Floats x = random_rows(rows, in);
+      float *const input = there(x), *const dy = there(random_rows(rows, in));
+      float *const y = there(poisoned_rows(rows, inner)), *const sum = there(poisoned_rows(rows, inner)),
+                   *const dx = there(poisoned_rows(rows, inner));
+      float* const gradient = there(Floats(static_cast<size_t>(inner * in)));
+      backend.linear_activation_forward(y, sum, input, *packed, Activation::kGelu, rows);
+      backend.linear_activation_backward(dx, y, dy, *transposed, sum, Activation::kGelu, rows);
+      backend.linear_backward_weights({{gradient, nullptr, inner}}, dx, wide, input, narrow, in, precision,
+                                      rows);
+      Floats of_inner(static_cast<size_t>(rows * wide)), values(static_cast<size_t>(inner * in));
+      backend.download(values.data(), gradient, values.size());
+      backend.download(of_inner.data(), dx, of_inner.size());
+      std::vector<double> truth(values.size());
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t o = 0; o < inner; ++o)
+          for (int64_t i = 0; i < in; ++i)
+            truth[o * in + i] += static_cast<double>(of_inner[r * wide + o]) * x[r * narrow + i];
+      expect_close(values, truth, precision == Precision::kFp32 ? 1e-5 : 1e-2, str(where, ", rows ", rows));
+      for (float* memory : {input, dy, y, sum, dx, gradient}) backend.release(memory);
+    }
+  });
+}
+
 TEST(slopes_of_layernorm) {
   on_every_backend({Precision::kFp32}, [](Backend& backend, Precision, const std::string& where) {
     struct Shape {

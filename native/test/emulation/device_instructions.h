@@ -19,7 +19,8 @@ T* dynamic_shared() {
 inline void follow_previous() {}
 
 inline uint32_t pack_bf16(float low, float high) {
-  return f32_to_bf16(low) | static_cast<uint32_t>(f32_to_bf16(high)) << 16;
+  const auto round = [](float x) -> uint32_t { return std::isnan(x) ? 0x7fff : f32_to_bf16(x); };
+  return round(low) | round(high) << 16;
 }
 
 inline uint32_t pack_f16(float low, float high) {
