@@ -197,7 +197,7 @@ test('wrong usage exits with 2, failures with 1 and one line', () => {
   expect(status).toBe(1);
   expect(stderr).toMatch(/^albert: .*nowhere[^\n]*\n$/);
   expect(albert(['fill-mask', '--model', './nowhere', '--file', './none']).status).toBe(1);
-  expect(albert(['fill-mask', '--file', '.']).stderr).toMatch(/^albert: could not read \.: /);
+  expect(albert(['fill-mask', '--file', '.']).stderr).toMatch(/^albert: \.:1: cannot be read: /);
   expect(albert(['fill-mask', '--file', 'x', 'a [MASK]']).stderr).toMatch(/expected text or --file/);
 });
 

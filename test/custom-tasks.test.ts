@@ -1,5 +1,6 @@
 /** Tasks on a user's own data: columns, tags, questions and choices, descriptions, and what malformed ones are told. */
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { findTask, type TaskDescription, TASK_NAMES } from '../lib/tasks';
 import { tagging, tagSpans } from '../lib/tasks/tagging';
 import type { TaggingExample, Task } from '../lib/tasks/task';
@@ -155,6 +156,29 @@ describe("a user's own data", () => {
     expect([task.name, data, task.labels]).toEqual(['mine', folder, ['1']]);
     write(folder, 'mine.json', '{"type": "x"');
     await failure('DATA', () => findTask(file, undefined));
+  });
+
+  test('a row with more cells than columns have names is refused, and so are names that stand twice', async () => {
+    const folder = temporaryFolder();
+    const read = async (name: string, lines: string[], more: object = {}) => {
+      writeFileSync(path.join(folder, name), `${lines.join('\n')}\n`);
+      const { task } = await findTask(
+        { type: 'classification', files: { dev: name }, labels: ['a', 'b'], ...more },
+        folder,
+      );
+      return task.read(folder, 'dev', []);
+    };
+    const wide = await failure('DATA', () => read('wide.csv', ['text,label', 'Good, but long,a', 'bad,b']));
+    expect(wide.message).toMatch(
+      /wide\.csv:2: expected 2 columns.*received 3; a cell with a comma stands in quotes/,
+    );
+    await failure('DATA', () => read('wide.tsv', ['text\tlabel', 'good\ta\tmore']));
+    expect(await read('tail.tsv', ['text\tlabel', 'good\ta\t'])).toHaveLength(1);
+    await failure('DATA', () => read('twice.csv', ['text,label,text', 'good,a,bad']));
+    await failure('INVALID_ARGUMENT', () =>
+      read('x.csv', ['text,label', 'good,a'], { labels: ['a', 'b', 'b'] }),
+    );
+    await failure('INVALID_ARGUMENT', () => read('x.csv', ['text,label', 'good,a'], { header: 'false' }));
   });
 
   test('wrong descriptions and names are refused', async () => {

@@ -69,6 +69,7 @@ test.each([
     /non-empty array of sequences.*received a Int32Array/,
   ],
   ['no sequence', { input_ids: [] }, /non-empty array of sequences/],
+  ['a missing sequence', { input_ids: [, [5]] }, /input_ids\[0\] but received undefined/], // eslint-disable-line no-sparse-arrays
   ['a fraction', { input_ids: [[5, 1.5]] }, /32-bit integer for input_ids\[0\]\[1\] but received 1.5/],
   ['NaN', { input_ids: [[NaN]] }, /received NaN/],
   ['text', { input_ids: [['5', 'x']] }, /input_ids\[0\]\[0\] but received '5'/],
@@ -92,6 +93,7 @@ test.each([
   ['an unknown output', { outputs: ['sop_logits'] }, /masked-lm.*but received 'sop_logits'/],
   ['positions out of range', { positions: [[9]] }, /position from 0 to 0/],
   ['no position', { positions: [[]] }, /at least one position/],
+  ['positions of no logits', { positions: [[0]], outputs: ['last_hidden_state'] }, /expected logits among/],
   ['a signal that is none', { signal: 'stop' }, /an AbortSignal for signal but received 'stop'/],
   ['a flag that is none', { attentions: 'yes' }, /true or false for attentions/],
 ])('%s is refused', async (_, options, message) => {

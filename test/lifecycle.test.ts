@@ -1,5 +1,6 @@
 /** From load to dispose: aborts, concurrent calls, worker threads, memory, and an event loop that stays free. */
 import { spawnSync } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -85,6 +86,38 @@ test('Symbol.asyncDispose disposes', async () => {
   const model = await Albert.load(goldenModel('base'));
   await model[Symbol.asyncDispose]();
   await failure('DISPOSED', () => model.forward({ input_ids: [[1]] }));
+});
+
+test('dispose waits for gradients, and leaves threads of the pool to others meanwhile', async () => {
+  const models = await Promise.all(
+    Array.from({ length: 4 }, () => Albert.create(medium, { head: 'masked-lm' })),
+  );
+  const labelled = { input_ids: long.slice(0, 2), labels: long.slice(0, 2) };
+  const gradients = models[0].backward(labelled);
+  const runs = models.map((model) => model.forward({ input_ids: long, token_type_ids: null }));
+  const order: string[] = [];
+  const ends = models.map((model) => model.dispose().then(() => order.push('disposed')));
+  // As many as the pool has threads: a file could not be read before the first of them ends.
+  await readFile(__filename).then(() => order.push('read'));
+  await Promise.all([...runs, ...ends]);
+  expect(order[0]).toBe('read');
+  expect((await gradients).loss).toBeGreaterThan(0);
+});
+
+test('calls that share a signal share one listener', async () => {
+  const model = await Albert.create(medium, { head: 'base' });
+  const { signal } = new AbortController();
+  const warnings: string[] = [];
+  const onWarning = ({ name }: Error) => warnings.push(name);
+  process.on('warning', onWarning);
+  await Promise.all(Array.from({ length: 20 }, () => model.forward({ input_ids: [[1]] }, { signal })));
+  const stop = new AbortController();
+  const calls = Array.from({ length: 20 }, () => model.forward({ input_ids: long }, { signal: stop.signal }));
+  stop.abort();
+  for (const call of calls) await failure('ABORTED', () => call);
+  process.off('warning', onWarning);
+  expect(warnings).toEqual([]);
+  await model.dispose();
 });
 
 test('an abort rejects at once and frees the model for others', async () => {

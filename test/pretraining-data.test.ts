@@ -1,4 +1,5 @@
 /** Pre-training batches: what they hold, that they are a function of seed and cursor, where text may come from, and TFRecord. */
+import { spawnSync } from 'node:child_process';
 import { appendFileSync, copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -138,6 +139,18 @@ test('folders, patterns, gzip and raw paragraphs are read, and shards are reused
   appendFileSync(path.join(texts, 'more', 'b.txt'), '\nOne more sentence at the end of the tale.\n');
   await take({ ...options, corpus: texts, format }, 1);
   expect(shards()).toBe(2);
+});
+
+test('a damaged cache is made anew, and what killed runs left of it goes', async () => {
+  const options = setup();
+  const [first] = await take(options, 1);
+  const [name] = readdirSync(options.cache!);
+  writeFileSync(path.join(options.cache!, name, 'corpus.json'), '');
+  const { pid } = spawnSync(process.execPath, ['-e', '']); // that of a process that has ended
+  const left = `${name}.${pid}.tmp`;
+  mkdirSync(path.join(options.cache!, left));
+  expect(await take(options, 1)).toEqual([first]);
+  expect(readdirSync(options.cache!)).toEqual([name]);
 });
 
 test('text that cannot be used names its file and line', async () => {

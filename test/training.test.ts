@@ -193,6 +193,28 @@ describe('Trainer', () => {
     expect((await trainer.step(batch)).loss).toBe(before.loss);
   });
 
+  test('a step and saves under way when it ends count', async () => {
+    const { trainer, batches } = await goldenTrainer('pretraining-lamb');
+    const { model } = trainer;
+    const folder = temporaryFolder();
+    const input = { input_ids: [[5, 6, 7]] };
+    const before = (await model.forward(input)).prediction_logits!.data;
+    const step = trainer.step(batches(0));
+    const saves = [1, 2, 3].map((extra) => trainer.save(folder, extra));
+    await Promise.all(saves);
+    const last = trainer.step(batches(1));
+    await trainer.dispose();
+    await Promise.all([step, last]);
+    const after = (await model.forward(input)).prediction_logits!.data;
+    expect(Array.from(after)).not.toEqual(Array.from(before));
+    const resumed = await Trainer.resume(folder);
+    expect(resumed.extra).toBe(3);
+    await resumed.step(batches(1));
+    expect(Array.from((await resumed.model.forward(input)).prediction_logits!.data)).toEqual(
+      Array.from(after),
+    );
+  });
+
   test('stops with DIVERGED before anything changes', async () => {
     const { trainer, model, batches } = await goldenTrainer('pretraining-lamb', {
       learningRate: 1e30,

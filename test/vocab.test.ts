@@ -1,6 +1,6 @@
 /** Vocabulary training: the ids of ALBERT, the preparation of text, and what happens without the trainer. */
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Tokenizer, trainVocabulary } from '../lib';
 import { prepareText } from '../lib/training/vocab';
@@ -56,6 +56,13 @@ test('a missing trainer is explained', async () => {
   expect((await failure('DATA', () => trainVocabulary(options))).message).toContain(
     'Debian package sentencepiece',
   );
+});
+
+test('an abort leaves nothing behind', async () => {
+  const output = path.join(temporaryFolder(), 'none.model');
+  const signal = AbortSignal.abort();
+  await failure('ABORTED', () => trainVocabulary({ input: corpus(), output, signal }));
+  expect(existsSync(output)).toBe(false);
 });
 
 test('text is prepared as the reference prepares it', () => {
