@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "support/error.h"
 
@@ -203,20 +204,24 @@ OutputTensor Results::language_logits(const char* name, const Range& range, cons
   float* transformed = workspace_.take(static_cast<size_t>(rows * stride));
   transform_forward(backend_, transformed, hidden_ + begin * row_stride(config_.hidden_size), weights_,
                     config_.hidden_act, rows);
-  // Runs of neighbouring positions go straight to their place in the output, which may be large.
-  float* to = output.data.get();
-  for (int64_t s = range.first; s < range.first + range.count; ++s, to += range.length * vocabulary) {
-    const int32_t* positions = batch_.positions.data() + batch_.row_begin[s];
-    int64_t done = 0;
-    for (int64_t row = 0, run; row < batch_.keys[s]; row += run) {
-      for (run = 1; row + run < batch_.keys[s] && positions[row + run] == positions[row] + run;) ++run;
-      std::fill(to + done * vocabulary, to + positions[row] * vocabulary, 0.0f);
-      decoder_forward(backend_, to + positions[row] * vocabulary,
-                      transformed + (result_begin(s) - begin + row) * stride, weights_, run);
-      done = positions[row] + run;
-    }
-    std::fill(to + done * vocabulary, to + range.length * vocabulary, 0.0f);
+  // Where each row of `transformed` goes, as a row of the output, which may be large: runs of neighbours go
+  // there at once, from one sequence to the next where nothing is masked or padded.
+  std::vector<std::pair<int64_t, int64_t>> places;
+  for (int64_t s = range.first; s < range.first + range.count; ++s)
+    for (int64_t k = 0; k < batch_.keys[s]; ++k)
+      places.emplace_back(result_begin(s) - begin + k,
+                          (s - range.first) * range.length + batch_.positions[batch_.row_begin[s] + k]);
+  float* const to = output.data.get();
+  int64_t done = 0;
+  for (size_t i = 0; i < places.size();) {
+    const auto [row, place] = places[i];
+    int64_t run = 1;
+    while (++i < places.size() && places[i] == std::pair{row + run, place + run}) ++run;
+    std::fill(to + done * vocabulary, to + place * vocabulary, 0.0f);
+    decoder_forward(backend_, to + place * vocabulary, transformed + row * stride, weights_, run);
+    done = place + run;
   }
+  std::fill(to + done * vocabulary, to + range.count * range.length * vocabulary, 0.0f);
   return output;
 }
 
