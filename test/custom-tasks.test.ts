@@ -69,6 +69,11 @@ describe("a user's own data", () => {
     expect(await read<TaggingExample>(task, folder, 'dev')).toMatchObject([{ tags: [1, 2] }]);
     const named = ['B-PER', 'I-PER', 'O', 'I-LOC', 'B-LOC', 'B-LOC'];
     expect(tagSpans(named)).toEqual(['0:2:PER', '3:4:LOC', '4:5:LOC', '5:6:LOC']);
+    expect(tagSpans(['B-PER', 'E-PER', 'O', 'S-PER', 'I-PER'])).toEqual(['0:2:PER', '3:4:PER', '4:5:PER']);
+    // Labels that are no spans are judged word by word.
+    expect((await findTask(task, folder)).task.metrics[0]).toBe('span_f1');
+    write(folder, 't.conll', 'Ann NOUN', 'sings VERB');
+    expect((await findTask(task, folder)).task.metrics).toEqual(['accuracy']);
   });
 
   test('the first token of each word carries its tag, over windows too', async () => {

@@ -229,6 +229,10 @@ describe('token-classification', () => {
       }
     }
     expect(await tag([text, text])).toEqual([kept, kept]);
+    const unknown = await tag('Nantucket 日本', { ignore_labels: [] });
+    expect(unknown.at(-1)).toMatchObject({ word: '日本', start: 10, end: 12 });
+    const [whole] = (await tag('日本', { aggregation_strategy: 'simple', ignore_labels: [] })).slice(-1);
+    expect(whole.word).toMatch(/日本$/);
   });
 });
 
@@ -268,6 +272,23 @@ describe('question-answering', () => {
     const empty = await answer('Who?', '', { handle_impossible_answer: true });
     expect(empty.answer).toBe('');
     expect((await answer('Who?', '')).answer).toBe('');
+  });
+
+  test('windows share what was asked for where there is room, whatever the company', async () => {
+    await using answer = await pipeline('question-answering', await tinyModel('question-answering'));
+    const encode = jest.spyOn(answer.tokenizer, 'encodeRaw');
+    const strides = () =>
+      encode.mock.calls.flatMap(([, { stride }]) => (stride === undefined ? [] : [stride]));
+    const context = 'The whale swam past the ship. '.repeat(20);
+    const options = { max_seq_len: 40, doc_stride: 20 };
+    const short = await answer('Who?', context, options);
+    expect(strides()).toEqual([20]);
+    encode.mockClear();
+    const long = 'Who swam past the ship of the captain and his men, and what was its name?';
+    expect((await answer([long, 'Who?'], context, options))[1]).toEqual(short);
+    expect(strides()).toHaveLength(2);
+    expect(strides()[0]).toBeLessThan(20);
+    encode.mockRestore();
   });
 
   test('the best span of a short text is the best product of probabilities', async () => {

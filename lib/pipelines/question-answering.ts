@@ -17,7 +17,10 @@ import { encodeFor, runEncodings } from './run';
 export interface QuestionAnsweringOptions extends CallOptions {
   /** Answers to return, best first; more than one gives an array. Default 1. */
   top_k?: number;
-  /** Tokens that neighbouring windows of a long context share. Default 128. */
+  /**
+   * Tokens that neighbouring windows of a long context share. Default 128, or half a window of less than 256. Half of what the
+   * question leaves of a window where that is no more than this.
+   */
   doc_stride?: number;
   /** Tokens of an answer at most. Default 15. */
   max_answer_len?: number;
@@ -130,12 +133,36 @@ export async function questionAnswering(
   });
   const { model } = opened;
 
-  async function shorten(questions: readonly string[], limit: number): Promise<string[]> {
+  /** Questions cut to `limit` tokens, and how many they have. */
+  async function shorten(questions: readonly string[], limit: number) {
     const encodings = await encodeFor(model, questions, { addSpecialTokens: false, maxLength: limit });
     return questions.map((question, i) => {
       const { offsets } = encodings[i];
-      return offsets.length === 2 * limit ? question.slice(0, offsets[2 * limit - 1]) : question;
+      const text = offsets.length === 2 * limit ? question.slice(0, offsets[2 * limit - 1]) : question;
+      return { text, tokens: offsets.length / 2 };
     });
+  }
+
+  /** Windows of each pair. Pairs whose windows share as many tokens are encoded together. */
+  async function windowsOf(
+    pairs: readonly [string, string][],
+    strides: readonly number[],
+    maxLength: number,
+  ) {
+    const windows: Window[][] = [];
+    for (const stride of new Set(strides)) {
+      const members = pairs.map((_, i) => i).filter((i) => strides[i] === stride);
+      const encodings = await encodeFor(
+        model,
+        members.map((i): TextOrPair => pairs[i]),
+        { maxLength, truncation: 'only_second', stride, returnOverflowing: true },
+      );
+      encodings.forEach((encoding, m) => {
+        const all = [encoding, ...encoding.overflowing];
+        windows[members[m]] = all.map((window) => contextWindow(window, members[m]));
+      });
+    }
+    return windows.flat();
   }
 
   const call = async (
@@ -152,20 +179,17 @@ export async function questionAnswering(
     const longestQuestion = integer('max_question_len', given.max_question_len, { min: 1 }, 64);
     const maxLength = Math.min(longestWindow, model.maxLength);
     const questionLength = Math.min(longestQuestion, Math.max(1, Math.floor(maxLength / 2) - 3));
-    // Windows must move on: they never share more than half of the room that question and special tokens leave.
-    const shared = integer('doc_stride', given.doc_stride, { min: 0 }, 128);
-    const stride = Math.min(shared, Math.floor((maxLength - questionLength - 3) / 2));
+    const shared = integer('doc_stride', given.doc_stride, { min: 0 }, Math.min(128, maxLength >> 1));
     const mayBeImpossible = boolean('handle_impossible_answer', given.handle_impossible_answer, false);
 
     const asked = await shorten(questions, questionLength);
-    const encodings = await encodeFor(
-      model,
-      asked.map((question, i): TextOrPair => [question, contexts[i]]),
-      { maxLength, truncation: 'only_second', stride, returnOverflowing: true },
-    );
-    const windows = encodings.flatMap((encoding, example) =>
-      [encoding, ...encoding.overflowing].map((window) => contextWindow(window, example)),
-    );
+    // Windows must move on: where there is no room for so much, they share half of what question and special tokens leave.
+    const strides = asked.map(({ tokens }) => {
+      const room = maxLength - tokens - 3;
+      return shared < room ? shared : room >> 1;
+    });
+    const pairs = asked.map(({ text }, i): [string, string] => [text, contexts[i]]);
+    const windows = await windowsOf(pairs, strides, maxLength);
     const decoded = await runEncodings(
       model,
       windows.map((window) => window.encoding),

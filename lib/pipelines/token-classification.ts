@@ -2,7 +2,6 @@
 import type { Albert } from '../albert';
 import { abortSignal, type Names, oneOf, optionsObject } from '../options';
 import type { NativeEncoding } from '../native';
-import type { Tokenizer } from '../tokenizer';
 import { argmax, softmax } from './math';
 import {
   CALL_OPTIONS,
@@ -121,7 +120,11 @@ function words(units: Unit[], strategy: 'first' | 'average' | 'max'): Unit[] {
 }
 
 /** Joins neighbours with one label; 'B-PER' always begins an entity, 'I-PER' and 'PER' continue one of PER. */
-function entities(units: Unit[], labels: (i: number) => string, tokenizer: Tokenizer): EntityResult[] {
+function entities(
+  units: Unit[],
+  labels: (i: number) => string,
+  wordOf: (ids: number[], start: number, end: number) => string,
+): EntityResult[] {
   const groups: { tag: string; units: Unit[]; score: number }[] = [];
   for (const unit of units) {
     const best = argmax(unit.scores);
@@ -135,13 +138,12 @@ function entities(units: Unit[], labels: (i: number) => string, tokenizer: Token
       groups.push({ tag, units: [unit], score: unit.scores[best] });
     }
   }
-  return groups.map((group) => ({
-    entity_group: group.tag,
-    score: group.score / group.units.length,
-    word: tokenizer.decode(group.units.flatMap((unit) => unit.ids)),
-    start: group.units[0].start,
-    end: group.units[group.units.length - 1].end,
-  }));
+  return groups.map((group) => {
+    const [{ start }, { end }] = [group.units[0], group.units[group.units.length - 1]];
+    const ids = group.units.flatMap((unit) => unit.ids);
+    const score = group.score / group.units.length;
+    return { entity_group: group.tag, score, word: wordOf(ids, start, end), start, end };
+  });
 }
 
 export async function tokenClassification(
@@ -171,14 +173,17 @@ export async function tokenClassification(
       const width = outputs.logits!.dims[2];
       const rows = outputs.logits!.row(row).subarray(0, encoding.ids.length * width);
       const units = tokenUnits(encoding, rows, special, continues);
+      // What the vocabulary does not know stands as it is in the text.
+      const wordOf = (ids: number[], start: number, end: number) =>
+        ids.includes(tokenizer.specialTokens.unk) ? texts[index].slice(start, end) : tokenizer.decode(ids);
       if (strategy !== 'none') {
         const joined = strategy === 'simple' ? units : words(units, strategy);
-        return entities(joined, label, tokenizer).filter((entity) => !ignored.includes(entity.entity_group));
+        return entities(joined, label, wordOf).filter((entity) => !ignored.includes(entity.entity_group));
       }
       return units
         .map(({ ids, index: position, scores, start, end }): TokenResult => {
           const best = argmax(scores);
-          const word = tokenizer.decode(ids);
+          const word = wordOf(ids, start, end);
           return { entity: label(best), score: scores[best], index: position, word, start, end };
         })
         .filter((token) => !ignored.includes(token.entity));

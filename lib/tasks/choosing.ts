@@ -34,20 +34,25 @@ export const choosing: Kind<ChoosingExample, Feature, Float32Array> = {
   head: 'multiple-choice',
   config: () => ({}),
   async encode(tokenizer, examples, { maxLength }) {
-    const statements = examples.flatMap(({ choices }) => choices);
-    const alone = await tokenizer.encodeRaw(statements, { addSpecialTokens: false });
+    const plain = { addSpecialTokens: false };
+    const contexts = await tokenizer.encodeRaw(
+      examples.map(({ context }) => context),
+      plain,
+    );
+    const statements = await tokenizer.encodeRaw(
+      examples.flatMap(({ choices }) => choices),
+      plain,
+    );
     const limit = Math.min(STATEMENT_TOKENS, Math.floor(maxLength / 2));
-    const kept = statements.map((statement, i) => {
-      const { ids, offsets } = alone[i];
-      return ids.length <= limit ? statement : statement.slice(offsets[2 * (ids.length - limit)]);
-    });
-    const pairs = examples
-      .flatMap(({ context, choices }) => choices.map(() => context))
-      .map((context, i): [string, string] => [context, kept[i]]);
-    const encodings = await tokenizer.encodeRaw(pairs, { maxLength, truncation: 'only_first' });
+    const { cls, sep } = tokenizer.specialTokens;
     let next = 0;
     return examples.map(({ choices }, example) => {
-      const sequences = choices.map(() => encodings[next++]).map(({ ids, types }) => ({ ids, types }));
+      const sequences = choices.map(() => {
+        const statement = statements[next++].ids.slice(-limit);
+        const context = contexts[example].ids.subarray(0, maxLength - statement.length - 3);
+        const ids = Int32Array.from([cls, ...context, sep, ...statement, sep]);
+        return { ids, types: Int32Array.from(ids, (_, position) => Number(position >= context.length + 2)) };
+      });
       return { example, sequences, tokens: sequences.reduce((sum, { ids }) => sum + ids.length, 0) };
     });
   },

@@ -30,7 +30,7 @@ import {
   text,
 } from './records';
 import { checkAnswers, readSquad } from './squad';
-import { tagging } from './tagging';
+import { isSpanTag, tagging } from './tagging';
 import {
   type Example,
   type Kind,
@@ -323,11 +323,12 @@ export async function customTask(name: string, value: TaskDescription, folder: s
   }
   if (description.type === 'classification' && description.metrics?.includes('f1') && labels.length !== 2)
     throw invalid(`other metrics, as 'f1' is of two labels and there are ${labels.length},`, 'metrics', 'f1');
+  const hasSpans = description.type !== 'tagging' || labels.some(isSpanTag);
   return {
     name,
     kind,
     labels,
-    metrics: description.metrics ?? metrics,
+    metrics: description.metrics ?? (hasSpans ? metrics : metrics.filter((name) => name !== 'span_f1')),
     defaults: { ...USUAL, ...pick(description.defaults ?? {}, DEFAULTS) },
     read(data, split, slices) {
       const file = description.files[split];

@@ -11,13 +11,24 @@ interface TaggingFeature extends Feature {
 
 const IGNORED = -100;
 
-/** Spans of BIO tags as 'begin:end:type'; a type without B- before it opens a span, as CoNLL's script has it. */
+/** Whether a tag begins, continues, ends or is a span. */
+export function isSpanTag(tag: string): boolean {
+  return /^[BIES]-/.test(tag);
+}
+
+/**
+ * Spans of BIO or BIOES tags as 'begin:end:type'; a type without B- before it opens a span, as CoNLL's script and seqeval have
+ * it.
+ */
 export function tagSpans(tags: readonly string[]): string[] {
   const spans: string[] = [];
   let open: { begin: number; type: string } | null = null;
+  let previous = 'O';
   [...tags, 'O'].forEach((tag, i) => {
-    const [prefix, type] = /^[BI]-/.test(tag) ? [tag[0], tag.slice(2)] : ['O', ''];
-    if (open && (prefix !== 'I' || open.type !== type)) {
+    const [prefix, type] = isSpanTag(tag) ? [tag[0], tag.slice(2)] : ['O', ''];
+    const begins = 'BSO'.includes(prefix) || 'ES'.includes(previous);
+    previous = prefix;
+    if (open && (begins || open.type !== type)) {
       spans.push(`${open.begin}:${i}:${open.type}`);
       open = null;
     }
@@ -74,7 +85,9 @@ export const tagging: Kind<TaggingExample, TaggingFeature, number[]> = {
     ),
   }),
   async predict(model, features, examples, { signal, onProgress }) {
-    const results = examples.map(({ words }) => new Array<number>(words.length).fill(0));
+    // Words without a token, such as a lone accent, are no part of anything.
+    const outside = Object.values(model.config.id2label ?? {}).indexOf('O');
+    const results = examples.map(({ words }) => new Array<number>(words.length).fill(Math.max(0, outside)));
     await runEncodings(
       model,
       features.map(({ sequences }) => sequences[0]),

@@ -14,7 +14,7 @@ namespace {
 constexpr size_t kMaxPieceBytes = 1024;  // as in unigram.cc
 
 bool is_space(char32_t c) {
-  return c == ' ' || c == '\t' || c == '\n' || c == '\r' ||
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == 0x2028 || c == 0x2029 ||
          unicode::Tables::get().has(c, unicode::kSpaceSeparator);
 }
 

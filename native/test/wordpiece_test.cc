@@ -48,6 +48,7 @@ TEST(wordpiece_lower_cases_and_strips_accents_unless_cased) {
 
 TEST(wordpiece_cleans_the_text) {
   const auto tokenizer = load();
+  EXPECT(tokens(*tokenizer, u"how\u2028are\u2029you") == "how are you");
   const std::u16string controls = {u'a', 5, u'h', 0xFFFD, 0, 0xA0, u'z', 0x200B, u'z'};
   EXPECT(tokens(*tokenizer, controls) == "ah zz", tokens(*tokenizer, controls));
   EXPECT(tokens(*load(R"({"tokenize_chinese_chars": false})"), u"\u535A\u63A8") == "[UNK]");
