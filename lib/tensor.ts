@@ -9,7 +9,10 @@ export type NestedNumbers = number | NestedNumbers[];
 export class Tensor {
   /** Extent of each dimension, outermost first. */
   readonly dims: number[];
-  /** All values, the last dimension fastest. */
+  /**
+   * All values, the last dimension fastest. From 16 KB on they lie in the addon's memory, which Node 22 and later do not transfer to
+   * another thread: post such an array without a transfer list, which copies it.
+   */
   readonly data: Float32Array;
 
   /** @throws AlbertError INVALID_ARGUMENT where `data` has not as many values as `dims` say. */

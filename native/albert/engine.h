@@ -32,7 +32,6 @@ class Engine {
   // thread.
   void close();
 
-  Model& model() { return *model_; }
 
  private:
   struct Job {

@@ -26,7 +26,6 @@ class TrainingLinear {
     return *this;
   }
   void repack();  // after the weights changed
-  Precision precision() const { return forward_->precision; }
   const PackedLinear& packed() const { return *forward_; }
 
   // y = x W^T + b

@@ -35,7 +35,6 @@ class Trainer {
   // The note of a saved file.
   static std::string note_of(const std::string& path);
 
-  int64_t steps() const { return steps_; }
   // Of weights, gradients, both moments and the activations of the largest batch so far.
   size_t memory_bytes();
   TrainingModel& model() { return model_; }
