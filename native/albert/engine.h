@@ -32,7 +32,6 @@ class Engine {
   // thread.
   void close();
 
-
  private:
   struct Job {
     ForwardRequest request;
