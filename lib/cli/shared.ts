@@ -1,11 +1,11 @@
 /** What the verbs share: their common options, where text comes from, and how results are printed. */
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { AlbertError } from '../errors';
 import { DTYPES, type LoadOptions } from '../options';
 import { type Pipelines, type Task, pipeline } from '../pipelines';
 import { PRESETS } from '../presets';
+import { readText } from '../tasks/table';
 import { readLines } from '../training/corpus';
 
 /** Options that every verb which runs a model has. */
@@ -138,14 +138,10 @@ export async function wholeText(argument: string | undefined, file: string | und
     refuseBoth(argument, file);
     return argument;
   }
-  if (file !== undefined) {
-    return readFile(file, 'utf8').catch((error: Error) => {
-      throw new AlbertError('DATA', `could not read ${file}: ${error.message}`);
-    });
-  }
+  if (file !== undefined) return readText(file);
   let text = '';
   for await (const part of process.stdin.setEncoding('utf8')) text += part as string;
-  return text;
+  return text.replace(/^\ufeff/, '');
 }
 
 export function print(line: string): void {
