@@ -276,7 +276,8 @@ export class Albert {
   /**
    * Runs the model on ids of B sequences; positions keep their index, masked or not.
    * @returns outputs keyed as Hugging Face keys them, padded to the longest sequence; masked rows hold zeros.
-   * @throws AlbertError INVALID_ARGUMENT, OUT_OF_VOCABULARY, TOO_LONG, OUT_OF_MEMORY, ABORTED or DISPOSED.
+   * @throws AlbertError INVALID_ARGUMENT, OUT_OF_VOCABULARY, TOO_LONG, OUT_OF_MEMORY, ABORTED, DISPOSED, or CHECKPOINT where
+   *   something was written into the weights' file.
    */
   async forward(inputs: ForwardInputs, options?: ForwardOptions): Promise<ForwardOutputs> {
     this.#life.require();

@@ -217,6 +217,8 @@ test('messages name options by their flags', () => {
   ];
   const { stderr } = albert(['pretrain', ...run, '--max-length', '4']);
   expect(stderr).toMatch(/for --max-length but received 4/);
+  // What is the user's stays as it is.
+  expect(albert(['fill-mask', '--model', './top_k', 'a [MASK]']).stderr).toMatch(/\/top_k\b/);
   const untrained = albert(['classify', '--model', path.dirname(vocabulary), 'a text']);
   expect(untrained.stderr).toMatch(/with --allow-untrained\n/);
 });

@@ -74,6 +74,7 @@ describe("a user's own data", () => {
     expect((await findTask(task, folder)).task.metrics[0]).toBe('span_f1');
     write(folder, 't.conll', 'Ann NOUN', 'sings VERB');
     expect((await findTask(task, folder)).task.metrics).toEqual(['accuracy']);
+    await failure('INVALID_ARGUMENT', () => findTask({ ...task, metrics: ['span_f1'] }, folder));
   });
 
   test('the first token of each word carries its tag, over windows too', async () => {
@@ -180,6 +181,7 @@ describe("a user's own data", () => {
     await failure('DATA', () => read('wide.tsv', ['text\tlabel', 'good\ta\tmore']));
     expect(await read('tail.tsv', ['text\tlabel', 'good\ta\t'])).toHaveLength(1);
     await failure('DATA', () => read('twice.csv', ['text,label,text', 'good,a,bad']));
+    expect(await read('notes.csv', ['text,label,n,n', 'good,a,x,y'])).toHaveLength(1);
     await failure('INVALID_ARGUMENT', () =>
       read('x.csv', ['text,label', 'good,a'], { labels: ['a', 'b', 'b'] }),
     );

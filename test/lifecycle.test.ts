@@ -115,6 +115,16 @@ test('calls that share a signal share one listener', async () => {
   const calls = Array.from({ length: 20 }, () => model.forward({ input_ids: long }, { signal: stop.signal }));
   stop.abort();
   for (const call of calls) await failure('ABORTED', () => call);
+  // Of another realm, by its shape.
+  let ring = () => {};
+  const foreign = {
+    aborted: false,
+    addEventListener: (_: string, f: () => void) => (ring = f),
+    removeEventListener: () => {},
+  };
+  const run = model.forward({ input_ids: long }, { signal: foreign as unknown as AbortSignal });
+  setTimeout(() => ring(), 5);
+  await failure('ABORTED', () => run);
   process.off('warning', onWarning);
   expect(warnings).toEqual([]);
   await model.dispose();

@@ -288,6 +288,14 @@ describe('question-answering', () => {
     expect((await answer([long, 'Who?'], context, options))[1]).toEqual(short);
     expect(strides()).toHaveLength(2);
     expect(strides()[0]).toBeLessThan(20);
+    encode.mockClear();
+    // A question that is cut may have other tokens than its beginning: room for one more must be left.
+    const cut = 'antidisestablishmentarianismscharacteristics\ufb01nances\u00bd and more and more of it';
+    for (let doc_stride = 0; doc_stride < 60; doc_stride++)
+      await answer(cut, context, { max_seq_len: 60, max_question_len: 17, doc_stride });
+    encode.mockClear();
+    await answer(long, context.repeat(3), { max_seq_len: 32 });
+    expect(strides()[0]).toBeLessThan(9);
     encode.mockRestore();
   });
 

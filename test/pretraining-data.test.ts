@@ -1,6 +1,5 @@
 /** Pre-training batches: what they hold, that they are a function of seed and cursor, where text may come from, and TFRecord. */
-import { spawnSync } from 'node:child_process';
-import { appendFileSync, copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { pretrainingBatches, Tokenizer, type PretrainingBatch, type PretrainingDataOptions } from '../lib';
@@ -146,11 +145,12 @@ test('a damaged cache is made anew, and what killed runs left of it goes', async
   const [first] = await take(options, 1);
   const [name] = readdirSync(options.cache!);
   writeFileSync(path.join(options.cache!, name, 'corpus.json'), '');
-  const { pid } = spawnSync(process.execPath, ['-e', '']); // that of a process that has ended
-  const left = `${name}.${pid}.tmp`;
-  mkdirSync(path.join(options.cache!, left));
+  const [left, live] = [1, 2].map((pid) => path.join(options.cache!, `${name}.${pid}.tmp`));
+  [left, live].forEach((work) => mkdirSync(work));
+  const before = Date.now() / 1e3 - 2 * 24 * 3600;
+  utimesSync(left, before, before);
   expect(await take(options, 1)).toEqual([first]);
-  expect(readdirSync(options.cache!)).toEqual([name]);
+  expect(readdirSync(options.cache!).sort()).toEqual([name, path.basename(live)]);
 });
 
 test('text that cannot be used names its file and line', async () => {

@@ -1,6 +1,6 @@
 /** Vocabulary training: the ids of ALBERT, the preparation of text, and what happens without the trainer. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Tokenizer, trainVocabulary } from '../lib';
 import { prepareText } from '../lib/training/vocab';
@@ -59,10 +59,20 @@ test('a missing trainer is explained', async () => {
 });
 
 test('an abort leaves nothing behind', async () => {
-  const output = path.join(temporaryFolder(), 'none.model');
-  const signal = AbortSignal.abort();
-  await failure('ABORTED', () => trainVocabulary({ input: corpus(), output, signal }));
+  const folder = temporaryFolder();
+  const [output, program, work] = ['none.model', 'slow', 'work'].map((name) => path.join(folder, name));
+  mkdirSync(work);
+  writeFileSync(program, '#!/bin/sh\nexec sleep 60\n', { mode: 0o755 });
+  const usual = process.env.TMPDIR;
+  process.env.TMPDIR = work;
+  const signal = AbortSignal.timeout(300); // while the trainer runs
+  const begin = Date.now();
+  await failure('ABORTED', () => trainVocabulary({ input: corpus(), output, program, signal }));
+  if (usual === undefined) delete process.env.TMPDIR;
+  else process.env.TMPDIR = usual;
+  expect(Date.now() - begin).toBeLessThan(30_000);
   expect(existsSync(output)).toBe(false);
+  expect(readdirSync(work)).toEqual([]);
 });
 
 test('text is prepared as the reference prepares it', () => {

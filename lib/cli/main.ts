@@ -34,7 +34,9 @@ function withFlags(message: string, verb: Command | undefined): string {
     const name = option.attributeName();
     if (option.negate || !/[A-Z]/.test(name)) continue;
     const snake = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-    text = text.replace(new RegExp(`\\b(${name}|${snake})\\b`, 'g'), option.long!);
+    // Not within quotes, paths or other names, which are the user's.
+    const word = new RegExp(`(?<![\\w'"./-])(${name}|${snake})(?![\\w'"/-]|\\.\\w)`, 'g');
+    text = text.replace(word, option.long!);
   }
   return text;
 }

@@ -31,17 +31,19 @@ export function progressBar(total: number): Progress {
     Presets.shades_classic,
   );
   bar.start(total, 0, { text: '' });
-  // A bar hides the cursor: a signal that ends the process must bring it back, unless the verb ends in good order itself.
-  const ends = STOPPING.filter((signal) => process.listenerCount(signal) === 0);
+  // A bar hides the cursor: a signal that ends the process must bring it back. The first of a verb that ends in good order by
+  // itself is the verb's.
+  const verbs = new Set(STOPPING.filter((signal) => process.listenerCount(signal) > 0));
   const stop = () => {
-    ends.forEach((signal) => process.off(signal, end));
+    STOPPING.forEach((signal) => process.off(signal, end));
     bar.stop();
   };
-  const end = (signal: NodeJS.Signals) => {
+  const end = (signal: (typeof STOPPING)[number]) => {
+    if (verbs.delete(signal)) return;
     stop();
     process.kill(process.pid, signal);
   };
-  ends.forEach((signal) => process.on(signal, end));
+  STOPPING.forEach((signal) => process.on(signal, end));
   return {
     update: (done, text, newTotal) => {
       if (newTotal !== undefined) bar.setTotal(newTotal);

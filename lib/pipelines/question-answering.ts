@@ -19,7 +19,7 @@ export interface QuestionAnsweringOptions extends CallOptions {
   top_k?: number;
   /**
    * Tokens that neighbouring windows of a long context share. Default 128, or half a window of less than 256. Half of what the
-   * question leaves of a window where that is no more than this.
+   * question leaves of a window where so much would leave no room to move on, or by default less than a quarter.
    */
   doc_stride?: number;
   /** Tokens of an answer at most. Default 15. */
@@ -136,11 +136,13 @@ export async function questionAnswering(
   /** Questions cut to `limit` tokens, and how many they have. */
   async function shorten(questions: readonly string[], limit: number) {
     const encodings = await encodeFor(model, questions, { addSpecialTokens: false, maxLength: limit });
-    return questions.map((question, i) => {
+    const texts = questions.map((question, i) => {
       const { offsets } = encodings[i];
-      const text = offsets.length === 2 * limit ? question.slice(0, offsets[2 * limit - 1]) : question;
-      return { text, tokens: offsets.length / 2 };
+      return offsets.length === 2 * limit ? question.slice(0, offsets[2 * limit - 1]) : question;
     });
+    // What was cut may have other tokens than its beginning had.
+    const alone = await encodeFor(model, texts, { addSpecialTokens: false });
+    return texts.map((text, i) => ({ text, tokens: alone[i].ids.length }));
   }
 
   /** Windows of each pair. Pairs whose windows share as many tokens are encoded together. */
@@ -183,10 +185,11 @@ export async function questionAnswering(
     const mayBeImpossible = boolean('handle_impossible_answer', given.handle_impossible_answer, false);
 
     const asked = await shorten(questions, questionLength);
-    // Windows must move on: where there is no room for so much, they share half of what question and special tokens leave.
+    // Windows must move on, and by a quarter of their room where nothing else was asked for; else they share half of it.
     const strides = asked.map(({ tokens }) => {
       const room = maxLength - tokens - 3;
-      return shared < room ? shared : room >> 1;
+      const most = given.doc_stride === undefined ? (3 * room) >> 2 : room - 1;
+      return shared <= most ? shared : room >> 1;
     });
     const pairs = asked.map(({ text }, i): [string, string] => [text, contexts[i]]);
     const windows = await windowsOf(pairs, strides, maxLength);

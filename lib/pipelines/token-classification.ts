@@ -119,19 +119,24 @@ function words(units: Unit[], strategy: 'first' | 'average' | 'max'): Unit[] {
   });
 }
 
-/** Joins neighbours with one label; 'B-PER' always begins an entity, 'I-PER' and 'PER' continue one of PER. */
+/**
+ * Joins neighbours with one label; 'B-PER' and 'S-PER' always begin an entity, 'I-PER', 'E-PER' and 'PER' continue one of PER.
+ * @param prefix of labels of spans.
+ */
 function entities(
   units: Unit[],
   labels: (i: number) => string,
+  prefix: RegExp,
   wordOf: (ids: number[], start: number, end: number) => string,
 ): EntityResult[] {
   const groups: { tag: string; units: Unit[]; score: number }[] = [];
   for (const unit of units) {
     const best = argmax(unit.scores);
     const label = labels(best);
-    const tag = label.replace(/^[BI]-/, '');
+    const tag = label.replace(prefix, '');
+    const begins = prefix.test(label) && 'BS'.includes(label[0]);
     const last = groups[groups.length - 1];
-    if (last && last.tag === tag && !label.startsWith('B-')) {
+    if (last && last.tag === tag && !begins) {
       last.units.push(unit);
       last.score += unit.scores[best];
     } else {
@@ -160,6 +165,9 @@ export async function tokenClassification(
   const marksBeginnings = tokenizer.tokenToId('▁') >= 0;
   const continues = (token: string) => (marksBeginnings ? !token.startsWith('▁') : token.startsWith('##'));
   const label = (i: number) => labelOf(model, i);
+  // E- and S- are prefixes where every label has one.
+  const names = Object.values(model.config.id2label ?? {});
+  const prefix = names.every((name) => name === 'O' || /^[BIES]-/.test(name)) ? /^[BIES]-/ : /^[BI]-/;
 
   const call = async (input: string | readonly string[], callOptions?: TokenClassificationOptions) => {
     const given = optionsObject<TokenClassificationOptions>('options', callOptions, TAGGING_OPTIONS);
@@ -178,7 +186,9 @@ export async function tokenClassification(
         ids.includes(tokenizer.specialTokens.unk) ? texts[index].slice(start, end) : tokenizer.decode(ids);
       if (strategy !== 'none') {
         const joined = strategy === 'simple' ? units : words(units, strategy);
-        return entities(joined, label, wordOf).filter((entity) => !ignored.includes(entity.entity_group));
+        return entities(joined, label, prefix, wordOf).filter(
+          (entity) => !ignored.includes(entity.entity_group),
+        );
       }
       return units
         .map(({ ids, index: position, scores, start, end }): TokenResult => {

@@ -30,7 +30,7 @@ import {
   text,
 } from './records';
 import { checkAnswers, readSquad } from './squad';
-import { isSpanTag, tagging } from './tagging';
+import { haveSpans, tagging } from './tagging';
 import {
   type Example,
   type Kind,
@@ -323,12 +323,14 @@ export async function customTask(name: string, value: TaskDescription, folder: s
   }
   if (description.type === 'classification' && description.metrics?.includes('f1') && labels.length !== 2)
     throw invalid(`other metrics, as 'f1' is of two labels and there are ${labels.length},`, 'metrics', 'f1');
-  const hasSpans = description.type !== 'tagging' || labels.some(isSpanTag);
+  const spanless = description.type === 'tagging' && !haveSpans(labels);
+  if (spanless && description.metrics?.includes('span_f1'))
+    throw invalid('other metrics, as no label begins with B- or I-,', 'metrics', 'span_f1');
   return {
     name,
     kind,
     labels,
-    metrics: description.metrics ?? (hasSpans ? metrics : metrics.filter((name) => name !== 'span_f1')),
+    metrics: description.metrics ?? metrics.filter((name) => !spanless || name !== 'span_f1'),
     defaults: { ...USUAL, ...pick(description.defaults ?? {}, DEFAULTS) },
     read(data, split, slices) {
       const file = description.files[split];

@@ -96,9 +96,6 @@ export async function readRecords(
     const message = `expected ${header!.length} columns, as the first line names, but received ${row.cells.length}${quotes}`;
     throw dataError(file, row.line, message);
   }
-  const twice = header?.find((name, i) => name !== '' && header.indexOf(name) !== i);
-  if (twice !== undefined)
-    throw dataError(file, 1, `expected different names of columns but two are '${twice}'`);
   const places = new Map<string, number>();
   const place = (name: string) => {
     if (!places.has(name)) places.set(name, columnOf(table, columns[name] ?? name));

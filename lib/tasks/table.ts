@@ -82,6 +82,8 @@ export async function readTable(file: string, format: TableFormat, hasHeader: bo
 export function columnOf(table: Table, column: string | number): number {
   if (typeof column === 'number') return column;
   const index = table.header?.indexOf(column) ?? -1;
+  if (index >= 0 && table.header!.lastIndexOf(column) !== index)
+    throw dataError(table.file, 1, `expected one column '${column}' but two have that name`);
   if (index >= 0) return index;
   const has = table.header ? `has ${table.header.map((name) => `'${name}'`).join(', ')}` : 'names no columns';
   throw dataError(table.file, 1, `expected a column '${column}' but the file ${has}`);

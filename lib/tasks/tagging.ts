@@ -11,9 +11,9 @@ interface TaggingFeature extends Feature {
 
 const IGNORED = -100;
 
-/** Whether a tag begins, continues, ends or is a span. */
-export function isSpanTag(tag: string): boolean {
-  return /^[BIES]-/.test(tag);
+/** Whether labels are those of spans, which begin with B- or I- at least. */
+export function haveSpans(labels: readonly string[]): boolean {
+  return labels.some((label) => /^[BI]-/.test(label));
 }
 
 /**
@@ -25,7 +25,7 @@ export function tagSpans(tags: readonly string[]): string[] {
   let open: { begin: number; type: string } | null = null;
   let previous = 'O';
   [...tags, 'O'].forEach((tag, i) => {
-    const [prefix, type] = isSpanTag(tag) ? [tag[0], tag.slice(2)] : ['O', ''];
+    const [prefix, type] = /^[BIES]-/.test(tag) ? [tag[0], tag.slice(2)] : ['O', ''];
     const begins = 'BSO'.includes(prefix) || 'ES'.includes(previous);
     previous = prefix;
     if (open && (begins || open.type !== type)) {
@@ -107,7 +107,7 @@ export const tagging: Kind<TaggingExample, TaggingFeature, number[]> = {
     const truth = examples.map(({ tags }) => tags!);
     const named = (tags: number[]) => tags.map((tag) => labels[tag]);
     return {
-      span_f1: spanF1(truth.map(named), predictions.map(named)),
+      ...(haveSpans(labels) && { span_f1: spanF1(truth.map(named), predictions.map(named)) }),
       accuracy: metrics.accuracy(predictions.flat(), truth.flat()),
       macro_f1: metrics.f1(predictions.flat(), truth.flat(), { average: 'macro' }),
     };

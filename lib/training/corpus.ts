@@ -251,22 +251,16 @@ async function readManifest(file: string): Promise<TokenizedCorpus | null> {
   }
 }
 
-/** Removes what runs that were killed while they tokenised left of this folder. */
+const DAY = 24 * 3600e3;
+
+/** Removes what runs that were killed while they tokenised left of this folder: where nothing was written for a day. */
 async function removeLeftovers(folder: string): Promise<void> {
   const parent = path.dirname(folder);
   for (const name of await readdir(parent).catch(() => [])) {
-    const [base, pid, end] = name.split('.');
-    if (base === path.basename(folder) && end === 'tmp' && !isAlive(Number(pid)))
-      await rm(path.join(parent, name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    if (!name.startsWith(`${path.basename(folder)}.`) || !name.endsWith('.tmp')) continue;
+    const left = path.join(parent, name);
+    const { mtimeMs } = await stat(left).catch(() => ({ mtimeMs: Infinity }));
+    if (Date.now() - mtimeMs > DAY) await rm(left, { recursive: true, force: true });
   }
 }
 

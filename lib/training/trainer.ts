@@ -315,8 +315,9 @@ export class Trainer {
     return trainer;
   }
 
-  /** Frees the state of the run; the model stays and has the last weights. */
+  /** Frees the state of the run, after steps and saves under way; the model stays and has the last weights. */
   async dispose(): Promise<void> {
+    await this.#saving.catch(() => {});
     await this.#last.catch(() => {}); // the weights of a step under way count
     try {
       await this.model.parameter(this.model.parameters()[0].name); // takes the last weights

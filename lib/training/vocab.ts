@@ -87,7 +87,8 @@ async function run(program: string, args: string[], signal: AbortSignal | undefi
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (part: string) => (said = (said + part).slice(-4000)));
   const code = await new Promise<number | null>((resolve, reject) => {
-    child.on('error', reject).on('close', resolve);
+    // One that an abort kills has ended when it closes.
+    child.on('error', (error) => signal?.aborted || reject(error)).on('close', resolve);
   }).catch((error: NodeJS.ErrnoException) => {
     const missing = `expected the program ${program} but it is not installed; the Debian package sentencepiece has it (apt-get install sentencepiece)`;
     throw new AlbertError(
@@ -149,7 +150,7 @@ export async function trainVocabulary(options: TrainVocabularyOptions): Promise<
   } catch (error) {
     if (signal?.aborted) throw aborted(signal);
     if (error instanceof AlbertError) throw error;
-    const message = `could not write the vocabulary ${output}: ${(error as Error).message}`;
+    const message = `could not make the vocabulary ${output}: ${(error as Error).message}`;
     throw new AlbertError('DATA', message, { cause: error });
   } finally {
     await rm(work, { recursive: true, force: true });

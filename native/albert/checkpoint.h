@@ -39,8 +39,8 @@ class Checkpoint {
   void require_intact() const {
     for (const TensorFile& file : files_)
       check(file.map->is_intact(), ErrorCode::kCheckpoint, file.map->path(),
-            ": expected the file that the model was loaded from, but something has been written into it "
-            "since; load the model again, and replace such files by renaming others");
+            ": expected the file that the model was loaded from, but its length or time of writing has "
+            "changed since; load the model again, and replace such files by renaming others");
   }
   void release_pages() const {
     for (const TensorFile& file : files_) file.map->release_pages();

@@ -36,7 +36,8 @@ void Environment::end(Napi::BasicEnv env, Session& session) {
   sessions_.erase(&session);
   if (session.reported_bytes != 0) Napi::MemoryManagement::AdjustExternalMemory(env, -session.reported_bytes);
   session.reported_bytes = 0;
-  session.ended({std::move(session.engine), std::move(session.model)});
+  const std::function<void(Remains)> ended = std::move(session.ended);
+  ended({std::move(session.engine), std::move(session.model)});
 }
 
 Run& Environment::submit(Napi::Env env, std::shared_ptr<Session> session, ForwardRequest request) {

@@ -72,7 +72,8 @@ __device__ void prepare_strip(uint16_t* held, const StripPlace& place, const Sto
     if (group + 1 < kGroups<kColumns>) read(group + 1);
     // What lies past the result is multiplied and stored too, by copies of whole tiles' rows: it must be
     // zero.
-    if (place.row + 16 > place.rows || place.column + (group + 1) * kGroup < kColumns >> place.out) {
+    const int64_t columns_end = place.column + (group + 1) * kGroup<kColumns>;
+    if (place.rows < place.row + 16 || place.out < columns_end) {
       uint4* const chunks = reinterpret_cast<uint4*>(held + group * kGroupValues);
       for (int i = static_cast<int>(threadIdx.x) % kWarp; i < kGroupValues / kTileChunk; i += kWarp)
         chunks[i] = {};

@@ -42,10 +42,27 @@ TEST(pool_sleeps_and_wakes) {
   }
 }
 
+// Workers that sleep come too late for a call that takes no time.
+TEST(pool_does_not_wait_for_who_comes_late) {
+  cpu::ThreadPool pool(3);
+  int fewest = 3;
+  for (int call = 0; call < 50 && fewest == 3; ++call) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    std::atomic<int> came{0};
+    auto body = [&](int) { came.fetch_add(1); };
+    pool.run(body);
+    fewest = std::min(fewest, came.load());
+  }
+  EXPECT(fewest < 3, "every call waited for all workers");
+}
+
 TEST(pool_passes_the_error_of_a_body_on) {
   cpu::ThreadPool pool(2);
-  auto fail = [](int worker) {
-    if (worker == 0) throw std::runtime_error("of worker 0");
+  std::atomic<int> missing{2};
+  auto fail = [&](int worker) {
+    missing.fetch_sub(1);
+    while (missing.load() > 0) std::this_thread::yield();
+    if (worker == 1) throw std::runtime_error("of worker 1");
   };
   bool thrown = false;
   try {

@@ -284,7 +284,7 @@ TEST(weights_refuse_a_file_that_was_written_into) {
     std::fstream(path, std::ios::in | std::ios::out | std::ios::binary)
         .seekp(-4, std::ios::end)
         .write("abcd", 4);
-    refuse([&] { mapped->forward({&request}); }, ErrorCode::kCheckpoint, {path, "written into", "load"});
+    refuse([&] { mapped->forward({&request}); }, ErrorCode::kCheckpoint, {path, "time of writing", "load"});
     refuse([&] { mapped->weights(); }, ErrorCode::kCheckpoint, {path});
     EXPECT(same(before, run()), "the model of the file before");
   }
