@@ -23,7 +23,8 @@ export function savedConfig(given: AlbertConfig, native: NativeModel): AlbertCon
   return config;
 }
 
-async function copyTokenizer(from: string, to: string): Promise<void> {
+/** Copies the files of a tokenizer that a folder has. */
+export async function copyTokenizer(from: string, to: string): Promise<void> {
   for (const name of TOKENIZER_FILES) {
     await cp(path.join(from, name), path.join(to, name)).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error;

@@ -5,18 +5,7 @@ import { finetune, finetuneSeeds, type SeedsResult } from '../training/finetune'
 import { dryRun, type FinetuneOptions } from '../training/finetune-plan';
 import { duration, progressBar } from './progress';
 import { printReport } from './report';
-import {
-  INTERRUPTED,
-  positive,
-  print,
-  printJson,
-  printTable,
-  real,
-  score,
-  share,
-  STOPPING,
-  whole,
-} from './shared';
+import { interruptible, positive, print, printJson, printTable, real, score, share, whole } from './shared';
 
 type Flags = Omit<FinetuneOptions, 'seed' | 'classWeights'> & {
   seed: number[];
@@ -121,46 +110,43 @@ export function addFinetune(program: Command): void {
         '  $ albert finetune --task reviews.json --model albert-mini-en --output reviews --dry-run',
     )
     .action(async ({ seed, classWeights: weights, dryRun: dry, json, ...flags }: Flags) => {
-      const interrupt = new AbortController();
-      const onSignal = () => interrupt.abort();
       const options: FinetuneOptions = {
         ...flags,
         classWeights: classWeights(weights),
-        signal: interrupt.signal,
       };
       if (dry) return showDryRun({ ...options, seed: seed[0] }, json);
-      STOPPING.forEach((name) => process.once(name, onSignal));
-      const bar = progressBar(1);
-      bar.update(0, 'reading the data');
-      let at = 0;
-      options.onScoring = ({ done, total }) =>
-        bar.update(at, `scoring the development split: ${done} of ${total}`);
-      options.onProgress = ({ step, totalSteps, loss, best, tokens_per_second, seconds_left }) => {
-        const found = best === null ? '' : ` | best ${score(best)}`;
-        at = step;
-        bar.update(
-          step,
-          `loss ${loss.toFixed(3)}${found} | ${tokens_per_second} tokens/s | ${duration(seconds_left)} left`,
-          totalSteps,
-        );
-      };
-      try {
-        if (seed.length > 1) {
-          const result = await finetuneSeeds(options, seed);
+      return interruptible(async (signal) => {
+        options.signal = signal;
+        const bar = progressBar(1);
+        bar.update(0, 'reading the data');
+        let at = 0;
+        options.onScoring = ({ done, total }) =>
+          bar.update(at, `scoring the development split: ${done} of ${total}`);
+        options.onProgress = ({ step, totalSteps, loss, best, tokens_per_second, seconds_left }) => {
+          const found = best === null ? '' : ` | best ${score(best)}`;
+          at = step;
+          bar.update(
+            step,
+            `loss ${loss.toFixed(3)}${found} | ${tokens_per_second} tokens/s | ${duration(seconds_left)} left`,
+            totalSteps,
+          );
+        };
+        try {
+          if (seed.length > 1) {
+            const result = await finetuneSeeds(options, seed);
+            bar.stop();
+            return json ? printJson(result) : printSeeds(result);
+          }
+          const result = await finetune({ ...options, seed: seed[0] });
           bar.stop();
-          return json ? printJson(result) : printSeeds(result);
+          if (json) return printJson(result);
+          if (result.step === 0)
+            return print(`${result.output}: ${result.steps} steps, and no score yet; --resume goes on`);
+          print(`${result.output}: the best of ${result.steps} steps is ${result.step}`);
+          printReport(result);
+        } finally {
+          bar.stop();
         }
-        const result = await finetune({ ...options, seed: seed[0] });
-        bar.stop();
-        if (json) return printJson(result);
-        if (result.step === 0)
-          return print(`${result.output}: ${result.steps} steps, and no score yet; --resume goes on`);
-        print(`${result.output}: the best of ${result.steps} steps is ${result.step}`);
-        printReport(result);
-      } finally {
-        bar.stop();
-        STOPPING.forEach((name) => process.off(name, onSignal));
-        if (interrupt.signal.aborted) process.exitCode = INTERRUPTED;
-      }
+      });
     });
 }

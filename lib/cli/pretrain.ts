@@ -5,7 +5,7 @@ import { AlbertError } from '../errors';
 import { pretrain, type PretrainOptions } from '../training/pretrain';
 import type { AlbertConfig } from '../source';
 import { duration, progressBar } from './progress';
-import { INTERRUPTED, positive, print, printJson, real, STOPPING, whole } from './shared';
+import { interruptible, positive, print, printJson, real, whole } from './shared';
 
 type Flags = Omit<PretrainOptions, 'config' | 'totalSteps' | 'format'> & {
   config?: string;
@@ -90,36 +90,33 @@ export function addPretrain(program: Command): void {
         '\nExamples:\n  $ albert pretrain --corpus corpus/ --vocabulary spiece.model --config base-v2 --steps 100000 --output run\n' +
         '  $ albert plot run/log.jsonl',
     )
-    .action(async ({ config, steps, text, json, ...flags }: Flags) => {
-      const interrupt = new AbortController();
-      const onSignal = () => interrupt.abort();
-      STOPPING.forEach((name) => process.once(name, onSignal));
-      const bar = progressBar(steps);
-      bar.update(0, 'reading the corpus');
-      try {
-        const result = await pretrain({
-          ...flags,
-          totalSteps: steps,
-          config: await readConfigFlag(config),
-          format: text,
-          signal: interrupt.signal,
-          onProgress: ({ step, loss, tokens_per_second, seconds_left, evaluation }) => {
-            const accuracy = evaluation ? ` | mlm ${(100 * evaluation.mlm_accuracy).toFixed(1)} %` : '';
-            bar.update(
-              step,
-              `loss ${loss.toFixed(3)}${accuracy} | ${tokens_per_second} tokens/s | ${duration(seconds_left)} left`,
-            );
-          },
-        });
-        bar.stop();
-        if (json) return printJson(result);
-        print(`${result.output}: ${result.steps} of ${steps} steps`);
-        for (const [name, value] of Object.entries<number>({ ...result.evaluation }))
-          print(`  ${name}  ${value.toFixed(4)}`);
-      } finally {
-        bar.stop();
-        STOPPING.forEach((name) => process.off(name, onSignal));
-        if (interrupt.signal.aborted) process.exitCode = INTERRUPTED;
-      }
-    });
+    .action(({ config, steps, text, json, ...flags }: Flags) =>
+      interruptible(async (signal) => {
+        const bar = progressBar(steps);
+        bar.update(0, 'reading the corpus');
+        try {
+          const result = await pretrain({
+            ...flags,
+            totalSteps: steps,
+            config: await readConfigFlag(config),
+            format: text,
+            signal,
+            onProgress: ({ step, loss, tokens_per_second, seconds_left, evaluation }) => {
+              const accuracy = evaluation ? ` | mlm ${(100 * evaluation.mlm_accuracy).toFixed(1)} %` : '';
+              bar.update(
+                step,
+                `loss ${loss.toFixed(3)}${accuracy} | ${tokens_per_second} tokens/s | ${duration(seconds_left)} left`,
+              );
+            },
+          });
+          bar.stop();
+          if (json) return printJson(result);
+          print(`${result.output}: ${result.steps} of ${steps} steps`);
+          for (const [name, value] of Object.entries<number>({ ...result.evaluation }))
+            print(`  ${name}  ${value.toFixed(4)}`);
+        } finally {
+          bar.stop();
+        }
+      }),
+    );
 }

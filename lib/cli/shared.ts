@@ -148,9 +148,23 @@ export function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** Signals that end a training after the step under way, and the exit status then, as shells give Ctrl-C. */
+/** Signals that end a verb. */
 export const STOPPING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-export const INTERRUPTED = 130;
+/** The exit status then, as shells give Ctrl-C. */
+const INTERRUPTED = 130;
+
+/** Runs a job that ends in good order when the first of these signals comes, as a training does after the step under way. */
+export async function interruptible(job: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const interrupt = new AbortController();
+  const onSignal = () => interrupt.abort();
+  STOPPING.forEach((name) => process.once(name, onSignal));
+  try {
+    await job(interrupt.signal);
+  } finally {
+    STOPPING.forEach((name) => process.off(name, onSignal));
+    if (interrupt.signal.aborted) process.exitCode = INTERRUPTED;
+  }
+}
 
 export function printJson(value: unknown): void {
   print(JSON.stringify(value));

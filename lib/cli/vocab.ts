@@ -1,7 +1,7 @@
 /** albert vocab: trains a SentencePiece vocabulary with ALBERT's settings. */
 import type { Command } from 'commander';
 import { trainVocabulary } from '../training/vocab';
-import { INTERRUPTED, positive, print, printJson, STOPPING } from './shared';
+import { interruptible, positive, print, printJson } from './shared';
 
 interface Flags {
   input: string[];
@@ -24,16 +24,11 @@ export function addVocab(program: Command): void {
       'after',
       '\nExamples:\n  $ albert vocab --input corpus.txt --size 30000 --output spiece.model',
     )
-    .action(async ({ input, output, size, lowerCase, json }: Flags) => {
-      const interrupt = new AbortController();
-      const onSignal = () => interrupt.abort();
-      STOPPING.forEach((name) => process.once(name, onSignal));
-      const { signal } = interrupt;
-      const { sentences } = await trainVocabulary({ input, output, size, lowerCase, signal }).finally(() => {
-        STOPPING.forEach((name) => process.off(name, onSignal));
-        if (signal.aborted) process.exitCode = INTERRUPTED;
-      });
-      if (json) return printJson({ output, size, sentences });
-      print(`${output}: ${size} pieces from ${sentences} sentences`);
-    });
+    .action(({ input, output, size, lowerCase, json }: Flags) =>
+      interruptible(async (signal) => {
+        const { sentences } = await trainVocabulary({ input, output, size, lowerCase, signal });
+        if (json) return printJson({ output, size, sentences });
+        print(`${output}: ${size} pieces from ${sentences} sentences`);
+      }),
+    );
 }

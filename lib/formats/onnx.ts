@@ -1,13 +1,14 @@
 /** Exports a model to ONNX, in the folder layout that transformers.js and Hugging Face's optimum load. */
 import { existsSync } from 'node:fs';
-import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Albert } from '../albert';
 import { AlbertError } from '../errors';
 import { binding } from '../native';
 import type { Head } from '../heads';
 import { boolean, invalid, type Names, oneOf, optionsObject, string } from '../options';
-import { findTokenizer, resolveFolder, TOKENIZER_FILES } from '../source';
+import { copyTokenizer } from '../saving';
+import { findTokenizer, resolveFolder } from '../source';
 import type { Tensor } from '../tensor';
 import { albertGraph } from './onnx-albert';
 import { writeOnnx } from './onnx-file';
@@ -59,13 +60,7 @@ async function writeTokenizer(model: Albert, folder: string, output: string): Pr
     process.emitWarning(warning, 'AlbertWarning');
     return [warning];
   }
-  if (path.resolve(folder) !== path.resolve(output)) {
-    for (const name of TOKENIZER_FILES) {
-      await cp(path.join(folder, name), path.join(output, name)).catch((error: NodeJS.ErrnoException) => {
-        if (error.code !== 'ENOENT') throw error;
-      });
-    }
-  }
+  if (path.resolve(folder) !== path.resolve(output)) await copyTokenizer(folder, output);
   const { tokenizer } = model;
   // A tokenizer.json that came with the model is the one its authors meant.
   if (!existsSync(path.join(folder, 'tokenizer.json'))) {

@@ -136,13 +136,16 @@ export async function questionAnswering(
   /** Questions cut to `limit` tokens, and how many they have. */
   async function shorten(questions: readonly string[], limit: number) {
     const encodings = await encodeFor(model, questions, { addSpecialTokens: false, maxLength: limit });
-    const texts = questions.map((question, i) => {
-      const { offsets } = encodings[i];
-      return offsets.length === 2 * limit ? question.slice(0, offsets[2 * limit - 1]) : question;
-    });
-    // What was cut may have other tokens than its beginning had.
-    const alone = await encodeFor(model, texts, { addSpecialTokens: false });
-    return texts.map((text, i) => ({ text, tokens: alone[i].ids.length }));
+    return Promise.all(
+      questions.map(async (question, i) => {
+        const { ids, offsets } = encodings[i];
+        if (ids.length < limit) return { text: question, tokens: ids.length };
+        // What is cut may have other tokens than its beginning had.
+        const text = question.slice(0, offsets[2 * limit - 1]);
+        const [alone] = await encodeFor(model, [text], { addSpecialTokens: false });
+        return { text, tokens: alone.ids.length };
+      }),
+    );
   }
 
   /** Windows of each pair. Pairs whose windows share as many tokens are encoded together. */
