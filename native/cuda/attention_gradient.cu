@@ -253,10 +253,13 @@ __global__ void __launch_bounds__(kThreads, blocks_at_once(kDepth))
   for (int half = 0; half < 2; ++half)
     if (const int row = warp * 16 + own_row(half); row < rows) {
       const int hidden = static_cast<int>(gradients.of.hidden);
-      const float is_key = row < keys ? 1 : 0;
-      gradients.store(dkey, half, is_key * gradients.scale, first_key + row, hidden + column, heads.size);
-      gradients.store(dvalue, half, is_key * gradients.kept_factor, first_key + row, 2 * hidden + column,
-                      heads.size);
+      if (row >= keys)  // no key: its scores of 0 may have overflowed beside those of the keys
+#pragma unroll
+        for (int j = 0; j < kDepth / 8; ++j)
+#pragma unroll
+          for (int e = 2 * half; e < 2 * half + 2; ++e) dkey[j][e] = dvalue[j][e] = 0;
+      gradients.store(dkey, half, gradients.scale, first_key + row, hidden + column, heads.size);
+      gradients.store(dvalue, half, gradients.kept_factor, first_key + row, 2 * hidden + column, heads.size);
     }
 }
 

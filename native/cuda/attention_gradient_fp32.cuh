@@ -184,9 +184,11 @@ __global__ void __launch_bounds__(kGridThreads, kDepth <= 64 ? 2 : 1)
     const int row = grid_row(i);
     if (row >= rows) continue;
     float* const to = gradients.of.dqkv + (first_key + row) * gradients.of.stride + column;
-    const float is_key = row < keys ? 1 : 0;
-    store_own<kDepth>(to + gradients.of.hidden, dkey[i], is_key * gradients.scale, heads.size);
-    store_own<kDepth>(to + 2 * gradients.of.hidden, dvalue[i], is_key, heads.size);
+    if (row >= keys)  // no key: its scores of 0 may have overflowed beside those of the keys
+#pragma unroll
+      for (int d = 0; d < Tile::kOwn; ++d) dkey[i][d] = dvalue[i][d] = 0;
+    store_own<kDepth>(to + gradients.of.hidden, dkey[i], gradients.scale, heads.size);
+    store_own<kDepth>(to + 2 * gradients.of.hidden, dvalue[i], 1, heads.size);
   }
 }
 

@@ -244,4 +244,30 @@ TEST(attention_gradients_of_a_sequence_do_not_depend_on_its_neighbours) {
   });
 }
 
+// A row that is no key stands in its tile with scores of 0, far above those of the keys.
+TEST(attention_gradients_where_all_scores_are_far_below_zero) {
+  on_every_training_backend([&](Backend& backend, Precision precision, const std::string& where) {
+    for (int64_t size : {48, 128, 130}) {
+      AttentionCase at({{70}, {66}}, 2, size);
+      at.fill();
+      for (int64_t head = 0; head < at.count; ++head)
+        for (int64_t row = 0; row < at.rows; ++row)
+          for (int64_t d = 0; d < size; ++d) {
+            at.head_row(0, head, row)[d] += 8;
+            at.head_row(1, head, row)[d] -= 8;
+          }
+      at.run(backend, precision, {});
+      for (int which = 0; which < 4; ++which)
+        for (float value : at.result(which))
+          EXPECT(std::isfinite(value), kResults[which], " of heads of ", size, where);
+      for (int which : {2, 3}) {
+        const Floats values = at.result(which);
+        for (int64_t head = 0; head < at.count; ++head)
+          for (int64_t i = (head * at.rows + at.keys[0]) * size; i < (head + 1) * at.rows * size; ++i)
+            EXPECT(values[static_cast<size_t>(i)] == 0, kResults[which], " of a row that is no key", where);
+      }
+    }
+  });
+}
+
 }  // namespace albert::test
