@@ -13,6 +13,22 @@ namespace {
 // In medians of a layer's ranges: up to here a column is like the others, from here on it stays bf16.
 constexpr float kUsual = 1.5f, kOutlier = 6;
 
+// What a file knows its weights by, and how far it may be off: weights may have been saved in 16 bits since.
+constexpr const char* kGain = "encoder.albert_layer_groups.0.albert_layers.0.full_layer_layer_norm.weight";
+constexpr float kRounding = 1.0f / 256;
+constexpr const char* kAnotherModels =
+    "; it was not written for this model: write it again with albert quantize, or remove it";
+
+// The tensor `name` of a calibration file, checked for its shape.
+const StoredTensor& tensor_of(const TensorFile& file, const std::string& path, const char* name,
+                              const std::vector<int64_t>& shape) {
+  const StoredTensor* tensor = file.find(name);
+  check(tensor && tensor->dtype == DType::kF32 && tensor->shape == shape, ErrorCode::kCheckpoint, path,
+        ": expected a tensor '", name, "' of F32 ", shape_text(shape), " but found ",
+        tensor ? str(to_string(tensor->dtype), " ", shape_text(tensor->shape)) : "none", kAnotherModels);
+  return *tensor;
+}
+
 }  // namespace
 
 Calibration::Calibration(const Config& config) {
@@ -62,31 +78,35 @@ LinearFormat Calibration::format(ProductInput input, const std::vector<int64_t>&
   return format;
 }
 
-void Calibration::save(const std::string& path) const {
+void Calibration::save(const std::string& path, const Weights& weights) const {
   std::vector<StoredTensor> tensors;
+  const auto add = [&](const char* name, const std::vector<int64_t>& shape, const float* values,
+                       size_t count) {
+    tensors.push_back(
+        {name, DType::kF32, shape, reinterpret_cast<const uint8_t*>(values), count * sizeof(float)});
+  };
   for (const Ranges& ranges : ranges_)
-    tensors.push_back({ranges.name,
-                       DType::kF32,
-                       {ranges.blocks, ranges.width},
-                       reinterpret_cast<const uint8_t*>(ranges.values.data()),
-                       ranges.values.size() * sizeof(float)});
+    add(ranges.name, {ranges.blocks, ranges.width}, ranges.values.data(), ranges.values.size());
+  const Parameter gain = weights.lookup(kGain);
+  add(kGain, gain.shape, gain.data, static_cast<size_t>(gain.count()));
   write_safetensors(path, tensors);
 }
 
-void Calibration::load(const std::string& path) {
+void Calibration::load(const std::string& path, const Weights& weights) {
   const TensorFile file = TensorFile::open(path);
   for (Ranges& ranges : ranges_) {
-    const std::vector<int64_t> shape{ranges.blocks, ranges.width};
-    const StoredTensor* tensor = file.find(ranges.name);
-    check(tensor && tensor->dtype == DType::kF32 && tensor->shape == shape, ErrorCode::kCheckpoint, path,
-          ": expected a tensor '", ranges.name, "' of F32 ", shape_text(shape), " but found ",
-          tensor ? str(to_string(tensor->dtype), " ", shape_text(tensor->shape)) : "none",
-          "; it was not written for this model: write it again with albert quantize");
-    widen(*tensor, ranges.values.data());
+    widen(tensor_of(file, path, ranges.name, {ranges.blocks, ranges.width}), ranges.values.data());
     for (const float value : ranges.values)
       check(std::isfinite(value) && value >= 0, ErrorCode::kCheckpoint, path, ": tensor '", ranges.name,
             "' holds ", value, "; expected magnitudes: write the file again with albert quantize");
   }
+  const Parameter gain = weights.lookup(kGain);
+  std::vector<float> written(static_cast<size_t>(gain.count()));
+  widen(tensor_of(file, path, kGain, gain.shape), written.data());
+  for (size_t i = 0; i < written.size(); ++i)
+    check(std::fabs(written[i] - gain.data[i]) <= kRounding * std::fabs(written[i]), ErrorCode::kCheckpoint,
+          path, ": expected ", kGain, " to be ", written[i], " in column ", i, " but this model has ",
+          gain.data[i], kAnotherModels);
 }
 
 }  // namespace albert

@@ -9,6 +9,7 @@
 
 #include "config.h"
 #include "ops.h"
+#include "weights.h"
 
 namespace albert {
 
@@ -28,10 +29,11 @@ class Calibration {
   // scaled down, and those that reach far beyond stay bf16.
   LinearFormat format(ProductInput input, const std::vector<int64_t>& blocks) const;
 
-  // A safetensors file of one F32 tensor [blocks, width] for each input. Both throw Error{kCheckpoint}, load
-  // for a file of another model's shape too.
-  void save(const std::string& path) const;
-  void load(const std::string& path);
+  // A safetensors file of one F32 tensor [blocks, width] for each input, and of what it knows the weights by:
+  // a LayerNorm's gain, which training moves. Both throw Error{kCheckpoint}, load for a file of another model
+  // too.
+  void save(const std::string& path, const Weights& weights) const;
+  void load(const std::string& path, const Weights& weights);
 
  private:
   struct Ranges {

@@ -77,11 +77,8 @@ Model::Model(Config config, const ModelOptions& options)
           " for dtype 'int8', whose sums have 32 bits, but this model has one of ", limits.max_width,
           "; load it as bf16");
   backend_->reserve(limits);
-  if (options.calibration.empty()) return;
-  require(precision_ == Precision::kInt8,
+  require(precision_ == Precision::kInt8 || options.calibration.empty(),
           "expected dtype 'int8' for a model with a calibration but received '", options.dtype, "'");
-  calibration_ = std::make_unique<Calibration>(config_);
-  calibration_->load(options.calibration);
 }
 
 void Model::replace_weights(std::unique_ptr<Weights> weights) {
@@ -102,7 +99,13 @@ std::shared_ptr<Model> Model::load(const std::string& config_json, const std::st
                                    const std::string& weights_path, const ModelOptions& options,
                                    const FreshParameters& fresh) {
   std::shared_ptr<Model> model(new Model(Config::parse(config_json, config_name), options));
-  model->replace_weights(Weights::load(model->config_, model->head_, weights_path, &model->warnings_, fresh));
+  std::unique_ptr<Weights> weights =
+      Weights::load(model->config_, model->head_, weights_path, &model->warnings_, fresh);
+  if (!options.calibration.empty()) {
+    model->calibration_ = std::make_unique<Calibration>(model->config_);
+    model->calibration_->load(options.calibration, *weights);
+  }
+  model->replace_weights(std::move(weights));
   return model;
 }
 
@@ -142,7 +145,7 @@ void Model::calibrate(const SequenceBatch& batch, const std::string& path) {
                     [] { return false; });
     part = {};
   }
-  calibration.save(path);
+  calibration.save(path, *weights_);
 }
 
 size_t Model::memory_bytes() const {

@@ -37,9 +37,9 @@ const std::string& path() {
 }
 
 // Whether loading the file fails with these words.
-bool refuses(Calibration& calibration, const char* words) {
+bool refuses(Calibration& calibration, const Weights& weights, const char* words) {
   try {
-    calibration.load(path());
+    calibration.load(path(), weights);
   } catch (const Error& error) {
     return error.code() == ErrorCode::kCheckpoint &&
            std::string(error.what()).find(words) != std::string::npos;
@@ -75,23 +75,38 @@ TEST(calibration_keeps_no_more_outliers_than_a_layer_may_have) {
 }
 
 TEST(calibration_files) {
-  Calibration written(config_of(9, 2));
+  const Config config = config_of(9, 2);
+  const std::unique_ptr<Weights> weights = Weights::create(config, Head::kBase, 1);
+  Calibration written(config);
   observe_peak(written, 1, 9, 4, 30);
-  written.save(path());
-  Calibration read(config_of(9, 2));
-  read.load(path());
+  written.save(path(), *weights);
+  Calibration read(config);
+  read.load(path(), *weights);
   const auto format_of = [](const Calibration& calibration) {
     return calibration.format(ProductInput::kFeedForward, {1});
   };
   EXPECT(format_of(read).spread == format_of(written).spread, "ranges changed on the way");
   EXPECT(format_of(read).outliers == std::vector<int32_t>{4}, "outliers changed on the way");
 
+  const auto trained = [&](float gain) {
+    std::vector<Parameter> values = weights->all();
+    const std::vector<float> gains(9, gain);
+    for (Parameter& parameter : values)
+      if (parameter.name.find("full_layer_layer_norm.weight") != std::string::npos)
+        parameter.data = gains.data();
+    return Weights::copy(config, Head::kBase, values);
+  };
+  EXPECT(!refuses(read, *trained(0.998f), ""), "weights rounded to 16 bits");
+  EXPECT(
+      refuses(read, *trained(0.98f), "to be 1 in column 0 but this model has 0.98; it was not written for"),
+      "trained on");
   Calibration other(config_of(10, 2));
-  EXPECT(refuses(other, "expected a tensor 'block' of F32 [2, 10] but found F32 [2, 9]"), "another model's");
+  EXPECT(refuses(other, *weights, "expected a tensor 'block' of F32 [2, 10] but found F32 [2, 9]"),
+         "another model's");
   const float values[4] = {1, -1, 0, 0};
   write_safetensors(
       path(), {{"embeddings", DType::kF32, {1, 4}, reinterpret_cast<const uint8_t*>(values), sizeof values}});
-  EXPECT(refuses(read, "holds -1; expected magnitudes"), "no magnitude");
+  EXPECT(refuses(read, *weights, "holds -1; expected magnitudes"), "no magnitude");
   std::remove(path().c_str());
 }
 
