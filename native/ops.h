@@ -198,6 +198,8 @@ class Backend {
   virtual const char* device() const = 0;  // 'cpu', 'cuda', or 'cuda:1' and so on
   virtual const char* isa() const = 0;     // 'avx512', ..., or the name of the GPU's architecture
   virtual int threads() const = 0;
+  // Rows that keep all of it busy: more in one pass only make whoever comes next wait longer.
+  virtual int64_t batch_rows() const = 0;
 
   // ---- memory
   // 64-byte aligned, uninitialised; throws Error{kOutOfMemory}

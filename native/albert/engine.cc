@@ -6,9 +6,9 @@
 namespace albert {
 namespace {
 
-// Enough rows that every thread works at full speed; more would only make the first callers wait for the
-// last.
-constexpr size_t kTokenBudget = 4096;
+// Shares of a batch: a request of at most the first is small, and at most the second of small ones run before
+// a large one that came earlier.
+constexpr size_t kSmall = 8, kBefore = 4;
 
 bool is_cancelled(const ForwardRequest& request) {
   return request.cancelled && request.cancelled->load() != 0;
@@ -20,7 +20,10 @@ std::exception_ptr aborted() {
 
 }  // namespace
 
-Engine::Engine(std::shared_ptr<Model> model) : model_(std::move(model)), thread_([this] { run(); }) {}
+Engine::Engine(std::shared_ptr<Model> model)
+    : model_(std::move(model)),
+      budget_(static_cast<size_t>(model_->backend().batch_rows())),
+      thread_([this] { run(); }) {}
 
 Engine::~Engine() { close(); }
 
@@ -29,7 +32,8 @@ void Engine::submit(ForwardRequest request, Done done) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     check(!closing_, ErrorCode::kDisposed, "the model has been disposed of; load it again to use it");
-    queue_.push_back({std::move(request), std::move(done)});
+    Queue& queue = request.batch.ids.size() <= budget_ / kSmall ? small_ : large_;
+    queue.push_back({std::move(request), std::move(done)});
   }
   wake_.notify_one();
 }
@@ -49,15 +53,35 @@ void Engine::run() {
     std::vector<Job> jobs;
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [this] { return closing_ || !queue_.empty(); });
-      if (queue_.empty()) return;
-      for (size_t tokens = 0; !queue_.empty(); queue_.pop_front()) {
-        tokens += queue_.front().request.batch.ids.size();
-        if (!jobs.empty() && tokens > kTokenBudget) break;
-        jobs.push_back(std::move(queue_.front()));
-      }
+      wake_.wait(lock, [this] { return closing_ || !small_.empty() || !large_.empty(); });
+      jobs = take();
     }
+    if (jobs.empty()) return;
     answer(jobs);
+  }
+}
+
+// What runs next, in the order of arrival within each kind; nothing when the engine closes.
+std::vector<Engine::Job> Engine::take() {
+  std::vector<Job> jobs;
+  const bool both = !small_.empty() && !large_.empty();
+  small_were_first_ = both && !small_were_first_;
+  if (small_were_first_) {
+    move_some(small_, budget_ / kBefore, &jobs);
+  } else {
+    move_some(large_, budget_, &jobs);
+    move_some(small_, budget_, &jobs);
+  }
+  return jobs;
+}
+
+void Engine::move_some(Queue& from, size_t budget, std::vector<Job>* jobs) {
+  size_t tokens = 0;
+  for (const Job& job : *jobs) tokens += job.tokens();
+  for (; !from.empty(); from.pop_front()) {
+    tokens += from.front().tokens();
+    if (!jobs->empty() && tokens > budget) break;
+    jobs->push_back(std::move(from.front()));
   }
 }
 

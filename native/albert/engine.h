@@ -1,5 +1,6 @@
 // One thread per model that takes queued requests, merges what waits into a packed batch, and answers each by
-// callback.
+// callback. Small requests do not wait until all the large ones before them are done: the two kinds take
+// turns.
 #pragma once
 
 #include <condition_variable>
@@ -36,14 +37,21 @@ class Engine {
   struct Job {
     ForwardRequest request;
     Done done;
+    size_t tokens() const { return request.batch.ids.size(); }
   };
+  using Queue = std::deque<Job>;
   void run();
+  std::vector<Job> take();
+  // Moves jobs from the front of a queue to `jobs` while these have at most `budget` tokens.
+  static void move_some(Queue& from, size_t budget, std::vector<Job>* jobs);
   void answer(std::vector<Job>& jobs);
 
   std::shared_ptr<Model> model_;
+  const size_t budget_;  // tokens of a batch
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<Job> queue_;
+  Queue small_, large_;
+  bool small_were_first_ = false;  // when small and large ones waited last
   bool closing_ = false;
   std::mutex join_mutex_;
   std::thread thread_;

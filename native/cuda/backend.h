@@ -74,6 +74,7 @@ class CudaBackend final : public Backend {
   const char* device() const override { return name_.c_str(); }
   const char* isa() const override { return gpu_.architecture.c_str(); }
   int threads() const override { return 1; }
+  int64_t batch_rows() const override { return 16384; }  // some milliseconds of a large GPU
 
   float* allocate(size_t floats, Place place) override;
   void release(float* memory) override;

@@ -99,6 +99,34 @@ TEST(engine_merges_without_changing_bits) {
   }
 }
 
+// From the callback of a first request, so that all the others wait together.
+TEST(small_requests_and_large_ones_take_turns) {
+  Engine engine(small_model(1));
+  const auto request = [](int32_t sequences, int32_t length) {
+    ForwardRequest made;
+    made.batch.lengths.assign(static_cast<size_t>(sequences), length);
+    made.batch.ids.assign(static_cast<size_t>(sequences * length), 3);
+    made.wanted.pooler_output = true;
+    return made;
+  };
+  std::string order;
+  std::promise<void> all;
+  const auto submit_as = [&](char name, ForwardRequest made) {
+    engine.submit(std::move(made), [&, name](ForwardResult, std::exception_ptr) {
+      order += name;
+      if (order.size() == 11) all.set_value();
+    });
+  };
+  engine.submit(request(1, 1), [&](ForwardResult, std::exception_ptr) {
+    for (int i = 0; i < 3; ++i) submit_as('L', request(6, 80));
+    for (int i = 0; i < 7; ++i) submit_as('s', request(1, 50));
+    submit_as('l', request(1, 65));  // as large as a large one must be
+  });
+  all.get_future().wait();
+  // 512 tokens a batch: two small ones of 50 before a large one of 480, and none beside it.
+  EXPECT(order == "ssLssLssLsl", order);
+}
+
 // As training does it: the backend has one computation at a time.
 TEST(weights_are_replaced_between_forwards) {
   std::mt19937 random(1);
