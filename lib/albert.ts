@@ -13,6 +13,7 @@ import {
   checkNames,
   integer,
   invalid,
+  isObject,
   LOAD_OPTIONS,
   type LoadOptions,
   modelOptions,
@@ -186,8 +187,7 @@ export class Albert {
     const redraw = boolean('ignore_mismatched_sizes', given.ignore_mismatched_sizes, false);
     const folder = await resolveFolder(source);
     const { file, value } = await readConfig(folder);
-    if (given.config !== undefined && (typeof given.config !== 'object' || Array.isArray(given.config)))
-      throw invalid('an object', 'config', given.config);
+    if (given.config != null && !isObject(given.config)) throw invalid('an object', 'config', given.config);
     const config = { ...value, ...given.config };
     const positions = config.max_position_embeddings ?? USUAL_POSITIONS;
     const weights = findWeights(folder);
@@ -444,6 +444,6 @@ export class Albert {
 
 /** Names, shapes and the head of the parameters that a configuration describes, without making them. */
 export function describeConfig(config: AlbertConfig, name: string, head?: Head) {
-  const chosen = head === undefined ? null : oneOf('head', head, HEADS, 'base');
+  const chosen = oneOf('head', head, HEADS, null);
   return callNative(() => binding().describe(JSON.stringify(config), name, chosen));
 }

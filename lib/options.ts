@@ -20,6 +20,11 @@ export function invalid(expected: string, subject: string, received: unknown): A
   );
 }
 
+/** Whether a value is an object of fields: no array and not null. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** The names of an interface's fields: the compiler refuses a list that lacks one. */
 export type Names<T> = { readonly [K in keyof T]-?: true };
 
@@ -48,7 +53,7 @@ export function optionsObject<T extends object>(
   names: Names<T>,
 ): Partial<T> {
   if (value === undefined || value === null) return {};
-  if (typeof value !== 'object' || Array.isArray(value)) throw invalid('an object', subject, value);
+  if (!isObject(value)) throw invalid('an object', subject, value);
   checkNames(subject, value, names);
   return value;
 }
@@ -62,36 +67,34 @@ export function pick<T extends object, K extends keyof T>(
   return Object.fromEntries(present.map((name) => [name, object[name]])) as Partial<Pick<T, K>>;
 }
 
-export function integer(
-  subject: string,
-  value: unknown,
-  range: { min?: number; max?: number },
-  fallback: number,
-): number {
-  if (value === undefined) return fallback;
-  const { min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER } = range;
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < min || value > max) {
-    const bounds =
-      range.max === undefined ? `an integer of at least ${min}` : `an integer from ${min} to ${max}`;
-    throw invalid(bounds, subject, value);
-  }
-  return value;
+interface Range {
+  min?: number;
+  max?: number;
+}
+
+function inRange(value: number, { min = -Infinity, max = Infinity }: Range): boolean {
+  return value >= min && value <= max;
+}
+
+function withRange(kind: string, { min, max }: Range): string {
+  if (min === undefined) return kind;
+  return max === undefined ? `${kind} of at least ${min}` : `${kind} from ${min} to ${max}`;
+}
+
+/** A whole number that is exact as a double; without a fallback it must be given. */
+export function integer(subject: string, value: unknown, range: Range, fallback?: number): number {
+  if (value === undefined && fallback !== undefined) return fallback;
+  if (!Number.isSafeInteger(value) || !inRange(value as number, range))
+    throw invalid(withRange('an integer', range), subject, value);
+  return value as number;
 }
 
 /** A finite number; without a fallback it must be given. */
-export function number(
-  subject: string,
-  value: unknown,
-  range: { min?: number; max?: number },
-  fallback?: number,
-): number {
+export function number(subject: string, value: unknown, range: Range, fallback?: number): number {
   if (value === undefined && fallback !== undefined) return fallback;
-  const { min = -Number.MAX_VALUE, max = Number.MAX_VALUE } = range;
-  if (typeof value !== 'number' || !(value >= min && value <= max)) {
-    const bounds = range.max === undefined ? `a number of at least ${min}` : `a number from ${min} to ${max}`;
-    throw invalid(bounds, subject, value);
-  }
-  return value;
+  if (!Number.isFinite(value) || !inRange(value as number, range))
+    throw invalid(withRange('a number', range), subject, value);
+  return value as number;
 }
 
 export function boolean(subject: string, value: unknown, fallback: boolean): boolean {
@@ -100,12 +103,12 @@ export function boolean(subject: string, value: unknown, fallback: boolean): boo
   return value;
 }
 
-export function oneOf<T extends string>(
+export function oneOf<T extends string, F extends T | null>(
   subject: string,
   value: unknown,
   choices: readonly T[],
-  fallback: T,
-): T {
+  fallback: F,
+): T | F {
   if (value === undefined) return fallback;
   if (!choices.includes(value as T)) {
     throw invalid(`one of ${choices.map((choice) => `'${choice}'`).join(', ')}`, subject, value);
@@ -202,14 +205,14 @@ export const LOAD_OPTIONS: Names<LoadOptions> = { head: true, ...RUN_OPTIONS };
 export function modelOptions(options: Partial<LoadOptions>) {
   const { calibration } = options;
   return {
-    head: options.head === undefined ? null : oneOf('head', options.head, HEADS, 'base'),
+    head: oneOf('head', options.head, HEADS, null),
     dtype: oneOf('dtype', options.dtype, DTYPES, 'fp32'),
     device: device(
       'device',
       options.device,
       device('ALBERT_DEVICE', process.env.ALBERT_DEVICE || undefined, 'auto'),
     ),
-    isa: options.isa === undefined ? null : oneOf('isa', options.isa, ISAS, 'scalar'),
+    isa: oneOf('isa', options.isa, ISAS, null),
     threads: integer('threads', options.threads, { min: 1, max: 1024 }, 0),
     calibration:
       calibration === undefined || calibration === false ? null : string('calibration', calibration),

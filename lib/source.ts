@@ -4,7 +4,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { AlbertError } from './errors';
-import { invalid, show } from './options';
+import { invalid, isObject, show } from './options';
 
 /** The fields of config.json that TypeScript reads; all others are kept as they stand. */
 export interface AlbertConfig {
@@ -155,8 +155,7 @@ async function readJson(file: string, code: 'INVALID_CONFIG' | 'TOKENIZER') {
   const text = whole.replace(/^\ufeff/, '');
   try {
     const value: unknown = JSON.parse(text);
-    if (typeof value !== 'object' || value === null || Array.isArray(value))
-      throw new Error('it holds no object');
+    if (!isObject(value)) throw new Error('it holds no object');
     return { text, value: value as AlbertConfig };
   } catch (error) {
     throw new AlbertError(code, `expected a JSON object in ${file}: ${(error as Error).message}`, {

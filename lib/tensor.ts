@@ -42,7 +42,7 @@ export class Tensor {
 
   /** Row `index` of the outermost dimension, sharing memory. @throws AlbertError INVALID_ARGUMENT where there is none. */
   row(index: number): Float32Array {
-    integer('index', index ?? NaN, { min: 0, max: (this.dims[0] ?? 0) - 1 }, 0);
+    integer('index', index, { min: 0, max: (this.dims[0] ?? 0) - 1 });
     const size = this.data.length / this.dims[0];
     return this.data.subarray(index * size, (index + 1) * size);
   }

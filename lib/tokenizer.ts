@@ -56,6 +56,7 @@ export interface Encoding {
   overflowing?: Encoding[];
 }
 
+const ID = { min: -0x80000000, max: 0x7fffffff };
 const TRUNCATIONS = ['none', 'longest_first', 'only_first', 'only_second'] as const;
 
 // Making JavaScript values blocks the event loop, so long batches return in parts of so many UTF-16 units of text.
@@ -249,9 +250,7 @@ export class Tokenizer {
     if (typeof ids !== 'object' || ids === null || typeof ids.length !== 'number') {
       throw invalid('an array of ids', 'ids', ids);
     }
-    const list = Int32Array.from(ids, (id, i) =>
-      integer(`ids[${i}]`, id, { min: -0x80000000, max: 0x7fffffff }, 0),
-    );
+    const list = Int32Array.from(ids, (id, i) => integer(`ids[${i}]`, id, ID));
     const { skip_special_tokens } = optionsObject<{ skip_special_tokens?: boolean }>('options', options, {
       skip_special_tokens: true,
     });
@@ -261,7 +260,7 @@ export class Tokenizer {
 
   /** The piece of an id. @throws AlbertError OUT_OF_VOCABULARY. */
   idToToken(id: number): string {
-    const checked = integer('id', id, { min: -0x80000000, max: 0x7fffffff }, 0);
+    const checked = integer('id', id, ID);
     return callNative(() => this.#native.idToToken(checked));
   }
 

@@ -103,6 +103,7 @@ test('the same seed gives the same batches, and a cursor continues them exactly'
   resumed.seek(saved);
   expect(await resumed.next()).toEqual(all[20]);
   expect(() => resumed.seek({ epoch: -1, index: 0 })).toThrow('cursor.epoch');
+  expect(() => resumed.seek({ epoch: 1 } as never)).toThrow('cursor.index but received undefined');
 });
 
 test('epochs end the stream, single texts have no order, held-out documents keep their masks', async () => {

@@ -168,6 +168,13 @@ describe('options', () => {
     await failure('INVALID_ARGUMENT', () => tokenizer.encode(5 as never));
     await failure('INVALID_ARGUMENT', () => tokenizer.encode(['a', 'b', 'c'] as never));
     await failure('INVALID_ARGUMENT', () => tokenizer.encodeBatch('text' as never));
+    for (const call of [
+      () => tokenizer.idToToken(undefined as never),
+      () => tokenizer.decode([2, undefined as never]),
+    ])
+      expect((await failure('INVALID_ARGUMENT', call)).message).toMatch(
+        /an integer from .* received undefined/,
+      );
     await failure('INVALID_ARGUMENT', () => tokenizer.encode('a', { max_length: 1 }));
     await failure('INVALID_ARGUMENT', () => tokenizer.encode('a', { truncation: 'shortest' as never }));
     await failure('TOO_LONG', () => tokenizer.encode('the whale swam', { max_length: 3, truncation: false }));

@@ -2,16 +2,13 @@
 import path from 'node:path';
 import { existsSync } from 'node:fs';
 import { AlbertError } from '../errors';
-import { show } from '../options';
+import { isObject, show } from '../options';
 import { answering } from './answering';
 import { answeringByBeam } from './answering-beam';
 import { parseObject, readText } from './table';
 import { type AnsweringExample, dataError, type Split, type Task } from './task';
 
 type Json = Record<string, unknown>;
-
-const isObject = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function lineOf(text: string, id: unknown): number {
   const at = typeof id === 'string' ? text.indexOf(JSON.stringify(id)) : -1;

@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import { readFile } from 'node:fs/promises';
 import { AlbertError } from '../errors';
+import { isObject } from '../options';
 import { readLines } from '../training/corpus';
 import { dataError } from './task';
 
@@ -132,9 +133,8 @@ export function parseObject(text: string, fail: (message: string) => AlbertError
   } catch (error) {
     throw fail(`expected JSON: ${(error as Error).message}`);
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw fail('expected a JSON object');
-  return value as Record<string, unknown>;
+  if (!isObject(value)) throw fail('expected a JSON object');
+  return value;
 }
 
 /** Sentences of a CoNLL file: a word a line with its columns, blank lines between sentences. */

@@ -188,8 +188,8 @@ export class PretrainingStream {
   /** Continues at a cursor, which may come from another stream with the same options. */
   seek(cursor: PretrainingCursor): void {
     this.#cursor = {
-      epoch: integer('cursor.epoch', cursor?.epoch, { min: 0 }, 0),
-      index: integer('cursor.index', cursor?.index, { min: 0 }, 0),
+      epoch: integer('cursor.epoch', cursor?.epoch, { min: 0 }),
+      index: integer('cursor.index', cursor?.index, { min: 0 }),
     };
   }
 
@@ -200,7 +200,7 @@ export class PretrainingStream {
 
   /** Instances of an epoch. */
   async size(epoch = 0): Promise<number> {
-    return awaitNative(() => this.#native.size(integer('epoch', epoch, { min: 0 }, 0)));
+    return awaitNative(() => this.#native.size(integer('epoch', epoch, { min: 0 })));
   }
 
   /** The next batch; null after the last epoch. Not to be called again before it has resolved. */

@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { AlbertError } from '../errors';
-import { show } from '../options';
+import { isObject, show } from '../options';
 
 /** The values of a run by step, in the order of the steps: of training the loss, of evaluations every score, and the learning rate. */
 export type Curves = Record<string, [step: number, value: number][]>;
@@ -11,10 +11,6 @@ export type Curves = Record<string, [step: number, value: number][]>;
 const NOT_DRAWN = /loss$|^threshold$|total$|^best_|_thresh$/;
 
 type Fields = Record<string, unknown>;
-
-function isObject(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 function parseLine(line: string, expected: (what: string) => AlbertError): Fields {
   let record: unknown;

@@ -141,7 +141,7 @@ function optimizerOptions(options: Partial<TrainerOptions>) {
     optimizer: oneOf('optimizer', options.optimizer, OPTIMIZERS, 'lamb'),
     learningRate: number('learningRate', options.learningRate, { min: 0 }),
     warmupSteps: integer('warmupSteps', options.warmupSteps, { min: 0 }, 0),
-    totalSteps: integer('totalSteps', options.totalSteps ?? NaN, { min: 1 }, 1),
+    totalSteps: integer('totalSteps', options.totalSteps, { min: 1 }),
     power: number('power', options.power, { min: 0 }, 1),
     weightDecay: number('weightDecay', options.weightDecay, { min: 0 }, 0.01),
     beta1: number('beta1', options.beta1, UNIT, 0.9),
