@@ -1,9 +1,9 @@
 /** feature-extraction: hidden states or pooled embeddings of texts. */
 import type { Albert } from '../albert';
 import { headInfo, HEADS } from '../heads';
+import { normalise } from '../math';
 import { abortSignal, boolean, invalid, type Names, oneOf, optionsObject } from '../options';
 import { Tensor } from '../tensor';
-import { Breather, normalise } from './math';
 import {
   CALL_OPTIONS,
   type CallOptions,
@@ -15,7 +15,7 @@ import {
   type TaskNeeds,
   textsOf,
 } from './open';
-import { encodeFor, runEncodings } from './run';
+import { Breather, encodeFor, runEncodings } from './run';
 
 const POOLINGS = ['none', 'mean', 'cls', 'first_token', 'pooler'] as const;
 

@@ -1,9 +1,9 @@
 /** fill-mask: the likeliest tokens for every [MASK] of a text. */
 import type { Albert } from '../albert';
 import { AlbertError } from '../errors';
+import { topIndices } from '../math';
 import { abortSignal, integer, type Names, optionsObject, show, strings } from '../options';
 import type { Tokenizer } from '../tokenizer';
-import { topIndices } from './math';
 import {
   CALL_OPTIONS,
   type CallOptions,

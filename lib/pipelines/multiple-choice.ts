@@ -1,8 +1,8 @@
 /** multiple-choice: which of several answers to a question a passage supports. */
 import type { Albert } from '../albert';
+import { softmax, topIndices } from '../math';
 import { abortSignal, optionsObject, string, strings } from '../options';
 import type { TextOrPair } from '../tokenizer';
-import { softmax, topIndices } from './math';
 import {
   CALL_OPTIONS,
   type CallOptions,

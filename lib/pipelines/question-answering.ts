@@ -1,5 +1,6 @@
 /** question-answering: the spans of a context that answer a question, over contexts of any length. */
 import type { Albert } from '../albert';
+import { softmax } from '../math';
 import { abortSignal, boolean, integer, type Names, optionsObject } from '../options';
 import type { NativeEncoding } from '../native';
 import type { TextOrPair } from '../tokenizer';
@@ -90,11 +91,7 @@ function probabilities(logits: Float32Array, { first, last }: Window): Float64Ar
   const row = new Float64Array(last - first + 2);
   row[0] = logits[0];
   for (let i = first; i <= last; i++) row[i - first + 1] = logits[i];
-  const peak = row.reduce((a, b) => (b > a ? b : a), -Infinity);
-  let sum = 0;
-  for (let i = 0; i < row.length; i++) sum += row[i] = Math.exp(row[i] - peak);
-  for (let i = 0; i < row.length; i++) row[i] /= sum;
-  return row;
+  return softmax(row);
 }
 
 /** The best spans of one window, and the probability that it holds no answer. */

@@ -1,9 +1,9 @@
 /** Runs any number of tokenised texts through a model in parts, with bounded memory and turns for the event loop. */
+import { setImmediate } from 'node:timers/promises';
 import type { Albert } from '../albert';
 import type { NativeEncodeOptions, NativeEncoding } from '../native';
 import type { ForwardOutputs } from '../outputs';
 import type { TextOrPair } from '../tokenizer';
-import { Breather } from './math';
 
 // A part keeps every core busy; a few in flight hide the work between them. More would only hold memory.
 const SEQUENCES_PER_PART = 32;
@@ -64,6 +64,17 @@ function split(encodings: SequenceIds[]): [begin: number, end: number][] {
     if (i === encodings.length - 1) parts.push([begin, i + 1]);
   }
   return parts;
+}
+
+/** Gives the event loop a turn whenever this one has lasted for a few milliseconds. */
+export class Breather {
+  #since = performance.now();
+
+  async pause(): Promise<void> {
+    if (performance.now() - this.#since < 3) return;
+    await setImmediate();
+    this.#since = performance.now();
+  }
 }
 
 /** Runs every encoding and reads its result from the outputs of its part; results in the order of the encodings. */

@@ -1,8 +1,8 @@
 /** sentence-order: whether two passages stand in their original order, by the head ALBERT was pre-trained with. */
 import type { Albert } from '../albert';
+import { softmax } from '../math';
 import { abortSignal, optionsObject } from '../options';
 import type { TextOrPair } from '../tokenizer';
-import { softmax } from './math';
 import {
   CALL_OPTIONS,
   type CallOptions,

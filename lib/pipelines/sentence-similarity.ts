@@ -1,8 +1,8 @@
 /** sentence-similarity: cosine of the mean-pooled embeddings of two texts. */
 import type { Albert } from '../albert';
+import { dot, normalise } from '../math';
 import { abortSignal, optionsObject, string } from '../options';
 import { embed, EMBEDDING_NEEDS } from './feature-extraction';
-import { dot, normalise } from './math';
 import {
   CALL_OPTIONS,
   type CallOptions,

@@ -1,5 +1,6 @@
 /** text-classification: labels of texts or pairs, with regression and multi-label heads. */
 import type { Albert } from '../albert';
+import { sigmoid, softmax, topIndices } from '../math';
 import {
   abortSignal,
   checkNames,
@@ -11,7 +12,6 @@ import {
   string,
 } from '../options';
 import type { TextOrPair } from '../tokenizer';
-import { sigmoid, softmax, topIndices } from './math';
 import {
   batchOf,
   CALL_OPTIONS,

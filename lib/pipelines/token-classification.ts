@@ -1,8 +1,8 @@
 /** token-classification: a label for every token, or for the entities that neighbouring tokens form. */
 import type { Albert } from '../albert';
+import { argmax, softmax } from '../math';
 import { abortSignal, type Names, oneOf, optionsObject } from '../options';
 import type { NativeEncoding } from '../native';
-import { argmax, softmax } from './math';
 import {
   CALL_OPTIONS,
   type CallOptions,

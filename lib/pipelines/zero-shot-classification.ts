@@ -1,9 +1,9 @@
 /** zero-shot-classification: labels that no training knew, by asking an inference (NLI) model whether each follows. */
 import type { Albert } from '../albert';
 import { AlbertError } from '../errors';
+import { sigmoid, softmax, topIndices } from '../math';
 import { abortSignal, boolean, invalid, type Names, optionsObject, string, strings } from '../options';
 import type { TextOrPair } from '../tokenizer';
-import { sigmoid, softmax, topIndices } from './math';
 import {
   CALL_OPTIONS,
   type CallOptions,

@@ -1,7 +1,7 @@
 /** Questions about a context: windows over long contexts, answers from start and end scores, as the reference has them. */
 import type { Albert } from '../albert';
 import type { ForwardOutputs } from '../outputs';
-import { topIndices } from '../pipelines/math';
+import { softmax, topIndices } from '../math';
 import { runEncodings, type RunPlan } from '../pipelines/run';
 import type { Tokenizer } from '../tokenizer';
 import { squad, type SquadInput } from './squad-metric';
@@ -205,10 +205,8 @@ function rank(example: AnsweringExample, offsets: Int32Array, found: Candidate[]
     answers.push({ text, probability: 0, start_logit: startLogit, end_logit: endLogit });
   }
   if (answers.length === 0) answers.push({ text: '', probability: 0, start_logit: 0, end_logit: 0 });
-  const peak = answers[0].start_logit + answers[0].end_logit;
-  const weights = answers.map((answer) => Math.exp(answer.start_logit + answer.end_logit - peak));
-  const sum = weights.reduce((total, weight) => total + weight, 0);
-  return answers.map((answer, i) => ({ ...answer, probability: weights[i] / sum }));
+  const probabilities = softmax(answers.map((answer) => answer.start_logit + answer.end_logit));
+  return answers.map((answer, i) => ({ ...answer, probability: probabilities[i] }));
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Tasks with several statements about a context, of which one is right. */
 import type { Albert } from '../albert';
-import { argmax, softmax } from '../pipelines/math';
+import { argmax, crossEntropy, softmax } from '../math';
 import * as metrics from './metrics';
 import type { ChoosingExample, Feature, Kind, Scores } from './task';
 
@@ -71,10 +71,9 @@ export const choosing: Kind<ChoosingExample, Feature, Float32Array> = {
   },
   score(_task, examples, predictions): Scores {
     const truth = examples.map(({ label }) => label as number);
-    const losses = predictions.map((logits, i) => -Math.log(Math.max(softmax(logits)[truth[i]], 1e-300)));
     return {
       accuracy: metrics.accuracy(predictions.map(argmax), truth),
-      loss: losses.reduce((sum, loss) => sum + loss, 0) / losses.length,
+      loss: crossEntropy(predictions, truth),
     };
   },
   show: (_task, { choices }, logits) => ({

@@ -1,5 +1,5 @@
 /** Tasks with one answer a text or pair: a label, several labels, or a value. */
-import { argmax, sigmoid, softmax } from '../pipelines/math';
+import { argmax, crossEntropy, mean, sigmoid, softmax } from '../math';
 import { runEncodings } from '../pipelines/run';
 import type { AlbertConfig } from '../source';
 import type { TextOrPair } from '../tokenizer';
@@ -45,8 +45,6 @@ function sequencesOf(features: Feature[]) {
   };
 }
 
-const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
-
 /** One label a text. */
 export const classification = kindOf('single_label_classification', {
   batch: (features, examples) => ({
@@ -56,13 +54,12 @@ export const classification = kindOf('single_label_classification', {
   score(task, examples, predictions): Scores {
     const truth = examples.map(({ label }) => label as number);
     const predicted = predictions.map(argmax);
-    const loss = mean(predictions.map((logits, i) => -Math.log(Math.max(softmax(logits)[truth[i]], 1e-300))));
     return {
       accuracy: metrics.accuracy(predicted, truth),
       ...(task.labels.length === 2 ? { f1: metrics.f1(predicted, truth) } : {}),
       macro_f1: metrics.f1(predicted, truth, { average: 'macro' }),
       matthews: metrics.matthews(predicted, truth),
-      loss,
+      loss: crossEntropy(predictions, truth),
     };
   },
   show({ labels }, _example, logits) {

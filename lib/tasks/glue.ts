@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { AlbertError } from '../errors';
 import { classification, regression } from './classifying';
-import { argmax } from '../pipelines/math';
+import { argmax } from '../math';
 import { cellOf, columnOf, readTable, slicesOf, type Table } from './table';
 import {
   dataError,

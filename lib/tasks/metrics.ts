@@ -1,5 +1,6 @@
 /** Scores of predictions against labels, as pure functions. */
 import { AlbertError } from '../errors';
+import { mean } from '../math';
 import { invalid, oneOf, optionsObject } from '../options';
 
 export { squad } from './squad-metric';
@@ -66,7 +67,7 @@ export function f1(predictions: Values, labels: Values, options?: { average?: 'b
     throw invalid("'macro', as labels that are names have no label 1,", 'average', average);
   if (average === 'binary') return f1Of(1, predicted, truth);
   const all = [...new Set([...Array.from(truth), ...Array.from(predicted)])];
-  return all.reduce((sum: number, label) => sum + f1Of(label, predicted, truth), 0) / all.length;
+  return mean(all.map((label) => f1Of(label, predicted, truth)));
 }
 
 /**
@@ -90,7 +91,6 @@ export function matthews(predictions: Values, labels: Values): number {
 }
 
 function correlation(x: number[], y: number[]): number {
-  const mean = (list: number[]) => list.reduce((sum, value) => sum + value, 0) / list.length;
   const [meanX, meanY] = [mean(x), mean(y)];
   let [xy, xx, yy] = [0, 0, 0];
   x.forEach((value, i) => {

@@ -1,5 +1,5 @@
 /** Tasks with a tag for each word: the first token of a word stands for it. */
-import { argmax } from '../pipelines/math';
+import { argmax } from '../math';
 import { runEncodings } from '../pipelines/run';
 import * as metrics from './metrics';
 import { type Feature, type Kind, labelConfig, type Scores, type TaggingExample } from './task';

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { appendFile, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AlbertError } from '../errors';
+import { mean } from '../math';
 import { abortSignal, boolean, invalid, optionsObject, string } from '../options';
 import { makeFolder } from '../source';
 import { predictAll, type Report, report } from '../tasks/evaluate';
@@ -333,9 +334,9 @@ export async function finetuneSeeds(
   const metrics = Object.fromEntries(
     Object.keys(runs[0].metrics).map((name) => {
       const values = runs.map((run) => run.metrics[name]);
-      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-      const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-      return [name, { mean, deviation: Math.sqrt(squares / Math.max(1, values.length - 1)) }];
+      const middle = mean(values);
+      const squares = values.reduce((sum, value) => sum + (value - middle) ** 2, 0);
+      return [name, { mean: middle, deviation: Math.sqrt(squares / Math.max(1, values.length - 1)) }];
     }),
   );
   const { task } = await findTask(options.task, options.data);

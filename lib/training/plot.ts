@@ -1,4 +1,5 @@
 /** Draws training curves as SVG that reads on light and dark pages: a panel for each quantity, a line for each run. */
+import { mean } from '../math';
 import type { Curves } from './log';
 
 export interface Run {
@@ -77,7 +78,6 @@ function formatTicks(ticks: number[], share: boolean): string[] {
 function thin(points: Points): Points {
   const stretch = Math.ceil(points.length / MAX_POINTS);
   if (stretch <= 1) return points;
-  const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   return Array.from({ length: Math.ceil(points.length / stretch) }, (_, i) => {
     const some = points.slice(i * stretch, (i + 1) * stretch);
     return [mean(some.map(([x]) => x)), mean(some.map(([, y]) => y))];

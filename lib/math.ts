@@ -1,5 +1,8 @@
-/** The small numerics of the pipelines: probabilities, best entries, and vectors of unit length. */
-import { setImmediate } from 'node:timers/promises';
+/** Small numerics: means, probabilities, best entries, and vectors of unit length. */
+
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
 
 /** exp(x) / sum(exp(x)) of a row. */
 export function softmax(row: ArrayLike<number>): Float64Array {
@@ -9,6 +12,11 @@ export function softmax(row: ArrayLike<number>): Float64Array {
   for (let i = 0; i < result.length; i++) sum += result[i] = Math.exp(result[i] - peak);
   for (let i = 0; i < result.length; i++) result[i] /= sum;
   return result;
+}
+
+/** The mean of -log p(truth) over rows of logits. */
+export function crossEntropy(logits: readonly Float32Array[], truth: readonly number[]): number {
+  return mean(logits.map((row, i) => -Math.log(Math.max(softmax(row)[truth[i]], 1e-300))));
 }
 
 export function sigmoid(x: number): number {
@@ -43,15 +51,4 @@ export function dot(a: Float32Array, b: Float32Array): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
   return sum;
-}
-
-/** Gives the event loop a turn whenever this one has lasted for a few milliseconds. */
-export class Breather {
-  #since = performance.now();
-
-  async pause(): Promise<void> {
-    if (performance.now() - this.#since < 3) return;
-    await setImmediate();
-    this.#since = performance.now();
-  }
 }
