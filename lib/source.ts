@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { AlbertError } from './errors';
 import { invalid, isObject, show } from './options';
+import { readText } from './text-files';
 
 /** The fields of config.json that TypeScript reads; all others are kept as they stand. */
 export interface AlbertConfig {
@@ -148,11 +149,10 @@ function noModel(source: string, looked: string[]): AlbertError {
 }
 
 /** Reads a JSON file that holds an object. @throws AlbertError with the given code. */
-async function readJson(file: string, code: 'INVALID_CONFIG' | 'TOKENIZER') {
-  const whole = await readFile(file, 'utf8').catch((error: Error) => {
-    throw new AlbertError(code, `could not read ${file}: ${error.message}`, { cause: error });
+export async function readJson(file: string, code: 'INVALID_CONFIG' | 'TOKENIZER') {
+  const text = await readText(file).catch((error: Error) => {
+    throw new AlbertError(code, error.message, { cause: error });
   });
-  const text = whole.replace(/^\ufeff/, '');
   try {
     const value: unknown = JSON.parse(text);
     if (!isObject(value)) throw new Error('it holds no object');

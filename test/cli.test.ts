@@ -10,7 +10,7 @@ import { labels, tinyModel } from './support/tiny';
 const main = path.join(root, 'dist', 'cli', 'main.js');
 const vocabulary = path.join(root, 'models', 'albert-mini-en', 'spiece.model');
 
-function albert(args: string[], input = '') {
+function albert(args: string[], input: string | Buffer = '') {
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
     encoding: 'utf8',
     input,
@@ -199,6 +199,18 @@ test('wrong usage exits with 2, failures with 1 and one line', () => {
   expect(albert(['fill-mask', '--model', './nowhere', '--file', './none']).status).toBe(1);
   expect(albert(['fill-mask', '--file', '.']).stderr).toMatch(/^albert: \.:1: cannot be read: /);
   expect(albert(['fill-mask', '--file', 'x', 'a [MASK]']).stderr).toMatch(/expected text or --file/);
+});
+
+test('text that is no UTF-8 is refused from standard input, too', () => {
+  const bytes = Buffer.from('na\u00efve', 'latin1');
+  for (const args of [
+    ['answer', 'Who?'],
+    ['fill-mask', '--json'],
+  ])
+    expect(albert(args, bytes)).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^albert: standard input.*: expected UTF-8 text/) as string,
+    });
 });
 
 test('messages name options by their flags', () => {

@@ -318,7 +318,7 @@ describe('the verb', () => {
   const flags = (output: string, steps: number) => {
     const corpus = writeCorpus(output);
     const config = path.join(output, 'config.json');
-    writeFileSync(config, JSON.stringify(CONFIG));
+    writeFileSync(config, `\ufeff${JSON.stringify(CONFIG)}`); // as some editors save it
     const text = `--corpus ${corpus} --vocabulary ${vocabulary} --config ${config} --output ${output}/run --cache ${output}/cache`;
     return [
       cli,

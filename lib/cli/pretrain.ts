@@ -1,9 +1,7 @@
 /** albert pretrain: from text and a vocabulary to a model, watched, interrupted and continued at will. */
-import { readFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
-import { AlbertError } from '../errors';
 import { pretrain, type PretrainOptions } from '../training/pretrain';
-import type { AlbertConfig } from '../source';
+import { type AlbertConfig, readJson } from '../source';
 import { duration, progressBar } from './progress';
 import { interruptible, positive, print, printJson, real, whole } from './shared';
 
@@ -15,12 +13,7 @@ type Flags = Omit<PretrainOptions, 'config' | 'totalSteps' | 'format'> & {
 };
 
 async function readConfigFlag(config: string | undefined): Promise<AlbertConfig | string | undefined> {
-  if (config === undefined || !config.endsWith('.json')) return config;
-  try {
-    return JSON.parse(await readFile(config, 'utf8')) as AlbertConfig;
-  } catch (error) {
-    throw new AlbertError('INVALID_CONFIG', `could not read ${config}: ${(error as Error).message}`);
-  }
+  return config?.endsWith('.json') ? (await readJson(config, 'INVALID_CONFIG')).value : config;
 }
 
 export function addPretrain(program: Command): void {

@@ -5,8 +5,7 @@ import { AlbertError } from '../errors';
 import { DTYPES, type LoadOptions } from '../options';
 import { type Pipelines, type Task, pipeline } from '../pipelines';
 import { PRESETS } from '../presets';
-import { readText } from '../tasks/table';
-import { readLines } from '../training/corpus';
+import { readLines, readText } from '../text-files';
 
 /** Options that every verb which runs a model has. */
 export interface ModelFlags extends Pick<LoadOptions, 'dtype' | 'device' | 'threads'> {
@@ -103,7 +102,8 @@ export async function* textGroups(args: string[], file: string | undefined): Asy
     return;
   }
   let group: string[] = [];
-  for await (const line of linesOf(file)) {
+  const lines = file === undefined ? readLines('standard input', process.stdin) : readLines(existing(file));
+  for await (const line of lines) {
     if (line.trim() === '') continue;
     group.push(line);
     if (group.length === LINES_PER_GROUP) {
@@ -112,16 +112,6 @@ export async function* textGroups(args: string[], file: string | undefined): Asy
     }
   }
   if (group.length > 0) yield group;
-}
-
-/** Of a file, or of standard input. @throws AlbertError DATA. */
-async function* linesOf(file: string | undefined): AsyncGenerator<string> {
-  const lines = file === undefined ? readLines('standard input', process.stdin) : readLines(existing(file));
-  let first = true;
-  for await (const line of lines) {
-    yield first ? line.replace(/^\ufeff/, '') : line;
-    first = false;
-  }
 }
 
 /** All groups of texts at once. @throws AlbertError INVALID_ARGUMENT where there is no text. */
@@ -138,10 +128,7 @@ export async function wholeText(argument: string | undefined, file: string | und
     refuseBoth(argument, file);
     return argument;
   }
-  if (file !== undefined) return readText(file);
-  let text = '';
-  for await (const part of process.stdin.setEncoding('utf8')) text += part as string;
-  return text.replace(/^\ufeff/, '');
+  return file === undefined ? readText('standard input', process.stdin) : readText(file);
 }
 
 export function print(line: string): void {

@@ -2,11 +2,12 @@
 import path from 'node:path';
 import { AlbertError } from '../errors';
 import { invalid, show } from '../options';
+import { readText } from '../text-files';
 import { customTask, type TaskDescription } from './custom';
 import { GLUE_TASKS } from './glue';
 import { RACE_TASKS } from './race';
 import { SQUAD_TASKS } from './squad';
-import { parseObject, readText } from './table';
+import { parseObject } from './table';
 import type { Task } from './task';
 
 export type { TaskDescription } from './custom';

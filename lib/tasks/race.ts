@@ -5,8 +5,9 @@ import path from 'node:path';
 import { AlbertError } from '../errors';
 import { show } from '../options';
 import { statement } from '../pipelines/multiple-choice';
+import { readText } from '../text-files';
 import { choosing } from './choosing';
-import { parseObject, readJsonLines, readText } from './table';
+import { parseObject, readJsonLines } from './table';
 import { type ChoosingExample, dataError, type Split, type Task } from './task';
 
 type Passage = { file: string; line: number; value: Record<string, unknown> };

@@ -3,9 +3,10 @@ import path from 'node:path';
 import { existsSync } from 'node:fs';
 import { AlbertError } from '../errors';
 import { isObject, show } from '../options';
+import { readText } from '../text-files';
 import { answering } from './answering';
 import { answeringByBeam } from './answering-beam';
-import { parseObject, readText } from './table';
+import { parseObject } from './table';
 import { type AnsweringExample, dataError, type Split, type Task } from './task';
 
 type Json = Record<string, unknown>;

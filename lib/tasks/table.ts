@@ -1,9 +1,7 @@
 /** Reads rows of data files, each with the line it stands on: tab-separated as GLUE has it, CSV, JSON lines, CoNLL. */
-import { isUtf8 } from 'node:buffer';
-import { readFile } from 'node:fs/promises';
 import { AlbertError } from '../errors';
 import { isObject } from '../options';
-import { readLines } from '../training/corpus';
+import { readLines, readText } from '../text-files';
 import { dataError } from './task';
 
 /** A row: cells by place or, where the file names its columns, by name. */
@@ -23,25 +21,7 @@ export type TableFormat = 'tsv' | 'csv';
 
 async function* numbered(file: string): AsyncGenerator<[line: number, text: string]> {
   let line = 0;
-  try {
-    for await (const text of readLines(file)) {
-      line++;
-      yield [line, line === 1 ? text.replace(/^\ufeff/, '') : text];
-    }
-  } catch (error) {
-    if (error instanceof AlbertError) throw error;
-    throw new AlbertError('DATA', `could not read ${file}: ${(error as Error).message}`, { cause: error });
-  }
-}
-
-/** The whole of a text file. @throws AlbertError DATA. */
-export async function readText(file: string): Promise<string> {
-  const bytes = await readFile(file).catch((error: Error) => {
-    throw new AlbertError('DATA', `could not read ${file}: ${error.message}`, { cause: error });
-  });
-  if (!isUtf8(bytes))
-    throw new AlbertError('DATA', `${file}: expected UTF-8 text but it holds other bytes; convert it first`);
-  return bytes.toString('utf8').replace(/^\ufeff/, '');
+  for await (const text of readLines(file)) yield [++line, text];
 }
 
 async function readTsv(file: string): Promise<Row[]> {
@@ -55,7 +35,6 @@ async function readCsv(file: string): Promise<Row[]> {
   const { parse } = await import('csv-parse/sync'); // only who reads CSV pays for it
   try {
     const records = parse(await readText(file), {
-      bom: true,
       info: true,
       relax_column_count: true,
       skip_empty_lines: true,

@@ -13,8 +13,9 @@ import {
   optionsObject,
   string,
 } from '../options';
+import { findFiles } from '../text-files';
 import { Tokenizer } from '../tokenizer';
-import { defaultCache, findFiles, tokenizeCorpus } from './corpus';
+import { defaultCache, tokenizeCorpus } from './corpus';
 
 export interface PretrainingDataOptions {
   /** Text files, folders, patterns or a list of them, .gz too; or .tfrecord files of ready instances. */

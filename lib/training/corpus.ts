@@ -1,16 +1,13 @@
 /** Tokenises text files once, into shards that later runs map into memory and reuse. */
-import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import type { Readable } from 'node:stream';
-import { createGunzip } from 'node:zlib';
 import { aborted, AlbertError, awaitNative } from '../errors';
 import { binding } from '../native';
-import { invalid } from '../options';
 import { makeFolder } from '../source';
+import { readLines } from '../text-files';
 import type { Tokenizer } from '../tokenizer';
 
 export interface TokenizeOptions {
@@ -37,104 +34,6 @@ const TOKENS_PER_SHARD = 1 << 24;
 /** The cache folder of this user. */
 export function defaultCache(): string {
   return path.join(process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), '.cache'), 'albert-native');
-}
-
-/** `*`, `**` and `?` of a path pattern as a regular expression. */
-function globExpression(pattern: string): RegExp {
-  const source = pattern
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replace(
-      /\*\*\/|\*\*|\*|\?/g,
-      (wild) => ({ '**/': '(?:.*/)?', '**': '.*', '*': '[^/]*', '?': '[^/]' })[wild]!,
-    );
-  return new RegExp(`^${source}$`);
-}
-
-async function filesBelow(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true, recursive: true });
-  return entries
-    .filter((entry) => entry.isFile() && !entry.name.startsWith('.'))
-    .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name))
-    .sort();
-}
-
-/**
- * The files that paths, folders and patterns mean, in order.
- * @throws AlbertError DATA when one of them means none.
- */
-export async function findFiles(corpus: unknown): Promise<string[]> {
-  const patterns: unknown[] = Array.isArray(corpus) ? corpus : [corpus];
-  if (patterns.length === 0) throw invalid('a path, a pattern or a list of them', 'corpus', corpus);
-  const found: string[] = [];
-  for (const pattern of patterns) {
-    if (typeof pattern !== 'string' || pattern === '') {
-      throw invalid('a path, a pattern or a list of them', 'corpus', pattern);
-    }
-    const full = path.resolve(pattern);
-    const status = await stat(full).catch(() => null);
-    let files: string[] = [];
-    if (status?.isFile()) {
-      files = [full];
-    } else if (status?.isDirectory()) {
-      files = await filesBelow(full);
-    } else if (/[*?]/.test(full)) {
-      const base = path.dirname(full.slice(0, full.search(/[*?]/)) + 'x');
-      const expression = globExpression(full.replaceAll(path.sep, '/'));
-      if (existsSync(base)) {
-        files = (await filesBelow(base)).filter((file) => expression.test(file.replaceAll(path.sep, '/')));
-      }
-    }
-    if (files.length === 0) {
-      throw new AlbertError('DATA', `expected text files at ${pattern} but found none`);
-    }
-    found.push(...files);
-  }
-  return [...new Set(found)];
-}
-
-/**
- * Lines of a text file, gunzipped where its name ends in .gz. They end in a line feed, or a carriage return before it.
- * @param input what is read in place of the file.
- * @throws AlbertError DATA with the line when the bytes are no UTF-8 or cannot be read.
- */
-export async function* readLines(
-  file: string,
-  input: Readable = createReadStream(file, { highWaterMark: 1 << 18 }),
-): AsyncGenerator<string> {
-  const bytes = file.endsWith('.gz') ? input.pipe(createGunzip()) : input;
-  // Errors of the file would otherwise be lost on the way through the pipe.
-  if (bytes !== input) input.on('error', (error) => bytes.destroy(error));
-  let rest = Buffer.alloc(0);
-  let number = 0;
-  const decode = (line: Buffer): string => {
-    number++;
-    if (!isUtf8(line)) {
-      throw new AlbertError(
-        'DATA',
-        `${file}:${number}: expected UTF-8 text but the line holds other bytes; convert it first`,
-      );
-    }
-    return line.toString('utf8', 0, line.at(-1) === 13 ? line.length - 1 : line.length);
-  };
-  try {
-    for await (const chunk of bytes) {
-      const data = Buffer.concat([rest, chunk as Buffer]);
-      let begin = 0;
-      for (let end = data.indexOf(10); end >= 0; end = data.indexOf(10, begin)) {
-        yield decode(data.subarray(begin, end));
-        begin = end + 1;
-      }
-      rest = data.subarray(begin);
-    }
-  } catch (error) {
-    if (error instanceof AlbertError) throw error;
-    throw new AlbertError('DATA', `${file}:${number + 1}: cannot be read: ${(error as Error).message}`, {
-      cause: error,
-    });
-  } finally {
-    input.destroy();
-  }
-  if (rest.length > 0) yield decode(rest);
 }
 
 /** Segments of all files in order; null ends a document. A file need not end one, as in the reference. */

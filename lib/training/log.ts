@@ -1,8 +1,8 @@
 /** Reads training logs: JSON lines, one for each step of training and one for each evaluation. */
 import { statSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { AlbertError } from '../errors';
 import { isObject, show } from '../options';
+import { readText } from '../text-files';
 
 /** The values of a run by step, in the order of the steps: of training the loss, of evaluations every score, and the learning rate. */
 export type Curves = Record<string, [step: number, value: number][]>;
@@ -69,10 +69,7 @@ export function isMarked(file: string): boolean {
 
 /** @throws AlbertError DATA for a file that cannot be read, has a line that is not one of a log, or nothing to draw. */
 export async function readLog(file: string): Promise<Curves> {
-  const text = await readFile(file, 'utf8').catch((error: Error) => {
-    throw new AlbertError('DATA', `could not read ${file}: ${error.message}`, { cause: error });
-  });
-  const curves = parseLog(text, file);
+  const curves = parseLog(await readText(file), file);
   if (Object.values(curves).every((points) => points.length === 0))
     throw new AlbertError(
       'DATA',

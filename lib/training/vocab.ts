@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { aborted, AlbertError } from '../errors';
 import { abortSignal, boolean, integer, type Names, optionsObject, string } from '../options';
 import { makeFolder } from '../source';
-import { findFiles, readLines } from './corpus';
+import { findFiles, readLines } from '../text-files';
 
 export interface TrainVocabularyOptions {
   /** Text files, folders, patterns or a list of them; .gz too. A sentence or paragraph a line. */

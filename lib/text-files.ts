@@ -1,0 +1,126 @@
+/** Text files as users have them: found by paths, folders and patterns, and read whole or line by line, UTF-8 alone. */
+import { isUtf8 } from 'node:buffer';
+import { createReadStream, existsSync } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import path from 'node:path';
+import type { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { createGunzip } from 'node:zlib';
+import { AlbertError } from './errors';
+import { invalid } from './options';
+
+const BYTE_ORDER_MARK = /^\ufeff/;
+
+/** `*`, `**` and `?` of a path pattern as a regular expression. */
+function globExpression(pattern: string): RegExp {
+  const source = pattern
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replace(
+      /\*\*\/|\*\*|\*|\?/g,
+      (wild) => ({ '**/': '(?:.*/)?', '**': '.*', '*': '[^/]*', '?': '[^/]' })[wild]!,
+    );
+  return new RegExp(`^${source}$`);
+}
+
+async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true, recursive: true });
+  return entries
+    .filter((entry) => entry.isFile() && !entry.name.startsWith('.'))
+    .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name))
+    .sort();
+}
+
+/**
+ * The files that paths, folders and patterns mean, in order.
+ * @throws AlbertError DATA when one of them means none.
+ */
+export async function findFiles(corpus: unknown): Promise<string[]> {
+  const patterns: unknown[] = Array.isArray(corpus) ? corpus : [corpus];
+  if (patterns.length === 0) throw invalid('a path, a pattern or a list of them', 'corpus', corpus);
+  const found: string[] = [];
+  for (const pattern of patterns) {
+    if (typeof pattern !== 'string' || pattern === '') {
+      throw invalid('a path, a pattern or a list of them', 'corpus', pattern);
+    }
+    const full = path.resolve(pattern);
+    const status = await stat(full).catch(() => null);
+    let files: string[] = [];
+    if (status?.isFile()) {
+      files = [full];
+    } else if (status?.isDirectory()) {
+      files = await filesBelow(full);
+    } else if (/[*?]/.test(full)) {
+      const base = path.dirname(full.slice(0, full.search(/[*?]/)) + 'x');
+      const expression = globExpression(full.replaceAll(path.sep, '/'));
+      if (existsSync(base)) {
+        files = (await filesBelow(base)).filter((file) => expression.test(file.replaceAll(path.sep, '/')));
+      }
+    }
+    if (files.length === 0) {
+      throw new AlbertError('DATA', `expected text files at ${pattern} but found none`);
+    }
+    found.push(...files);
+  }
+  return [...new Set(found)];
+}
+
+/**
+ * Lines of a text file, gunzipped where its name ends in .gz. They end in a line feed, or a carriage return before it; a mark of
+ * byte order is no part of the first.
+ * @param input what is read in place of the file.
+ * @throws AlbertError DATA with the line when the bytes are no UTF-8 or cannot be read.
+ */
+export async function* readLines(
+  file: string,
+  input: Readable = createReadStream(file, { highWaterMark: 1 << 18 }),
+): AsyncGenerator<string> {
+  const bytes = file.endsWith('.gz') ? input.pipe(createGunzip()) : input;
+  // Errors of the file would otherwise be lost on the way through the pipe.
+  if (bytes !== input) input.on('error', (error) => bytes.destroy(error));
+  let rest = Buffer.alloc(0);
+  let number = 0;
+  const decode = (line: Buffer): string => {
+    number++;
+    if (!isUtf8(line)) {
+      throw new AlbertError(
+        'DATA',
+        `${file}:${number}: expected UTF-8 text but the line holds other bytes; convert it first`,
+      );
+    }
+    const text = line.toString('utf8', 0, line.at(-1) === 13 ? line.length - 1 : line.length);
+    return number === 1 ? text.replace(BYTE_ORDER_MARK, '') : text;
+  };
+  try {
+    for await (const chunk of bytes) {
+      const data = Buffer.concat([rest, chunk as Buffer]);
+      let begin = 0;
+      for (let end = data.indexOf(10); end >= 0; end = data.indexOf(10, begin)) {
+        yield decode(data.subarray(begin, end));
+        begin = end + 1;
+      }
+      rest = data.subarray(begin);
+    }
+  } catch (error) {
+    if (error instanceof AlbertError) throw error;
+    throw new AlbertError('DATA', `${file}:${number + 1}: cannot be read: ${(error as Error).message}`, {
+      cause: error,
+    });
+  } finally {
+    input.destroy();
+  }
+  if (rest.length > 0) yield decode(rest);
+}
+
+/**
+ * The whole of a text file, without its mark of byte order.
+ * @param input what is read in place of the file.
+ * @throws AlbertError DATA.
+ */
+export async function readText(file: string, input: Readable = createReadStream(file)): Promise<string> {
+  const bytes = await buffer(input).catch((error: Error) => {
+    throw new AlbertError('DATA', `could not read ${file}: ${error.message}`, { cause: error });
+  });
+  if (!isUtf8(bytes))
+    throw new AlbertError('DATA', `${file}: expected UTF-8 text but it holds other bytes; convert it first`);
+  return bytes.toString('utf8').replace(BYTE_ORDER_MARK, '');
+}
