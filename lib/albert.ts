@@ -4,7 +4,7 @@ import path from 'node:path';
 import { onAbort } from './abort';
 import { AlbertError, aborted, awaitNative, callNative } from './errors';
 import { type Head, headInfo, HEADS } from './heads';
-import { type ForwardInputs, packInputs, packPositions } from './inputs';
+import { type ForwardInputs, inputsOf, packInputs, packPositions } from './inputs';
 import { Lifetime } from './lifetime';
 import { binding, type NativeModel } from './native';
 import {
@@ -355,12 +355,8 @@ export class Albert {
       maxLength: this.maxLength,
       truncation: 'longest_first',
     });
-    const batch = packInputs(
-      { input_ids: encodings.map(({ ids }) => ids), token_type_ids: encodings.map(({ types }) => types) },
-      false,
-    );
     await makeFolder(folder);
-    await awaitNative(() => this.#native.calibrate(batch, file));
+    await awaitNative(() => this.#native.calibrate(packInputs(inputsOf(encodings), false), file));
     return file;
   }
 

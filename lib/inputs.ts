@@ -1,4 +1,4 @@
-/** Callers' nested or typed arrays of ids, checked and laid out in one row for the addon. */
+/** Ids as forward() takes them: of encoded texts, and callers' nested or typed arrays, checked and laid out for the addon. */
 import { invalid, show } from './options';
 import type { NativeBatch } from './native';
 import { AlbertError } from './errors';
@@ -16,6 +16,20 @@ export interface ForwardInputs {
   attention_mask?: SequenceBatch | null;
   /** The same shape: the segment of each token. Default: all zeros. */
   token_type_ids?: SequenceBatch | null;
+}
+
+/** The ids and segments of an encoded text or pair. */
+export interface SequenceIds {
+  ids: Int32Array;
+  types: Int32Array;
+}
+
+/** Encoded sequences as forward() takes them. */
+export function inputsOf(sequences: readonly SequenceIds[]) {
+  return {
+    input_ids: sequences.map(({ ids }) => ids),
+    token_type_ids: sequences.map(({ types }) => types),
+  };
 }
 
 function isSequence(value: unknown): value is Sequence {

@@ -1,5 +1,6 @@
 /** multiple-choice: which of several answers to a question a passage supports. */
 import type { Albert } from '../albert';
+import { inputsOf } from '../inputs';
 import { softmax, topIndices } from '../math';
 import { abortSignal, optionsObject, string, strings } from '../options';
 import type { TextOrPair } from '../tokenizer';
@@ -58,11 +59,9 @@ export async function multipleChoice(
       statement(question, choice),
     ]);
     const encodings = await encodeFor(model, pairs);
+    const { input_ids, token_type_ids } = inputsOf(encodings);
     const { logits } = await model.forward(
-      {
-        input_ids: [encodings.map((encoding) => encoding.ids)],
-        token_type_ids: [encodings.map((encoding) => encoding.types)],
-      },
+      { input_ids: [input_ids], token_type_ids: [token_type_ids] },
       { outputs: ['logits'], signal: abortSignal(given.signal) },
     );
     const scores = softmax(logits!.row(0));

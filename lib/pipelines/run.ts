@@ -1,6 +1,7 @@
 /** Runs any number of tokenised texts through a model in parts, with bounded memory and turns for the event loop. */
 import { setImmediate } from 'node:timers/promises';
 import type { Albert } from '../albert';
+import { inputsOf, type SequenceIds } from '../inputs';
 import type { NativeEncodeOptions, NativeEncoding } from '../native';
 import type { ForwardOutputs } from '../outputs';
 import type { TextOrPair } from '../tokenizer';
@@ -9,9 +10,6 @@ import type { TextOrPair } from '../tokenizer';
 const SEQUENCES_PER_PART = 32;
 const TOKENS_PER_PART = 4096;
 const PARTS_IN_FLIGHT = 3;
-
-/** What a run needs of an encoding. */
-export type SequenceIds = Pick<NativeEncoding, 'ids' | 'types'>;
 
 /** What to compute for each sequence. */
 export interface RunPlan {
@@ -94,13 +92,11 @@ export async function runEncodings<T>(
       const [begin, end] = parts[next++];
       const slice = encodings.slice(begin, end);
       const positions = plan.positions && slice.map((_, i) => plan.positions!(begin + i));
-      const outputs = await model.forward(
-        {
-          input_ids: slice.map((encoding) => encoding.ids),
-          token_type_ids: slice.map((encoding) => encoding.types),
-        },
-        { outputs: plan.outputs, positions, signal: plan.signal },
-      );
+      const outputs = await model.forward(inputsOf(slice), {
+        outputs: plan.outputs,
+        positions,
+        signal: plan.signal,
+      });
       let firstPosition = 0;
       for (let row = 0; row < slice.length; row++) {
         results[begin + row] = read(outputs, { index: begin + row, row, firstPosition });

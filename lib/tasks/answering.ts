@@ -1,11 +1,12 @@
 /** Questions about a context: windows over long contexts, answers from start and end scores, as the reference has them. */
 import type { Albert } from '../albert';
 import type { ForwardOutputs } from '../outputs';
+import { inputsOf } from '../inputs';
 import { softmax, topIndices } from '../math';
 import { runEncodings, type RunPlan } from '../pipelines/run';
 import type { Tokenizer } from '../tokenizer';
 import { squad, type SquadInput } from './squad-metric';
-import type { AnsweringExample, Feature, Kind, Scores } from './task';
+import { type AnsweringExample, type Feature, joined, type Kind, type Scores } from './task';
 
 export interface Window extends Feature {
   /** Position of the window's first context token in its sequence, and which token of the context that is. */
@@ -95,7 +96,6 @@ async function encode(
   const distinct = [...new Set(examples.map(({ context }) => context))];
   const encoded = await tokenizer.encodeRaw(distinct, plain);
   const contexts = new Map(distinct.map((context, i) => [context, encoded[i]]));
-  const { cls, sep } = tokenizer.specialTokens;
   const longest = Math.min(limits.maxQuestionLength, Math.max(1, Math.floor(limits.maxLength / 2) - 3));
   return examples.flatMap(({ context }, example) => {
     const question = questions[example].ids.subarray(0, longest);
@@ -104,12 +104,11 @@ async function encode(
     const best = maxContext(spans);
     const first = question.length + 2;
     return spans.map(({ from, length }, w) => {
-      const window = Int32Array.from([cls, ...question, sep, ...ids.subarray(from, from + length), sep]);
-      const types = Int32Array.from(window, (_, position) => Number(position >= first));
+      const window = joined(tokenizer, question, ids.subarray(from, from + length));
       return {
         example,
-        sequences: [{ ids: window, types }],
-        tokens: window.length,
+        sequences: [window],
+        tokens: window.ids.length,
         first,
         from,
         best: best[w],
@@ -251,8 +250,7 @@ export function answering(mayHaveNone: boolean): Kind<AnsweringExample, Window, 
     batch: (windows, examples) => {
       const spans = windows.map((window) => targets(window, examples[window.example]));
       return {
-        input_ids: windows.map(({ sequences }) => sequences[0].ids),
-        token_type_ids: windows.map(({ sequences }) => sequences[0].types),
+        ...inputsOf(windows.map(({ sequences }) => sequences[0])),
         start_positions: spans.map(([start]) => start),
         end_positions: spans.map(([, end]) => end),
       };

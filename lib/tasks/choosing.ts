@@ -2,7 +2,7 @@
 import type { Albert } from '../albert';
 import { argmax, crossEntropy, softmax } from '../math';
 import * as metrics from './metrics';
-import type { ChoosingExample, Feature, Kind, Scores } from './task';
+import { type ChoosingExample, type Feature, joined, type Kind, type Scores } from './task';
 
 /** RACE keeps the last tokens of a longer statement. */
 const STATEMENT_TOKENS = 128;
@@ -44,14 +44,12 @@ export const choosing: Kind<ChoosingExample, Feature, Float32Array> = {
       plain,
     );
     const limit = Math.min(STATEMENT_TOKENS, Math.floor(maxLength / 2));
-    const { cls, sep } = tokenizer.specialTokens;
     let next = 0;
     return examples.map(({ choices }, example) => {
       const sequences = choices.map(() => {
         const statement = statements[next++].ids.slice(-limit);
         const context = contexts[example].ids.subarray(0, maxLength - statement.length - 3);
-        const ids = Int32Array.from([cls, ...context, sep, ...statement, sep]);
-        return { ids, types: Int32Array.from(ids, (_, position) => Number(position >= context.length + 2)) };
+        return joined(tokenizer, context, statement);
       });
       return { example, sequences, tokens: sequences.reduce((sum, { ids }) => sum + ids.length, 0) };
     });

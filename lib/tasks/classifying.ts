@@ -1,4 +1,5 @@
 /** Tasks with one answer a text or pair: a label, several labels, or a value. */
+import { inputsOf } from '../inputs';
 import { argmax, crossEntropy, mean, sigmoid, softmax } from '../math';
 import { runEncodings } from '../pipelines/run';
 import type { AlbertConfig } from '../source';
@@ -38,17 +39,10 @@ function kindOf(
   };
 }
 
-function sequencesOf(features: Feature[]) {
-  return {
-    input_ids: features.map(({ sequences }) => sequences[0].ids),
-    token_type_ids: features.map(({ sequences }) => sequences[0].types),
-  };
-}
-
 /** One label a text. */
 export const classification = kindOf('single_label_classification', {
   batch: (features, examples) => ({
-    ...sequencesOf(features),
+    ...inputsOf(features.map(({ sequences }) => sequences[0])),
     labels: features.map(({ example }) => examples[example].label as number),
   }),
   score(task, examples, predictions): Scores {
@@ -73,7 +67,7 @@ export const classification = kindOf('single_label_classification', {
 /** Any number of labels a text. */
 export const multiLabel = kindOf('multi_label_classification', {
   batch: (features, examples) => ({
-    ...sequencesOf(features),
+    ...inputsOf(features.map(({ sequences }) => sequences[0])),
     labels: features.map(({ example }) => examples[example].label as number[]),
   }),
   score(task, examples, predictions): Scores {
@@ -109,7 +103,7 @@ export const multiLabel = kindOf('multi_label_classification', {
 /** A value a text. */
 export const regression = kindOf('regression', {
   batch: (features, examples) => ({
-    ...sequencesOf(features),
+    ...inputsOf(features.map(({ sequences }) => sequences[0])),
     labels: Float32Array.from(features, ({ example }) => examples[example].label as number),
   }),
   score(_task, examples, predictions): Scores {

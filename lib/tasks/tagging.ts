@@ -1,4 +1,5 @@
 /** Tasks with a tag for each word: the first token of a word stands for it. */
+import { inputsOf } from '../inputs';
 import { argmax } from '../math';
 import { runEncodings } from '../pipelines/run';
 import * as metrics from './metrics';
@@ -78,8 +79,7 @@ export const tagging: Kind<TaggingExample, TaggingFeature, number[]> = {
     });
   },
   batch: (features, examples) => ({
-    input_ids: features.map(({ sequences }) => sequences[0].ids),
-    token_type_ids: features.map(({ sequences }) => sequences[0].types),
+    ...inputsOf(features.map(({ sequences }) => sequences[0])),
     labels: features.map(({ example, words }) =>
       words.map((word) => (word < 0 ? IGNORED : examples[example].tags![word])),
     ),

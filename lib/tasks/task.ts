@@ -2,6 +2,7 @@
 import type { Albert } from '../albert';
 import { AlbertError } from '../errors';
 import type { Head } from '../heads';
+import type { SequenceIds } from '../inputs';
 import type { AlbertConfig } from '../source';
 import type { RunProgress } from '../pipelines/run';
 import type { Tokenizer } from '../tokenizer';
@@ -72,7 +73,7 @@ export interface Feature {
   /** Index of its example. */
   example: number;
   /** One sequence, or one a choice. */
-  sequences: { ids: Int32Array; types: Int32Array }[];
+  sequences: SequenceIds[];
   /** Real tokens of all sequences. */
   tokens: number;
 }
@@ -132,6 +133,13 @@ export interface Task {
 /** The error for a place in a data file. */
 export function dataError(file: string, line: number, message: string): AlbertError {
   return new AlbertError('DATA', `${file}:${line}: ${message}`);
+}
+
+/** [CLS] first [SEP] second [SEP], where the second part has types of 1. */
+export function joined({ specialTokens }: Tokenizer, first: Int32Array, second: Int32Array): SequenceIds {
+  const { cls, sep } = specialTokens;
+  const ids = Int32Array.from([cls, ...first, sep, ...second, sep]);
+  return { ids, types: Int32Array.from(ids, (_, position) => Number(position >= first.length + 2)) };
 }
 
 /** The index of a label's name. @throws AlbertError DATA that lists the names. */
