@@ -2,8 +2,9 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import path from 'node:path';
 import { onAbort } from './abort';
+import { type AlbertConfig, completeConfig, positionsOf, savedConfig, withSharing } from './config';
 import { AlbertError, aborted, awaitNative, callNative } from './errors';
-import { type Head, headInfo, HEADS } from './heads';
+import { type Head, HEADS } from './heads';
 import { type ForwardInputs, inputsOf, packInputs, packPositions } from './inputs';
 import { Lifetime } from './lifetime';
 import { binding, type NativeModel } from './native';
@@ -24,10 +25,9 @@ import {
   string,
 } from './options';
 import { chooseOutputs, collectOutputs, type ForwardOutputs, wantedOutputs } from './outputs';
-import { preset, withSharing } from './presets';
-import { savedConfig, saveModel } from './saving';
+import { preset } from './presets';
+import { saveModel } from './saving';
 import {
-  type AlbertConfig,
   CALIBRATION_FILE,
   findCalibration,
   findTokenizer,
@@ -103,30 +103,11 @@ export interface BackwardResult extends Losses {
 /** How training reaches into a model; not part of the public interface. */
 export const internals = Symbol('internals');
 
-/** Where config.json does not say. */
-const USUAL_POSITIONS = 512;
-/** More are refused when the model is made. */
-const MOST_LABELS = 1 << 20;
-
 const warned = new Set<string>();
 function warnOnce(message: string): void {
   if (warned.has(message)) return;
   warned.add(message);
   process.emitWarning(message, 'AlbertWarning');
-}
-
-// What create() was given, with the fields that files always have.
-function completeConfig(config: AlbertConfig, head: Head | undefined): AlbertConfig {
-  const complete: AlbertConfig = { model_type: 'albert', ...config };
-  if (head) complete.architectures = [headInfo(head).architecture];
-  const { num_labels } = complete;
-  const isNamed = Number.isInteger(num_labels) && (num_labels as number) <= MOST_LABELS;
-  if (complete.id2label === undefined && isNamed) {
-    const labels = Array.from({ length: num_labels as number }, (_, i) => `LABEL_${i}`);
-    complete.id2label = Object.fromEntries(labels.map((name, i) => [i, name]));
-    complete.label2id = Object.fromEntries(labels.map((name, i) => [name, i]));
-  }
-  return complete;
 }
 
 /** A model in memory. Concurrent calls queue and share batches; dispose() frees it, as the garbage collector would. */
@@ -189,7 +170,6 @@ export class Albert {
     const { file, value } = await readConfig(folder);
     if (given.config != null && !isObject(given.config)) throw invalid('an object', 'config', given.config);
     const config = { ...value, ...given.config };
-    const positions = config.max_position_embeddings ?? USUAL_POSITIONS;
     const weights = findWeights(folder);
     if (native.dtype === 'int8' && given.calibration === undefined)
       native.calibration = findCalibration(folder);
@@ -197,7 +177,8 @@ export class Albert {
     const tokenizer = findTokenizer(folder)
       .then(
         (files) =>
-          files && Tokenizer.fromFiles({ ...files, maxLength: Math.min(files.maxLength, positions) }),
+          files &&
+          Tokenizer.fromFiles({ ...files, maxLength: Math.min(files.maxLength, positionsOf(config)) }),
       )
       .catch((error: unknown) => {
         if (error instanceof AlbertError) return error;
@@ -257,8 +238,10 @@ export class Albert {
 
   /** Most tokens a sequence may have: what the positions allow, and what the tokenizer says the model was made for. */
   get maxLength(): number {
-    const positions = this.config.max_position_embeddings ?? USUAL_POSITIONS;
-    return Math.min(positions, this.#tokenizer instanceof Tokenizer ? this.#tokenizer.maxLength : Infinity);
+    return Math.min(
+      positionsOf(this.config),
+      this.#tokenizer instanceof Tokenizer ? this.#tokenizer.maxLength : Infinity,
+    );
   }
 
   /** @throws AlbertError TOKENIZER when the model came without a vocabulary, or with a broken one. */

@@ -25,7 +25,7 @@ export type { Confusion, EvaluateOptions, EvaluateResult, Report } from './tasks
 export { TASK_NAMES } from './tasks';
 export type { TaskDescription } from './tasks';
 export { preset, PRESETS } from './presets';
-export type { AlbertConfig } from './source';
+export type { AlbertConfig } from './config';
 export { Tensor } from './tensor';
 export type { NestedNumbers } from './tensor';
 export { Tokenizer } from './tokenizer';

@@ -1,7 +1,7 @@
 /** The configurations of the published ALBERT sizes, by name. */
+import { type AlbertConfig, withSharing } from './config';
 import { AlbertError } from './errors';
-import { oneOf, PARAMETER_SHARINGS, type ParameterSharing } from './options';
-import type { AlbertConfig } from './source';
+import type { ParameterSharing } from './options';
 
 const common = {
   model_type: 'albert',
@@ -49,14 +49,6 @@ export const PRESETS = [
   ...Object.keys(sizes),
   'tiny',
 ];
-
-/** A configuration whose layers share what `sharing` says in place of what its own fields said. */
-export function withSharing(config: AlbertConfig, sharing: ParameterSharing): AlbertConfig {
-  const parameter_sharing = oneOf('parameter_sharing', sharing, PARAMETER_SHARINGS, 'all');
-  const changed: AlbertConfig = { ...config, parameter_sharing };
-  delete changed.num_hidden_groups;
-  return changed;
-}
 
 /**
  * The configuration called `name`: base-v1 to xxlarge-v2, the same without a version (v2), or tiny.

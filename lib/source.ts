@@ -3,31 +3,10 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import type { AlbertConfig } from './config';
 import { AlbertError } from './errors';
 import { invalid, isObject, show } from './options';
 import { readText } from './text-files';
-
-/** The fields of config.json that TypeScript reads; all others are kept as they stand. */
-export interface AlbertConfig {
-  architectures?: string[];
-  id2label?: Record<string, string>;
-  label2id?: Record<string, number>;
-  num_labels?: number;
-  embedding_size?: number;
-  hidden_size?: number;
-  num_hidden_layers?: number;
-  num_hidden_groups?: number;
-  inner_group_num?: number;
-  num_attention_heads?: number;
-  intermediate_size?: number;
-  type_vocab_size?: number;
-  hidden_act?: string;
-  problem_type?: string | null;
-  max_position_embeddings?: number;
-  vocab_size?: number;
-  tokenizer_class?: string;
-  [field: string]: unknown;
-}
 
 /** Vocabulary and settings of a tokenizer. */
 export interface TokenizerFiles {
@@ -40,16 +19,23 @@ export interface TokenizerFiles {
   maxLength: number;
 }
 
-/** Makes a folder where there is none. @throws AlbertError CHECKPOINT. */
-export async function makeFolder(folder: string): Promise<void> {
+/** Makes a folder where there is none, and runs work that writes into it. @throws AlbertError CHECKPOINT, or what the work throws. */
+export async function writeInto<T>(folder: string, work: () => Promise<T>): Promise<T> {
   try {
     await mkdir(folder, { recursive: true });
+    return await work();
   } catch (error) {
+    if (error instanceof AlbertError) throw error;
     const reason = (error as Error).message;
     throw new AlbertError('CHECKPOINT', `expected a writable folder at ${folder}: ${reason}`, {
       cause: error,
     });
   }
+}
+
+/** Makes a folder where there is none. @throws AlbertError CHECKPOINT. */
+export async function makeFolder(folder: string): Promise<void> {
+  await writeInto(folder, async () => {});
 }
 
 /** Files that save() copies along with a model. */

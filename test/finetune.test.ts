@@ -377,6 +377,9 @@ test('loaded models are fine-tuned and evaluated, and stay as they are', async (
   expect(scored.predictions).toBe(path.join(output, 'predictions.jsonl'));
   expect(readFileSync(scored.predictions!, 'utf8').trim().split('\n')).toHaveLength(18);
   expect((await evaluate({ task, data, model: tuned })).predictions).toBeUndefined();
+  const taken = path.join(given.output, 'taken');
+  mkdirSync(path.join(taken, 'report.json'), { recursive: true });
+  await failure('CHECKPOINT', () => evaluate({ task, data, model: tuned, output: taken }));
   const wrong = await failure('INVALID_ARGUMENT', () => evaluate({ task, data, model: start }));
   expect(wrong.message).toMatch(/head 'sequence-classification'.*but received 'base'/);
   for (const model of [start, tuned]) await model.dispose();

@@ -166,6 +166,12 @@ test('what is wrong with anything but the text is found before the text is read,
   }
 });
 
+test('a configuration that does not say how many positions it has is of 512', async () => {
+  const output = temporaryFolder();
+  const config = { ...CONFIG, max_position_embeddings: undefined };
+  expect((await pretrain(options(output, { config, maxLength: 160, totalSteps: 1 }))).steps).toBe(1);
+});
+
 test('a model that is no run is not trained over', async () => {
   const output = temporaryFolder();
   const model = await Albert.create(

@@ -1,6 +1,7 @@
 /** albert bench: how long a model takes on this machine, by precision, sequences and tokens. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { Albert } from '../albert';
+import { positionsOf } from '../config';
 import { AlbertError } from '../errors';
 import { type DType, DTYPES, type LoadOptions } from '../options';
 import { progressBar } from './progress';
@@ -100,7 +101,7 @@ async function bench(source: string | undefined, flags: Flags): Promise<Timing[]
       if (!flags.dtype && dtype === 'int8' && device?.startsWith('cuda')) continue; // not on a GPU
       const model = await open(source, { head: 'base', dtype, device, threads });
       try {
-        const { max_position_embeddings: positions = Infinity } = model.config;
+        const positions = positionsOf(model.config);
         const longest = Math.max(...flags.shapes.map(({ tokens }) => tokens));
         if (longest > positions)
           throw new AlbertError(

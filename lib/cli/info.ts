@@ -7,8 +7,9 @@ import { callNative } from '../errors';
 import { binding, type NativeParameter } from '../native';
 import { type Head, HEADS } from '../heads';
 import { PARAMETER_SHARINGS, type ParameterSharing } from '../options';
-import { preset, PRESETS, withSharing } from '../presets';
-import { type AlbertConfig, readConfig, resolveFolder } from '../source';
+import { preset, PRESETS } from '../presets';
+import { type AlbertConfig, withSharing } from '../config';
+import { readConfig, resolveFolder } from '../source';
 import { isPreset, print, printJson, printTable } from './shared';
 
 // The parts of a model, by how the names of their parameters begin.

@@ -1,7 +1,8 @@
 /** albert pretrain: from text and a vocabulary to a model, watched, interrupted and continued at will. */
 import { type Command, Option } from 'commander';
 import { pretrain, type PretrainOptions } from '../training/pretrain';
-import { type AlbertConfig, readJson } from '../source';
+import type { AlbertConfig } from '../config';
+import { readJson } from '../source';
 import { duration, progressBar } from './progress';
 import { interruptible, positive, print, printJson, real, whole } from './shared';
 

@@ -2,7 +2,7 @@
 import { AlbertError } from '../errors';
 import type { Head } from '../heads';
 import { show } from '../options';
-import type { AlbertConfig } from '../source';
+import type { AlbertConfig } from '../config';
 import type { Tensor } from '../tensor';
 import { Float, Graph } from './onnx-graph';
 import { type Layer, linear, lookup, type Precision, score } from './onnx-linear';

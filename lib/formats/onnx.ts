@@ -8,7 +8,7 @@ import { binding } from '../native';
 import type { Head } from '../heads';
 import { boolean, invalid, type Names, oneOf, optionsObject, string } from '../options';
 import { copyTokenizer } from '../saving';
-import { findTokenizer, resolveFolder } from '../source';
+import { findTokenizer, resolveFolder, writeInto } from '../source';
 import type { Tensor } from '../tensor';
 import { albertGraph } from './onnx-albert';
 import { writeOnnx } from './onnx-file';
@@ -111,7 +111,7 @@ export async function exportOnnx(
     const files: ExportedOnnx['files'] = [];
     const external: Record<string, number> = {};
     const warnings = [...model.warnings];
-    try {
+    await writeInto(output, async () => {
       await mkdir(path.join(output, 'onnx'), { recursive: true });
       for (const precision of dtype === 'all' ? (['fp32', 'int8'] as const) : [dtype]) {
         const described = { head: model.head, config: model.config, parameters };
@@ -128,14 +128,7 @@ export async function exportOnnx(
         config['transformers.js_config'] = { use_external_data_format: external };
       await writeFile(path.join(output, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
       if (folder) warnings.push(...(await writeTokenizer(model, folder, output)));
-    } catch (error) {
-      if (error instanceof AlbertError) throw error;
-      throw new AlbertError(
-        'CHECKPOINT',
-        `expected a writable folder at ${output}: ${(error as Error).message}`,
-        { cause: error },
-      );
-    }
+    });
     return { head: model.head, files, warnings };
   } finally {
     if (model !== source) await model.dispose();

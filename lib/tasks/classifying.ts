@@ -1,11 +1,11 @@
 /** Tasks with one answer a text or pair: a label, several labels, or a value. */
+import { type AlbertConfig, labelConfig } from '../config';
 import { inputsOf } from '../inputs';
 import { argmax, crossEntropy, mean, sigmoid, softmax } from '../math';
 import { runEncodings } from '../pipelines/run';
-import type { AlbertConfig } from '../source';
 import type { TextOrPair } from '../tokenizer';
 import * as metrics from './metrics';
-import { type Feature, type Kind, labelConfig, type Scores, type Task, type TextExample } from './task';
+import { type Feature, type Kind, type Scores, type Task, type TextExample } from './task';
 
 type TextKind = Kind<TextExample, Feature, Float32Array>;
 

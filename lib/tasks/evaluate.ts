@@ -18,7 +18,7 @@ import {
   strings,
 } from '../options';
 import { requireTrained } from '../pipelines/open';
-import { makeFolder } from '../source';
+import { writeInto } from '../source';
 import type { AnswerPrediction } from './answering';
 import { findTask, type TaskDescription } from './index';
 import {
@@ -261,8 +261,9 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
     if (given.output === undefined) return result;
     const written = filesOf(task, examples, predictions, whole);
     const place = (name: string) => path.join(given.output!, name);
-    await makeFolder(given.output);
-    for (const [name, text] of Object.entries(written)) await writeFile(place(name), text);
+    await writeInto(given.output, async () => {
+      for (const [name, text] of Object.entries(written)) await writeFile(place(name), text);
+    });
     return { ...result, files: Object.keys(written).map(place), predictions: place(PREDICTIONS_FILE) };
   };
   try {

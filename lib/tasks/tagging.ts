@@ -1,9 +1,10 @@
 /** Tasks with a tag for each word: the first token of a word stands for it. */
+import { labelConfig } from '../config';
 import { inputsOf } from '../inputs';
 import { argmax } from '../math';
 import { runEncodings } from '../pipelines/run';
 import * as metrics from './metrics';
-import { type Feature, type Kind, labelConfig, type Scores, type TaggingExample } from './task';
+import { type Feature, type Kind, type Scores, type TaggingExample } from './task';
 
 interface TaggingFeature extends Feature {
   /** The word that each token begins, or -1. */

@@ -3,7 +3,7 @@ import type { Albert } from '../albert';
 import { AlbertError } from '../errors';
 import type { Head } from '../heads';
 import type { SequenceIds } from '../inputs';
-import type { AlbertConfig } from '../source';
+import type { AlbertConfig } from '../config';
 import type { RunProgress } from '../pipelines/run';
 import type { Tokenizer } from '../tokenizer';
 import type { LabelledInputs } from '../training/labels';
@@ -152,12 +152,4 @@ export function labelIndex(
   if (index < 0)
     throw fail(`expected one of the labels ${labels.map((l) => `'${l}'`).join(', ')} but received '${name}'`);
   return index;
-}
-
-export function labelConfig(labels: readonly string[]): Partial<AlbertConfig> {
-  return {
-    num_labels: labels.length,
-    id2label: Object.fromEntries(labels.map((label, i) => [String(i), label])),
-    label2id: Object.fromEntries(labels.map((label, i) => [label, i])),
-  };
 }

@@ -4,7 +4,7 @@ import { type ForwardInputs, packInputs } from '../inputs';
 import type { NativeLabelledBatch, NativeLosses } from '../native';
 import type { Head } from '../heads';
 import { checkNames, invalid, type Names, show } from '../options';
-import type { AlbertConfig } from '../source';
+import type { AlbertConfig } from '../config';
 import type { PretrainingBatch } from './batches';
 
 type Numbers = readonly number[] | Int32Array | Float32Array;

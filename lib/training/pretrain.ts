@@ -4,7 +4,8 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { AlbertError } from '../errors';
 import { abortSignal, integer, type Names, number, optionsObject, pick, string, without } from '../options';
-import { type AlbertConfig, makeFolder } from '../source';
+import { type AlbertConfig, positionsOf } from '../config';
+import { makeFolder } from '../source';
 import {
   DATA_OPTIONS,
   type PretrainingBatch,
@@ -188,7 +189,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   let stream: PretrainingStream;
   let held: PretrainingBatch[];
   try {
-    const { max_position_embeddings: positions = USUAL_LENGTH } = trainer.model.config;
+    const positions = positionsOf(trainer.model.config);
     const data: PretrainingDataOptions = {
       ...(pick(given, STREAM_OPTIONS) as PretrainingDataOptions),
       ...remembered,

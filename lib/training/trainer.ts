@@ -1,6 +1,6 @@
 /** Optimisation of a model step by step, with a state that continues bit-exactly from its checkpoint. */
 import { existsSync } from 'node:fs';
-import { link, mkdir, rename, rm } from 'node:fs/promises';
+import { link, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { Albert, internals } from '../albert';
 import { AlbertError, awaitNative } from '../errors';
@@ -352,7 +352,6 @@ export class Trainer {
 async function keepPrevious(file: string, previous: string): Promise<void> {
   const fresh = `${previous}.new`;
   try {
-    await mkdir(path.dirname(file), { recursive: true });
     await rm(fresh, { force: true });
     await link(file, fresh);
     await rename(fresh, previous);

@@ -2,6 +2,7 @@
 import { copyFileSync, existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Albert, type AlbertConfig, type Head } from '../../lib';
+import { labelConfig } from '../../lib/config';
 import { temporaryFolder, vocabulary } from './data';
 
 export const hasVocabulary = existsSync(vocabulary);
@@ -37,10 +38,7 @@ export async function tinyModel(
   return folder;
 }
 
-/** id2label and label2id of a list of names. */
+/** The fields of a configuration that name labels. */
 export function labels(...names: string[]): AlbertConfig {
-  return {
-    id2label: Object.fromEntries(names.map((name, i) => [i, name])),
-    label2id: Object.fromEntries(names.map((name, i) => [name, i])),
-  };
+  return labelConfig(names);
 }

@@ -1,0 +1,78 @@
+/** What config.json says: its fields, what is filled in where they are missing, and how they are saved. */
+import { type Head, headInfo } from './heads';
+import type { NativeModel } from './native';
+import { oneOf, PARAMETER_SHARINGS, type ParameterSharing } from './options';
+
+/** The fields of config.json that TypeScript reads; all others are kept as they stand. */
+export interface AlbertConfig {
+  architectures?: string[];
+  id2label?: Record<string, string>;
+  label2id?: Record<string, number>;
+  num_labels?: number;
+  embedding_size?: number;
+  hidden_size?: number;
+  num_hidden_layers?: number;
+  num_hidden_groups?: number;
+  inner_group_num?: number;
+  num_attention_heads?: number;
+  intermediate_size?: number;
+  type_vocab_size?: number;
+  hidden_act?: string;
+  problem_type?: string | null;
+  max_position_embeddings?: number;
+  vocab_size?: number;
+  tokenizer_class?: string;
+  [field: string]: unknown;
+}
+
+/** More labels are refused when the model is made. */
+const MOST_LABELS = 1 << 20;
+
+/** Positions of a model whose configuration may not say. */
+export function positionsOf(config: AlbertConfig): number {
+  return config.max_position_embeddings ?? 512;
+}
+
+/** The fields that name labels. */
+export function labelConfig(labels: readonly string[]): AlbertConfig {
+  return {
+    num_labels: labels.length,
+    id2label: Object.fromEntries(labels.map((label, i) => [i, label])),
+    label2id: Object.fromEntries(labels.map((label, i) => [label, i])),
+  };
+}
+
+/** A configuration with the fields that files always have. */
+export function completeConfig(config: AlbertConfig, head: Head | undefined): AlbertConfig {
+  const complete: AlbertConfig = { model_type: 'albert', ...config };
+  if (head) complete.architectures = [headInfo(head).architecture];
+  const count = config.num_labels;
+  if (config.id2label === undefined && Number.isInteger(count) && count! <= MOST_LABELS)
+    Object.assign(complete, labelConfig(Array.from({ length: count! }, (_, i) => `LABEL_${i}`)));
+  return complete;
+}
+
+/** A configuration whose layers share what `sharing` says in place of what its own fields said. */
+export function withSharing(config: AlbertConfig, sharing: ParameterSharing): AlbertConfig {
+  const parameter_sharing = oneOf('parameter_sharing', sharing, PARAMETER_SHARINGS, 'all');
+  const changed: AlbertConfig = { ...config, parameter_sharing };
+  delete changed.num_hidden_groups;
+  return changed;
+}
+
+/**
+ * config.json as files have it: the model's head, float32, whether the decoder is the word table, and the number of groups,
+ * which is all that Hugging Face knows of parameter_sharing.
+ */
+export function savedConfig(given: AlbertConfig, native: NativeModel): AlbertConfig {
+  const config: AlbertConfig = {
+    ...given,
+    model_type: 'albert',
+    architectures: [headInfo(native.head as Head).architecture],
+  };
+  delete config.dtype;
+  config.torch_dtype = 'float32';
+  if (config.parameter_sharing) config.num_hidden_groups = native.hiddenGroups;
+  if (!native.tiedDecoder) config.tie_word_embeddings = false;
+  return config;
+}
