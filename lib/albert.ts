@@ -113,7 +113,6 @@ function warnOnce(message: string): void {
 /** A model in memory. Concurrent calls queue and share batches; dispose() frees it, as the garbage collector would. */
 export class Albert {
   readonly #native: NativeModel;
-  readonly #folder: string | null;
   readonly #tokenizer: Tokenizer | AlbertError | null;
   readonly #life = new Lifetime(() => awaitNative(() => this.#native.dispose()));
   /** Brings the weights up to date after training; null when they are. */
@@ -122,6 +121,8 @@ export class Albert {
   /** Saves follow each other: two into one folder would take each other's files. */
   #saving: Promise<void> = Promise.resolve();
 
+  /** Where the model was loaded from; null for one that was created. */
+  readonly folder: string | null;
   /** config.json as it stands in the file. */
   readonly config: AlbertConfig;
   readonly head: Head;
@@ -144,7 +145,7 @@ export class Albert {
     quiet = false,
   ) {
     this.#native = native;
-    this.#folder = folder;
+    this.folder = folder;
     this.#tokenizer = tokenizer;
     this.config = config;
     this.head = native.head as Head;
@@ -212,11 +213,6 @@ export class Albert {
     return new Albert(model, complete, null, null);
   }
 
-  /** Where the model was loaded from; null for one that was created. */
-  get folder(): string | null {
-    return this.#folder;
-  }
-
   /** Names, shapes and types of all weights. @throws AlbertError DISPOSED. */
   parameters(): ParameterInfo[] {
     this.#life.require();
@@ -250,8 +246,8 @@ export class Albert {
     if (this.#tokenizer) throw this.#tokenizer;
     throw new AlbertError(
       'TOKENIZER',
-      this.#folder
-        ? `expected spiece.model, tokenizer.json or vocab.txt in ${this.#folder}`
+      this.folder
+        ? `expected spiece.model, tokenizer.json or vocab.txt in ${this.folder}`
         : 'expected a model that was loaded with a vocabulary; a created one has none until it is saved beside one and loaded',
     );
   }
@@ -329,7 +325,7 @@ export class Albert {
   async #calibrate(texts: readonly TextOrPair[], options?: { output?: string }): Promise<string> {
     if (this.#refresh) await this.#ready();
     const { output } = optionsObject<{ output?: string }>('options', options, { output: true });
-    const folder = output === undefined ? this.#folder : path.dirname(string('output', output));
+    const folder = output === undefined ? this.folder : path.dirname(string('output', output));
     if (folder === null) throw invalid('a file', 'output of a model that was created', output);
     if (!Array.isArray(texts) || texts.length === 0)
       throw invalid('a non-empty array of texts', 'texts', texts);
@@ -374,7 +370,7 @@ export class Albert {
     string('folder', folder);
     const given = optionsObject<{ dtype?: 'fp32' | 'fp16' }>('options', options, { dtype: true });
     const dtype = oneOf('dtype', given.dtype, ['fp32', 'fp16'] as const, 'fp32');
-    await saveModel(this.#native, this.savedConfig(), dtype, this.#folder, folder);
+    await saveModel(this.#native, this.savedConfig(), dtype, this.folder, folder);
   }
 
   /** config.json as save() and exports write it. */

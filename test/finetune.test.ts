@@ -12,6 +12,7 @@ import {
   finetuneSeeds,
   pipeline,
   type TaskDescription,
+  Trainer,
 } from '../lib';
 import { root, temporaryFolder } from './support/data';
 import { failure } from './support/errors';
@@ -327,6 +328,22 @@ test('divergence goes back to the last checkpoint at half the rate, as often as 
   expect(log).toContain('after 1 divergences: a learning rate of 5e+29');
   expect(log).toContain('after 2 divergences: a learning rate of 2.5e+29');
   expect(existsSync(path.join(given.output, 'checkpoint', 'training.safetensors'))).toBe(true);
+});
+
+test('a run that was restarted goes on by what it is asked for now, at its own rate', async () => {
+  const given = await options({ steps: 2, evaluateEvery: 2, warmupSteps: 0 });
+  await finetune(given);
+  const checkpoint = path.join(given.output, 'checkpoint');
+  const trainer = await Trainer.resume(checkpoint);
+  await trainer.save(checkpoint, { ...(trainer.extra as object), restarts: 1 });
+  await finetune({ ...given, steps: 4, resume: true });
+  const rates = readFileSync(path.join(given.output, 'log.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { learning_rate?: number }).learning_rate)
+    .filter((rate) => rate !== undefined);
+  // Half the rate, which falls to 0 over four steps.
+  expect(rates).toEqual([0.002, 0.001, 0.0005, 0.00025].map((rate) => expect.closeTo(rate, 8) as number));
 });
 
 test('head-only steps and layer decay hold parameters back', async () => {

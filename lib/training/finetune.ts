@@ -13,7 +13,7 @@ import { FINETUNE_OPTIONS, type FinetuneOptions, type Plan, prepare } from './fi
 import { isMarked, readLog } from './log';
 import { epochBatches } from './minibatches';
 import { plotRuns } from './plot';
-import { hasState, type StepResult, Trainer } from './trainer';
+import { disposeBoth, hasState, type StepResult, Trainer } from './trainer';
 
 export interface FinetuneResult extends Report {
   output: string;
@@ -49,6 +49,17 @@ function orderOf({ task, lengths, batchSize, seed }: Plan): string {
     .slice(0, 16);
 }
 
+/** Why a run does not go on by a plan; null where it does. */
+function mismatchOf({ order, step }: Position, plan: Plan, output: string): AlbertError | null {
+  if (order !== undefined && order !== orderOf(plan))
+    return new AlbertError(
+      'INVALID_ARGUMENT',
+      `expected the task, data, batch size and seed that the run in ${output} was started with, as it goes on in the middle of an epoch`,
+    );
+  const made = `at least the ${step} steps that the run in ${output} has made`;
+  return step > plan.totalSteps ? invalid(made, 'steps', plan.totalSteps) : null;
+}
+
 const CHECKPOINT = 'checkpoint';
 const LOG_FILE = 'log.jsonl';
 const RESULT_FILE = 'result.json';
@@ -69,22 +80,10 @@ class Run {
       const trainer = await Trainer.resume(checkpoint, plan.trainer);
       await plan.model.dispose();
       const at = trainer.extra as Position;
-      if (at.order !== undefined && at.order !== orderOf(plan)) {
-        await trainer.dispose();
-        await trainer.model.dispose();
-        throw new AlbertError(
-          'INVALID_ARGUMENT',
-          `expected the task, data, batch size and seed that the run in ${output} was started with, as it goes on in the middle of an epoch`,
-        );
-      }
-      if (at.step > plan.totalSteps) {
-        await trainer.dispose();
-        await trainer.model.dispose();
-        throw invalid(
-          `at least the ${at.step} steps that the run in ${output} has made`,
-          'steps',
-          plan.totalSteps,
-        );
+      const mismatch = mismatchOf(at, plan, output);
+      if (mismatch) {
+        await disposeBoth(trainer);
+        throw mismatch;
       }
       const run = new Run(plan, output, options, trainer, at);
       if (at.restarts > 0) await run.reopen(at.restarts);
@@ -160,8 +159,7 @@ class Run {
     try {
       if (save) await this.save();
     } finally {
-      await this.trainer.dispose();
-      await this.trainer.model.dispose();
+      await disposeBoth(this.trainer);
     }
   }
 
@@ -261,9 +259,9 @@ class Run {
   /** Back to the last checkpoint, at half the rate for each restart so far. */
   private async reopen(restarts: number): Promise<void> {
     const learningRate = this.plan.trainer.learningRate / 2 ** restarts;
-    await this.trainer.dispose();
-    await this.trainer.model.dispose();
-    this.trainer = await Trainer.resume(path.join(this.output, CHECKPOINT), { learningRate });
+    await disposeBoth(this.trainer);
+    const changes = { ...this.plan.trainer, learningRate };
+    this.trainer = await Trainer.resume(path.join(this.output, CHECKPOINT), changes);
     this.at = { ...(this.trainer.extra as Position), restarts };
     await this.log({
       step: this.at.step,

@@ -11,7 +11,7 @@ import { findTokenizer, SETTINGS_FILES } from '../source';
 import type { Tokenizer } from '../tokenizer';
 import type { PretrainingCursor, PretrainingDataOptions } from './batches';
 import type { PretrainOptions } from './pretrain';
-import { checkTrainerOptions, Trainer, type TrainerOptions } from './trainer';
+import { checkTrainerOptions, disposeBoth, Trainer, type TrainerOptions } from './trainer';
 
 /** Of the release, for batches of 4,096. */
 const USUAL_RATE = 0.00176;
@@ -145,8 +145,7 @@ export async function continueRun(
     }
     return { trainer, progress };
   } catch (error) {
-    await trainer.dispose();
-    await trainer.model.dispose();
+    await disposeBoth(trainer);
     throw error;
   }
 }

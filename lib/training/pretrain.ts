@@ -16,8 +16,8 @@ import {
   USUAL_LENGTH,
 } from './batches';
 import { isMarked } from './log';
-import { beginRun, continueRun, vocabularyFiles } from './pretrain-run';
-import { hasState, type StepResult, type Trainer, TRAINER_OPTIONS, type TrainerOptions } from './trainer';
+import { beginRun, continueRun, type Progress, vocabularyFiles } from './pretrain-run';
+import { disposeBoth, hasState, type Trainer, TRAINER_OPTIONS, type TrainerOptions } from './trainer';
 
 export interface PretrainOptions
   extends
@@ -185,9 +185,9 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   const { totalSteps, accumulate = 1, seed: drawnFrom = 0 } = trainer.options as TrainerOptions;
   const remembered = { ...progress?.data, ...pick(given, REMEMBERED) };
   const holdOut = progress?.holdOut ?? asked;
-  const fresh = (cursor: PretrainingCursor) => ({ cursor, tokens: 0, seconds: 0, holdOut, data: remembered });
   let stream: PretrainingStream;
   let held: PretrainingBatch[];
+  let at: Progress;
   try {
     const positions = positionsOf(trainer.model.config);
     const data: PretrainingDataOptions = {
@@ -208,26 +208,25 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     if (!resumes) await writeFile(log, ''); // the mark of a run that has saved nothing yet
     stream = await PretrainingStream.open({ ...data, split: 'train' }, signal);
     held = holdsOut(stream, given.holdOut) ? await evaluationBatches(data, evaluations) : [];
+    if (progress) stream.seek(progress.cursor);
+    at = { step: 0, tokens: 0, seconds: 0, ...progress, cursor: stream.cursor, holdOut, data: remembered };
     if (!resumes) {
       for (const { from, to } of vocabularyFiles(tokenizer, output))
         if (from !== to) await copyFile(from, to);
-      await trainer.save(output, { step: 0, ...fresh(stream.cursor) });
+      await trainer.save(output, at);
     }
   } catch (error) {
-    await trainer.dispose();
-    await trainer.model.dispose();
+    await disposeBoth(trainer);
     throw error;
   }
-  if (progress) stream.seek(progress.cursor);
-  let { step, ...done } = { ...(progress ?? { step: 0, ...fresh(stream.cursor) }), data: remembered };
 
   const write = (record: object) => appendFile(log, `${JSON.stringify(record)}\n`);
-  const save = () => trainer.save(output, { step, ...done });
+  const save = () => trainer.save(output, at);
   let evaluation: PretrainEvaluation | null = null;
   const assess = async () => {
     if (held.length === 0) return;
     evaluation = await evaluate(trainer, held);
-    await write({ step, evaluation });
+    await write({ step: at.step, evaluation });
   };
 
   const takeBatches = async (): Promise<{ batches: PretrainingBatch[]; cursor: PretrainingCursor }> => {
@@ -243,22 +242,22 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   try {
     let saved = performance.now();
     let upcoming = takeBatches();
-    while (step < totalSteps && !signal?.aborted) {
+    while (at.step < totalSteps && !signal?.aborted) {
       const { batches, cursor } = await upcoming;
       upcoming = takeBatches(); // made while the step runs
       upcoming.catch(() => {}); // reported when it is awaited
       const begin = performance.now();
-      const result: StepResult = await trainer.step(batches.length === 1 ? batches[0] : batches);
+      const result = await trainer.step(batches.length === 1 ? batches[0] : batches);
       const seconds = (performance.now() - begin) / 1e3;
-      step++;
-      done = { ...done, cursor, tokens: done.tokens + result.tokens, seconds: done.seconds + seconds };
+      const step = at.step + 1;
+      at = { ...at, step, cursor, tokens: at.tokens + result.tokens, seconds: at.seconds + seconds };
       const { loss, losses, grad_norm, learning_rate } = result;
       const tokens_per_second = Math.round(result.tokens / seconds);
-      const time = Number(done.seconds.toFixed(2));
+      const time = Number(at.seconds.toFixed(2));
       await write({
         step: result.step,
         time,
-        tokens: done.tokens,
+        tokens: at.tokens,
         loss,
         losses,
         grad_norm,
@@ -270,7 +269,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
         await save();
         saved = performance.now();
       }
-      const seconds_left = (done.seconds / step) * (totalSteps - step);
+      const seconds_left = (at.seconds / step) * (totalSteps - step);
       given.onProgress?.({
         step,
         totalSteps,
@@ -285,8 +284,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     await upcoming.catch(() => {});
     await save();
   } finally {
-    await trainer.dispose();
-    await trainer.model.dispose();
+    await disposeBoth(trainer);
   }
-  return { output, steps: step, evaluation };
+  return { output, steps: at.step, evaluation };
 }

@@ -348,6 +348,12 @@ export class Trainer {
   }
 }
 
+/** Ends a trainer together with its model. */
+export async function disposeBoth(trainer: Trainer): Promise<void> {
+  await trainer.dispose();
+  await trainer.model.dispose();
+}
+
 // A second name for the last state, so that at every moment one of the two is whole.
 async function keepPrevious(file: string, previous: string): Promise<void> {
   const fresh = `${previous}.new`;
