@@ -18,12 +18,15 @@ const ENTITIES = {
   mdash: '\u2014',
   ndash: '\u2013',
   hellip: '...',
+  lsquo: "'",
+  rsquo: "'",
+  ldquo: '"',
+  rdquo: '"',
 };
-const QUOTES = { lsquo: "'", rsquo: "'", ldquo: '"', rdquo: '"' };
 
 function unescape(text) {
   return text.replace(/&(#x?[0-9a-f]+|[a-z]+);/gi, (entity, name) => {
-    if (name[0] !== '#') return ENTITIES[name] ?? QUOTES[name] ?? ' ';
+    if (name[0] !== '#') return ENTITIES[name] ?? ' ';
     const code = /^#x/i.test(name) ? parseInt(name.slice(2), 16) : parseInt(name.slice(1), 10);
     return code > 31 && code < 0x110000 ? String.fromCodePoint(code) : ' ';
   });

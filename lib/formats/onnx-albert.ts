@@ -6,6 +6,7 @@ import type { AlbertConfig } from '../config';
 import type { Tensor } from '../tensor';
 import { Float, Graph } from './onnx-graph';
 import { type Layer, linear, lookup, type Precision, score } from './onnx-linear';
+import { DATA_TYPES } from './onnx-schema';
 
 /** What a graph is made from. */
 export interface GraphSource {
@@ -21,7 +22,6 @@ interface Block {
   feedForward: string;
 }
 
-const FLOAT = 1;
 // Added to the scores of masked keys: far below any score, so their weights become 0, and finite, so that a sequence
 // without any real token gives numbers.
 const MASKED = -10000;
@@ -116,7 +116,7 @@ class AlbertGraph {
   /** [B, T] with 1 for real tokens to [B, 1, 1, T] to be added to scores. */
   maskScores(mask: string): string {
     const { graph } = this;
-    const real = graph.node('Cast', [mask], { attributes: { to: FLOAT } });
+    const real = graph.node('Cast', [mask], { attributes: { to: DATA_TYPES.float } });
     const masked = graph.node('Mul', [graph.node('Sub', [graph.scalar(1), real]), graph.scalar(MASKED)]);
     return graph.node('Unsqueeze', [masked, graph.integers(1, 2)]);
   }

@@ -15,16 +15,6 @@ const SMALL = 1024;
 // What readers that map the file ask for.
 const ALIGNMENT = 4096;
 
-/** The tag and length that precede bytes of a field. */
-function prefix(field: number, length: number): Buffer {
-  const bytes: number[] = [];
-  for (let value of [field * 8 + 2, length]) {
-    for (; value >= 128; value = Math.floor(value / 128)) bytes.push((value % 128) + 128);
-    bytes.push(value);
-  }
-  return Buffer.from(bytes);
-}
-
 function bytesOf({ data }: Initializer): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
@@ -66,6 +56,13 @@ export async function writeOnnx(
   const [modelType, graphType, tensorType] = await Promise.all(
     (['ModelProto', 'GraphProto', 'TensorProto'] as const).map(message),
   );
+  const { Writer } = (await import('protobufjs/light')).default;
+  /** The tag and length that precede bytes of a field. */
+  const prefix = (field: number, length: number) =>
+    Writer.create()
+      .uint32(8 * field + 2)
+      .uint32(length)
+      .finish();
   const header = {
     irVersion: IR_VERSION,
     producerName: 'albert-native',

@@ -1,6 +1,7 @@
 /** Linear layers and tables as ONNX nodes, in float32 or dynamically quantised to 8 bits. */
 import type { Tensor } from '../tensor';
 import type { Graph } from './onnx-graph';
+import { DATA_TYPES } from './onnx-schema';
 
 /**
  * What weights are stored in. 'int7' are bytes of which seven bits are used: processors without VNNI add the products with
@@ -21,7 +22,6 @@ interface Quantized {
   scales: Float32Array;
 }
 
-const FLOAT = 1;
 const LARGEST = { int8: 127, int7: 63 };
 type Bits = keyof typeof LARGEST;
 
@@ -85,7 +85,7 @@ function quantizeColumns(layers: Layer[], bits: Bits): Quantized {
 function integerProduct(graph: Graph, x: string, matrix: string, scales: string): string {
   const [quantized, scale, zero] = graph.nodes('DynamicQuantizeLinear', [x], 3);
   const product = graph.node('MatMulInteger', [quantized, matrix, zero]);
-  const real = graph.node('Cast', [product], { attributes: { to: FLOAT } });
+  const real = graph.node('Cast', [product], { attributes: { to: DATA_TYPES.float } });
   return graph.node('Mul', [real, graph.node('Mul', [scale, scales])]);
 }
 
@@ -127,7 +127,7 @@ export function lookup(graph: Graph, precision: Precision, name: string, table: 
   const found = graph.node('Gather', [rows, ids]);
   if (precision === 'fp32') return found;
   const scale = graph.node('Unsqueeze', [graph.node('Gather', [scales, ids]), graph.integers(-1)]);
-  return graph.node('Mul', [graph.node('Cast', [found], { attributes: { to: FLOAT } }), scale]);
+  return graph.node('Mul', [graph.node('Cast', [found], { attributes: { to: DATA_TYPES.float } }), scale]);
 }
 
 /**

@@ -7,7 +7,6 @@ const MESSAGES = {
     irVersion: ['int64', 1],
     producerName: ['string', 2],
     producerVersion: ['string', 3],
-    docString: ['string', 6],
     graph: ['GraphProto', 7],
     opsetImport: ['repeated', 'OperatorSetIdProto', 8],
   },

@@ -42,10 +42,10 @@ const VOCABULARY_OPTIONS: Names<TrainVocabularyOptions> = {
 
 // The published order gives the published ids: 5 to 12 after <pad>, <unk>, [CLS], [SEP] and [MASK].
 const CONTROL_SYMBOLS = ['[CLS]', '[SEP]', '[MASK]'];
+const USER_SYMBOLS = ['(', ')', '"', '-', '.', '–', '£', '€'];
+
 /** What a tokenizer is told of a vocabulary that keeps case and accents. */
 const CASED_SETTINGS = `${JSON.stringify({ tokenizer_class: 'AlbertTokenizer', do_lower_case: false, keep_accents: true }, null, 2)}\n`;
-
-const USER_SYMBOLS = ['(', ')', '"', '-', '.', '–', '£', '€'];
 
 /** A list as spm_train reads it, as CSV: the release's own list loses all after its bare double quote there. */
 function csv(symbols: string[]): string {
