@@ -1,9 +1,8 @@
 /** albert precision: how far bf16 and int8 stray from fp32 on texts of one's own. */
 import type { Command } from 'commander';
 import type { DType } from '../options';
-import { countingBar } from './progress';
-import { type ModelFlags, print, printJson, someTextGroups, verb } from './shared';
-import { hiddenStates, printStrays, strayOf } from './stray';
+import { type ModelFlags, printJson, someTextGroups, verb } from './shared';
+import { printStrays, straysOf } from './stray';
 
 export function addPrecision(program: Command): void {
   const command = verb(
@@ -18,18 +17,14 @@ export function addPrecision(program: Command): void {
   command.action(async (args: string[], flags: ModelFlags) => {
     const groups = await someTextGroups(args, flags.file);
     const { model, device, threads } = flags;
-    const dtypes = flags.dtype ? [flags.dtype] : (['bf16', 'int8'] as const);
-    const counter = countingBar((1 + dtypes.length) * groups.length);
-    const rows = [];
-    try {
-      const states = (dtype: DType) => hiddenStates(model, { dtype, device, threads }, groups, counter.count);
-      const reference = await states('fp32');
-      for (const dtype of dtypes) rows.push({ dtype, ...strayOf(await states(dtype), reference) });
-    } finally {
-      counter.stop();
-    }
-    if (flags.json) return rows.forEach(printJson);
-    print(`last hidden state of ${rows[0].tokens} tokens against fp32:`);
-    printStrays(rows);
+    const dtypes: DType[] = flags.dtype ? [flags.dtype] : ['bf16', 'int8'];
+    const strays = await straysOf(
+      model,
+      { device, threads },
+      dtypes.map((dtype) => [dtype, { dtype }]),
+      groups,
+    );
+    if (flags.json) strays.forEach(printJson);
+    else printStrays(strays);
   });
 }

@@ -16,13 +16,6 @@ export interface Progress {
   stop(): void;
 }
 
-/** A bar of `total` groups of texts that advances by one a call. */
-export function countingBar(total: number): { count: () => void; stop: () => void } {
-  const bar = progressBar(total);
-  let done = 0;
-  return { count: () => bar.update(++done, 'groups of texts'), stop: () => bar.stop() };
-}
-
 /** Of `total` steps; draws on standard error. */
 export function progressBar(total: number): Progress {
   if (!process.stderr.isTTY) return { update: () => {}, stop: () => {} };

@@ -1,10 +1,8 @@
 /** albert quantize: fits int8 to texts of one's own, and tells what that gains. */
 import type { Command } from 'commander';
 import { Albert } from '../albert';
-import type { LoadOptions } from '../options';
-import { countingBar } from './progress';
 import { type ModelFlags, positive, print, printJson, someTextGroups } from './shared';
-import { hiddenStates, printStrays, strayOf } from './stray';
+import { printStrays, straysOf } from './stray';
 
 interface QuantizeFlags extends Pick<ModelFlags, 'model' | 'file' | 'json' | 'threads'> {
   output?: string;
@@ -31,22 +29,17 @@ export function addQuantize(program: Command): void {
     } finally {
       await model.dispose();
     }
-    const counter = countingBar(3 * groups.length);
-    const states = (options: LoadOptions) =>
-      hiddenStates(flags.model, { ...options, ...place }, groups, counter.count);
-    const rows = [];
-    try {
-      const reference = await states({ dtype: 'fp32' });
-      for (const calibration of [false, file] as const) {
-        const dtype = calibration ? 'int8, calibrated' : 'int8';
-        rows.push({ dtype, ...strayOf(await states({ dtype: 'int8', calibration }), reference) });
-      }
-    } finally {
-      counter.stop();
-    }
-    if (flags.json) return rows.forEach((row) => printJson({ ...row, file }));
-    print(`last hidden state of ${rows[0].tokens} tokens against fp32:`);
-    printStrays(rows);
+    const strays = await straysOf(
+      flags.model,
+      place,
+      [
+        ['int8', { dtype: 'int8', calibration: false }],
+        ['int8, calibrated', { dtype: 'int8', calibration: file }],
+      ],
+      groups,
+    );
+    if (flags.json) return strays.forEach((stray) => printJson({ ...stray, file }));
+    printStrays(strays);
     print(`written: ${file}`);
   });
 }

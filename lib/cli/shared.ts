@@ -20,14 +20,6 @@ export function isPreset(source: string): boolean {
   return PRESETS.includes(source) && !existsSync(source);
 }
 
-/** A parser of option values that takes whole numbers from 1. */
-export function positive(value: string): number {
-  const number = Number(value);
-  if (!Number.isSafeInteger(number) || number < 1)
-    throw new InvalidArgumentError('expected a whole number from 1');
-  return number;
-}
-
 /** A parser of option values that takes any finite number. */
 export function real(value: string): number {
   const parsed = Number(value);
@@ -35,13 +27,18 @@ export function real(value: string): number {
   return parsed;
 }
 
-/** One that takes whole numbers from 0. */
-export function whole(value: string): number {
-  const parsed = real(value);
-  if (!Number.isSafeInteger(parsed) || parsed < 0)
-    throw new InvalidArgumentError('expected a whole number from 0');
-  return parsed;
+/** Parsers that take whole numbers from `least`. */
+function wholeFrom(least: number): (value: string) => number {
+  return (value) => {
+    const number = real(value);
+    if (!Number.isSafeInteger(number) || number < least)
+      throw new InvalidArgumentError(`expected a whole number from ${least}`);
+    return number;
+  };
 }
+
+export const whole = wholeFrom(0);
+export const positive = wholeFrom(1);
 
 /** One that takes shares below 1. */
 export function share(value: string): number {

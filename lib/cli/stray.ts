@@ -1,23 +1,27 @@
-/** How far a model that is loaded in another way strays from its fp32 self on given texts. */
-import { Albert, type CheckpointOptions } from '../albert';
-import { printTable } from './shared';
+/** How far a model that is loaded in other ways strays from its fp32 self on given texts. */
+import { Albert } from '../albert';
+import type { LoadOptions } from '../options';
+import { progressBar } from './progress';
+import { print, printTable } from './shared';
 
 /** Relative L2 error of all values, and the least cosine between a token's state and its reference. */
 export interface Stray {
+  /** The way of loading. */
+  dtype: string;
   tokens: number;
   error: number;
   cosine: number;
 }
 
-export interface HiddenStates {
+interface HiddenStates {
   states: Float32Array[];
   width: number;
 }
 
 /** Last hidden states of the groups of texts, one array a group. Rows of padding hold zeros in every precision. */
-export async function hiddenStates(
+async function hiddenStates(
   source: string | undefined,
-  options: CheckpointOptions,
+  options: LoadOptions,
   groups: readonly string[][],
   onGroup: () => void,
 ): Promise<HiddenStates> {
@@ -37,7 +41,7 @@ export async function hiddenStates(
 }
 
 /** Rows of zeros, which are padding, do not count. */
-export function strayOf({ states }: HiddenStates, { states: reference, width }: HiddenStates): Stray {
+export function strayOf({ states }: HiddenStates, { states: reference, width }: HiddenStates) {
   let tokens = 0;
   let difference = 0;
   let norm = 0;
@@ -64,8 +68,29 @@ export function strayOf({ states }: HiddenStates, { states: reference, width }: 
   return { tokens, error: Math.sqrt(difference / norm), cosine };
 }
 
-/** A line for each way of loading. */
-export function printStrays(strays: readonly (Stray & { dtype: string })[]): void {
+/** A line for each way of loading, by the name it is given. */
+export async function straysOf(
+  source: string | undefined,
+  place: Pick<LoadOptions, 'device' | 'threads'>,
+  ways: readonly [name: string, options: LoadOptions][],
+  groups: readonly string[][],
+): Promise<Stray[]> {
+  const bar = progressBar((1 + ways.length) * groups.length);
+  let done = 0;
+  const states = (options: LoadOptions) =>
+    hiddenStates(source, { ...options, ...place }, groups, () => bar.update(++done, 'groups of texts'));
+  try {
+    const reference = await states({ dtype: 'fp32' });
+    const strays: Stray[] = [];
+    for (const [dtype, options] of ways) strays.push({ dtype, ...strayOf(await states(options), reference) });
+    return strays;
+  } finally {
+    bar.stop();
+  }
+}
+
+export function printStrays(strays: readonly Stray[]): void {
+  print(`last hidden state of ${strays[0].tokens} tokens against fp32:`);
   printTable([
     ['dtype', 'relative L2 error', 'least cosine of a token'],
     ...strays.map(({ dtype, error, cosine }) => [dtype, error.toExponential(2), cosine.toFixed(6)]),
