@@ -1,22 +1,14 @@
 /** The command line as a user meets it: arguments, files, standard input, JSON, exit status and error lines. */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { preset } from '../lib';
 import { HEADS } from '../lib/heads';
+import { albert, main } from './support/cli';
 import { root, temporaryFolder } from './support/data';
 import { labels, tinyModel } from './support/tiny';
 
-const main = path.join(root, 'dist', 'cli', 'main.js');
 const vocabulary = path.join(root, 'models', 'albert-mini-en', 'spiece.model');
-
-function albert(args: string[], input: string | Buffer = '') {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
-    encoding: 'utf8',
-    input,
-  });
-  return { status, stdout, stderr, lines: stdout.split('\n').filter(Boolean) };
-}
 
 function records(lines: string[]): Record<string, unknown>[] {
   return lines.map((line) => JSON.parse(line) as Record<string, unknown>);

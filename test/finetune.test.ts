@@ -1,5 +1,4 @@
 /** Fine-tuning and evaluation: every kind of task learns, runs continue bit-exactly, the best is kept, and what reports hold. */
-import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -14,18 +13,15 @@ import {
   type TaskDescription,
   Trainer,
 } from '../lib';
-import { root, temporaryFolder } from './support/data';
+import { albert } from './support/cli';
+import { temporaryFolder } from './support/data';
+import { readJsonLines, write } from './support/datasets';
 import { failure } from './support/errors';
 import { labels, tinyModel } from './support/tiny';
 
 const PEOPLE = ['Ann', 'Tom', 'Bob', 'Mary'];
 const CITIES = ['London', 'Paris', 'Rome', 'Boston'];
 const pick = <T>(list: T[], i: number) => list[i % list.length];
-
-function write(folder: string, name: string, lines: string[]): void {
-  mkdirSync(path.dirname(path.join(folder, name)), { recursive: true });
-  writeFileSync(path.join(folder, name), `${lines.join('\n')}\n`);
-}
 
 /** Good or bad, by one word; two genres. */
 function reviews(folder: string): TaskDescription {
@@ -39,8 +35,8 @@ function reviews(folder: string): TaskDescription {
         genre,
       });
     });
-  write(folder, 'train.jsonl', rows(60));
-  write(folder, 'dev.jsonl', rows(18));
+  write(folder, 'train.jsonl', ...rows(60));
+  write(folder, 'dev.jsonl', ...rows(18));
   return { type: 'classification', files: { train: 'train.jsonl', dev: 'dev.jsonl', test: 'dev.jsonl' } };
 }
 
@@ -74,7 +70,7 @@ describe('every kind of task learns what its data shows', () => {
           const names = [i % 2 ? 'good' : '', i % 3 ? 'cheap' : ''].filter((name) => name !== '');
           return `the house is ${names.join(' and ') || 'there'}\t${names.join(',')}`;
         });
-        write(folder, 'data.tsv', ['text\tlabel', ...rows]);
+        write(folder, 'data.tsv', 'text\tlabel', ...rows);
         return { type: 'multi-label', files: { train: 'data.tsv', dev: 'data.tsv' } };
       },
       'micro_f1',
@@ -87,7 +83,7 @@ describe('every kind of task learns what its data shows', () => {
           { length: 48 },
           (_, i) => `there are ${pick(counted, i)} in ${pick(CITIES, i >> 2)}\t${i % 4}`,
         );
-        write(folder, 'data.tsv', ['text\tlabel', ...rows]);
+        write(folder, 'data.tsv', 'text\tlabel', ...rows);
         return { type: 'regression', files: { train: 'data.tsv', dev: 'data.tsv' } };
       },
       'pearson',
@@ -102,7 +98,7 @@ describe('every kind of task learns what its data shows', () => {
           `${pick(CITIES, i >> 1)}\tB-LOC`,
           '',
         ]);
-        write(folder, 'data.conll', rows.flat());
+        write(folder, 'data.conll', ...rows.flat());
         return { type: 'tagging', files: { train: 'data.conll', dev: 'data.conll' } };
       },
       'span_f1',
@@ -119,7 +115,7 @@ describe('every kind of task learns what its data shows', () => {
             answers: [{ text: city, answer_start: context.indexOf(city) }],
           });
         });
-        write(folder, 'data.jsonl', rows);
+        write(folder, 'data.jsonl', ...rows);
         return { type: 'question-answering', files: { train: 'data.jsonl', dev: 'data.jsonl' } };
       },
       'f1',
@@ -134,7 +130,7 @@ describe('every kind of task learns what its data shows', () => {
             label: i % 3,
           }),
         );
-        write(folder, 'data.jsonl', rows);
+        write(folder, 'data.jsonl', ...rows);
         return { type: 'multiple-choice', files: { train: 'data.jsonl', dev: 'data.jsonl' } };
       },
       'accuracy',
@@ -155,11 +151,9 @@ describe('every kind of task learns what its data shows', () => {
       output: path.join(given.output, 'dev'),
     });
     expect(again.metrics).toEqual(result.metrics);
-    const lines = readFileSync(path.join(given.output, 'dev', 'predictions.jsonl'), 'utf8')
-      .trim()
-      .split('\n');
+    const lines = readJsonLines(path.join(given.output, 'dev', 'predictions.jsonl'));
     expect(lines).toHaveLength(result.examples);
-    for (const line of lines) expect(JSON.parse(line)).toHaveProperty('prediction');
+    for (const line of lines) expect(line).toHaveProperty('prediction');
   });
 });
 
@@ -174,7 +168,7 @@ test('the head of the ALBERT release learns answers and that there is none', asy
     return { context, qas: [question] };
   });
   for (const split of ['train', 'dev'])
-    write(data, `${split}-v2.0.json`, [JSON.stringify({ data: [{ paragraphs }] })]);
+    write(data, `${split}-v2.0.json`, JSON.stringify({ data: [{ paragraphs }] }));
   const given = await options({ task: 'squad-2.0-beam', data, steps: 300, evaluateEvery: 50 });
   const result = await finetune(given);
   expect(result.metrics.HasAns_f1).toBeGreaterThan(90);
@@ -311,10 +305,10 @@ test('the best checkpoint stays, patience ends the run, and the log holds both',
   const given = await options({ steps: 400, evaluateEvery: 5, patience: 3 });
   const { step, steps, metrics } = await finetune(given);
   expect(steps).toBe(step + 15);
-  const log = readFileSync(path.join(given.output, 'log.jsonl'), 'utf8').trim().split('\n');
-  const evaluations = log
-    .map((line) => JSON.parse(line) as { step: number; evaluation?: { accuracy: number } })
-    .filter((record) => record.evaluation);
+  const log = readJsonLines<{ step: number; evaluation?: { accuracy: number } }>(
+    path.join(given.output, 'log.jsonl'),
+  );
+  const evaluations = log.filter((record) => record.evaluation);
   const best = Math.max(...evaluations.map(({ evaluation }) => evaluation!.accuracy));
   expect(metrics.accuracy).toBe(best);
   expect(evaluations.find(({ evaluation }) => evaluation!.accuracy === best)!.step).toBe(step);
@@ -337,10 +331,8 @@ test('a run that was restarted goes on by what it is asked for now, at its own r
   const trainer = await Trainer.resume(checkpoint);
   await trainer.save(checkpoint, { ...(trainer.extra as object), restarts: 1 });
   await finetune({ ...given, steps: 4, resume: true });
-  const rates = readFileSync(path.join(given.output, 'log.jsonl'), 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => (JSON.parse(line) as { learning_rate?: number }).learning_rate)
+  const rates = readJsonLines<{ learning_rate?: number }>(path.join(given.output, 'log.jsonl'))
+    .map(({ learning_rate }) => learning_rate)
     .filter((rate) => rate !== undefined);
   // Half the rate, which falls to 0 over four steps.
   expect(rates).toEqual([0.002, 0.001, 0.0005, 0.00025].map((rate) => expect.closeTo(rate, 8) as number));
@@ -392,7 +384,7 @@ test('loaded models are fine-tuned and evaluated, and stay as they are', async (
   expect(seen.at(-1)).toEqual([18, 18]);
   expect(scored.metrics).toEqual(result.metrics);
   expect(scored.predictions).toBe(path.join(output, 'predictions.jsonl'));
-  expect(readFileSync(scored.predictions!, 'utf8').trim().split('\n')).toHaveLength(18);
+  expect(readJsonLines(scored.predictions!)).toHaveLength(18);
   expect((await evaluate({ task, data, model: tuned })).predictions).toBeUndefined();
   const taken = path.join(given.output, 'taken');
   mkdirSync(path.join(taken, 'report.json'), { recursive: true });
@@ -404,7 +396,7 @@ test('loaded models are fine-tuned and evaluated, and stay as they are', async (
 
 test('a run that was killed while it saved for the first time begins again', async () => {
   const given = await options({ steps: 4, evaluateEvery: 4 });
-  write(given.output, 'checkpoint/model.safetensors', ['of somebody']);
+  write(given.output, 'checkpoint/model.safetensors', 'of somebody');
   const foreign = await failure('INVALID_ARGUMENT', () => finetune(given));
   expect(foreign.message).toMatch(/holds files but no run/);
   expect(readFileSync(path.join(given.output, 'checkpoint/model.safetensors'), 'utf8')).toBe('of somebody\n');
@@ -463,12 +455,8 @@ test('labels in another order are matched by name', async () => {
       (name, i) => `${i}\t${name} was good\t${name} was bad\t${i % 2 ? 'entailment' : 'not_entailment'}`,
     ),
   ];
-  write(data, 'RTE/dev.tsv', lines);
-  write(
-    data,
-    'RTE/test.tsv',
-    lines.map((line) => line.split('\t').slice(0, 3).join('\t')),
-  );
+  write(data, 'RTE/dev.tsv', ...lines);
+  write(data, 'RTE/test.tsv', ...lines.map((line) => line.split('\t').slice(0, 3).join('\t')));
   const forward = await tinyModel('sequence-classification', labels('entailment', 'not_entailment'));
   const backward = await tinyModel('sequence-classification', labels('not_entailment', 'entailment'));
   const output = path.join(data, 'out');
@@ -528,9 +516,6 @@ test('malformed data and wrong options stop before training', async () => {
 });
 
 describe('albert finetune and evaluate', () => {
-  const main = path.join(root, 'dist', 'cli', 'main.js');
-  const albert = (...args: string[]) => spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' });
-
   test('from a description to a report', async () => {
     const data = temporaryFolder();
     writeFileSync(path.join(data, 'reviews.json'), JSON.stringify(reviews(data)));
@@ -540,10 +525,10 @@ describe('albert finetune and evaluate', () => {
       path.join(data, 'out'),
     ];
     const common = ['--task', task, '--model', model, '--output', output];
-    const dry = albert('finetune', ...common, '--dry-run');
+    const dry = albert(['finetune', ...common, '--dry-run']);
     expect([dry.status, dry.stderr]).toEqual([0, '']);
     expect(dry.stdout).toMatch(/reviews: bad, good[^]*train +60[^]*\[CLS\]/);
-    const run = albert(
+    const run = albert([
       'finetune',
       ...common,
       '--steps',
@@ -556,18 +541,15 @@ describe('albert finetune and evaluate', () => {
       '20',
       '--classifier-dropout',
       '0',
-    );
+    ]);
     expect([run.status, run.stderr]).toEqual([0, '']);
     expect(run.stdout).toMatch(/the best of 40 steps is \d+[^]*accuracy[^]*taken for/);
-    const scored = JSON.parse(
-      execFileSync(process.execPath, [main, 'evaluate', '--task', task, '--model', output, '--json'], {
-        encoding: 'utf8',
-      }),
-    ) as { examples: number };
+    const evaluated = albert(['evaluate', '--task', task, '--model', output, '--json']);
+    const scored = JSON.parse(evaluated.stdout) as { examples: number };
     expect(scored.examples).toBe(18);
-    const again = albert('finetune', ...common);
+    const again = albert(['finetune', ...common]);
     expect([again.status, again.stderr]).toEqual([2, expect.stringContaining('holds a run')]);
-    expect(albert('finetune', ...common, '--dropout', '1').status).toBe(2);
-    expect(albert('evaluate', '--task', task, '--model', output, '--split', 'train2').status).toBe(2);
+    expect(albert(['finetune', ...common, '--dropout', '1']).status).toBe(2);
+    expect(albert(['evaluate', '--task', task, '--model', output, '--split', 'train2']).status).toBe(2);
   });
 });

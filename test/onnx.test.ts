@@ -6,6 +6,7 @@ import { Albert, type AlbertConfig, exportOnnx, type Head, pipeline, Tensor, Tok
 import { albertGraph } from '../lib/formats/onnx-albert';
 import { writeOnnx } from '../lib/formats/onnx-file';
 import { copyModel, golden, goldenModel, goldenModels, root, temporaryFolder } from './support/data';
+import { readJsonLines } from './support/datasets';
 import { failure } from './support/errors';
 import { decodeOnnx, hasOnnxRuntime, runOnnx, type Values } from './support/onnx';
 import { nest, readSafetensors } from './support/safetensors';
@@ -243,13 +244,8 @@ describe('the folder around the graph', () => {
       Tokenizer.fromFiles({ ...binding, maxLength: Infinity }),
       Tokenizer.load(folder),
     ]);
-    const lines = readFileSync(path.join(golden, 'vocabulary', 'sentencepiece.jsonl'), 'utf8')
-      .trim()
-      .split('\n');
-    for (const line of lines) {
-      const text = Object.values(JSON.parse(line) as Record<string, unknown>).find(
-        (value) => typeof value === 'string',
-      ) as string;
+    const lines = readJsonLines<{ text: string }>(path.join(golden, 'vocabulary', 'sentencepiece.jsonl'));
+    for (const { text } of lines) {
       expect([text, written.encode(text).input_ids]).toEqual([text, original.encode(text).input_ids]);
     }
     expect(written.specialTokens).toMatchObject({ pad: 0, cls: 2, sep: 3, mask: 4 });

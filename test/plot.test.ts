@@ -1,10 +1,10 @@
 /** Training curves: what is read from logs, what is refused, and what the drawing holds. */
-import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseLog, readLog } from '../lib/training/log';
 import { niceTicks, plotRuns } from '../lib/training/plot';
-import { root, temporaryFolder } from './support/data';
+import { albert } from './support/cli';
+import { temporaryFolder } from './support/data';
 import { failure } from './support/errors';
 
 function step(number: number, loss: number | null): string {
@@ -107,23 +107,20 @@ test('albert plot writes the drawing of several logs', () => {
   const logs = ['one', 'two'].map((name) => path.join(folder, `${name}.jsonl`));
   for (const log of logs) writeFileSync(log, LOG);
   const output = path.join(folder, 'curves.svg');
-  const albert = (...args: string[]) =>
-    spawnSync(process.execPath, [path.join(root, 'dist', 'cli', 'main.js'), 'plot', ...args], {
-      encoding: 'utf8',
-    });
-  expect(albert(...logs, '-o', output)).toMatchObject({ status: 0, stdout: `${output}\n`, stderr: '' });
+  const plot = (...args: string[]) => albert(['plot', ...args]);
+  expect(plot(...logs, '-o', output)).toMatchObject({ status: 0, stdout: `${output}\n`, stderr: '' });
   expect(readFileSync(output, 'utf8')).toContain('>two</text>');
-  const json = albert(...logs, '-o', output, '--json');
+  const json = plot(...logs, '-o', output, '--json');
   expect(JSON.parse(json.stdout)).toEqual({ file: output, runs: ['one', 'two'] });
   writeFileSync(logs[1], 'step 1: loss 9\n');
-  const bad = albert(...logs, '-o', output);
+  const bad = plot(...logs, '-o', output);
   expect([bad.status, bad.stderr]).toEqual([
     1,
     expect.stringContaining(`${logs[1]}:1: expected a line of JSON`),
   ]);
-  expect(albert(logs[0], '-o', path.join(folder, 'new', 'curves.svg')).status).toBe(0);
-  expect(albert(logs[0], '-o', path.join(logs[0], 'curves.svg')).status).toBe(1);
-  expect(albert(logs[0], '-o', path.join(folder, 'curves.png'))).toMatchObject({
+  expect(plot(logs[0], '-o', path.join(folder, 'new', 'curves.svg')).status).toBe(0);
+  expect(plot(logs[0], '-o', path.join(logs[0], 'curves.svg')).status).toBe(1);
+  expect(plot(logs[0], '-o', path.join(folder, 'curves.png'))).toMatchObject({
     status: 2,
     stderr: expect.stringContaining('expected a file that ends in .svg') as string,
   });

@@ -12,7 +12,9 @@ import {
   Tokenizer,
   Trainer,
 } from '../lib';
+import { main } from './support/cli';
 import { root, temporaryFolder, vocabulary } from './support/data';
+import { readJsonLines } from './support/datasets';
 import { failure } from './support/errors';
 import { VOCABULARY_SIZE } from './support/tiny';
 
@@ -65,10 +67,7 @@ function options(output: string, changes: Partial<PretrainOptions> = {}): Pretra
 }
 
 function logOf(output: string): Record<string, number>[] {
-  return readFileSync(path.join(output, 'run', 'log.jsonl'), 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Record<string, number>);
+  return readJsonLines(path.join(output, 'run', 'log.jsonl'));
 }
 
 const bytesOf = (output: string) => readFileSync(path.join(output, 'run', 'model.safetensors'));
@@ -221,10 +220,8 @@ test('a run goes on with what it was started with where nothing else is asked fo
   expect((await pretrain({ corpus, vocabulary: pieces, output: run, cache, totalSteps: 3 })).steps).toBe(3);
   // The rate falls over the steps in all, which the second call changed; everything else is as in one go.
   const tokens = (folder: string) =>
-    readFileSync(path.join(folder, 'log.jsonl'), 'utf8')
-      .trim()
-      .split('\n')
-      .map((line) => (JSON.parse(line) as { tokens?: number }).tokens)
+    readJsonLines<{ tokens?: number }>(path.join(folder, 'log.jsonl'))
+      .map((record) => record.tokens)
       .filter(Boolean);
   expect(tokens(run)).toEqual(tokens(other.output));
 });
@@ -320,14 +317,13 @@ test('refuses what it cannot start from', async () => {
 });
 
 describe('the verb', () => {
-  const cli = path.join(root, 'dist', 'cli', 'main.js');
   const flags = (output: string, steps: number) => {
     const corpus = writeCorpus(output);
     const config = path.join(output, 'config.json');
     writeFileSync(config, `\ufeff${JSON.stringify(CONFIG)}`); // as some editors save it
     const text = `--corpus ${corpus} --vocabulary ${vocabulary} --config ${config} --output ${output}/run --cache ${output}/cache`;
     return [
-      cli,
+      main,
       'pretrain',
       ...text.split(' '),
       '--steps',

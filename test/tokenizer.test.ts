@@ -1,9 +1,10 @@
 /** Ids, offsets and decoding against the reference tokenizer's, and the behaviour of every option. */
-import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Tokenizer } from '../lib';
 import { golden, outsideData, temporaryFolder, vocabulary } from './support/data';
+import { readJsonLines } from './support/datasets';
 import { failure } from './support/errors';
 
 interface Line {
@@ -37,15 +38,8 @@ async function compare(model: string, lines: Line[]): Promise<void> {
   expect(wrong.map((line) => line.text)).toEqual([]);
 }
 
-function readLines(file: string): Line[] {
-  return readFileSync(file, 'utf8')
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => JSON.parse(line) as Line);
-}
-
 test('every line of the small vocabulary is exact', async () => {
-  await compare(vocabulary, readLines(path.join(golden, 'vocabulary', 'sentencepiece.jsonl')));
+  await compare(vocabulary, readJsonLines<Line>(path.join(golden, 'vocabulary', 'sentencepiece.jsonl')));
 });
 
 const real = outsideData && [
@@ -54,7 +48,7 @@ const real = outsideData && [
 ];
 const withReal = real && real.every((file) => existsSync(file)) ? test : test.skip;
 withReal('every line of the real vocabulary is exact (skipped without ALBERT_TEST_DATA)', async () => {
-  await compare(real![0], readLines(real![1]));
+  await compare(real![0], readJsonLines<Line>(real![1]));
 });
 
 describe('options', () => {
@@ -104,10 +98,7 @@ describe('options', () => {
   });
 
   test('truncation alone cuts to what the model takes', async () => {
-    const folder = temporaryFolder();
-    copyFileSync(vocabulary, path.join(folder, 'spiece.model'));
-    writeFileSync(path.join(folder, 'tokenizer_config.json'), JSON.stringify({ model_max_length: 7 }));
-    const limited = await Tokenizer.load(folder);
+    const limited = await load(vocabulary, { model_max_length: 7 });
     const text = 'the whale swam under the ship of the men';
     expect(limited.encode(text, { truncation: true }).input_ids).toHaveLength(7);
     expect(limited.encode(text).input_ids.length).toBeGreaterThan(7);

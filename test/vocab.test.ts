@@ -1,10 +1,12 @@
 /** Vocabulary training: the ids of ALBERT, the preparation of text, and what happens without the trainer. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { Tokenizer, trainVocabulary } from '../lib';
 import { prepareText } from '../lib/training/vocab';
-import { root, temporaryFolder } from './support/data';
+import { albert } from './support/cli';
+import { temporaryFolder } from './support/data';
 import { failure } from './support/errors';
 
 const installed = spawnSync('spm_train', ['--version']).error === undefined;
@@ -39,14 +41,10 @@ withTrainer(
   'the command line trains too, and says when the text is too small (skipped without spm_train)',
   () => {
     const output = path.join(temporaryFolder(), 'spiece.model');
-    const albert = (...args: string[]) =>
-      spawnSync(process.execPath, [path.join(root, 'dist', 'cli', 'main.js'), 'vocab', ...args], {
-        encoding: 'utf8',
-      });
     const input = corpus();
-    const done = albert('--input', input, '--size', '56', '--output', output, '--json');
+    const done = albert(['vocab', '--input', input, '--size', '56', '--output', output, '--json']);
     expect([done.status, JSON.parse(done.stdout)]).toEqual([0, { output, size: 56, sentences: 2000 }]);
-    const small = albert('--input', input, '--output', output);
+    const small = albert(['vocab', '--input', input, '--output', output]);
     expect([small.status, small.stderr]).toEqual([1, expect.stringContaining('smaller size')]);
   },
 );
@@ -60,19 +58,19 @@ test('a missing trainer is explained', async () => {
 
 test('an abort leaves nothing behind', async () => {
   const folder = temporaryFolder();
-  const [output, program, work] = ['none.model', 'slow', 'work'].map((name) => path.join(folder, name));
-  mkdirSync(work);
-  writeFileSync(program, '#!/bin/sh\nexec sleep 60\n', { mode: 0o755 });
-  const usual = process.env.TMPDIR;
-  process.env.TMPDIR = work;
-  const signal = AbortSignal.timeout(300); // while the trainer runs
+  const [output, program, given] = ['none.model', 'slow', 'given'].map((name) => path.join(folder, name));
+  writeFileSync(program, `#!/bin/sh\necho "$@" > ${given}\nexec sleep 60\n`, { mode: 0o755 });
+  writeFileSync(given, '');
+  const stop = new AbortController();
+  const training = trainVocabulary({ input: corpus(), output, program, signal: stop.signal });
+  while (readFileSync(given, 'utf8') === '') await setTimeout(20); // until the trainer runs
   const begin = Date.now();
-  await failure('ABORTED', () => trainVocabulary({ input: corpus(), output, program, signal }));
-  if (usual === undefined) delete process.env.TMPDIR;
-  else process.env.TMPDIR = usual;
+  stop.abort();
+  await failure('ABORTED', () => training);
   expect(Date.now() - begin).toBeLessThan(30_000);
   expect(existsSync(output)).toBe(false);
-  expect(readdirSync(work)).toEqual([]);
+  const [prefix] = /(?<=--model_prefix=)\S+/.exec(readFileSync(given, 'utf8'))!;
+  expect(existsSync(path.dirname(prefix))).toBe(false);
 });
 
 test('text is prepared as the reference prepares it', () => {

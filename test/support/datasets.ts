@@ -1,5 +1,5 @@
-/** Files of data sets that tests write, and tasks read. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+/** Files of data sets that tests write, and tasks read; and lines of JSON. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { findTask, type TaskDescription } from '../../lib/tasks';
 import type { Split } from '../../lib/tasks/task';
@@ -9,6 +9,11 @@ export function write(folder: string, name: string, ...lines: string[]): string 
   mkdirSync(path.dirname(file), { recursive: true });
   writeFileSync(file, `${lines.join('\n')}\n`);
   return file;
+}
+
+export function readJsonLines<T>(file: string): T[] {
+  const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean);
+  return lines.map((line) => JSON.parse(line) as T);
 }
 
 export async function read<E>(

@@ -8,19 +8,23 @@ export interface StoredTensor {
   data: number[] | Float32Array;
 }
 
+type Header = Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>;
+
+/** What a file lists, and where its data begins. */
+function headerOf(bytes: Buffer): { header: Header; data: number } {
+  const data = 8 + Number(bytes.readBigUInt64LE(0));
+  return { header: JSON.parse(bytes.toString('utf8', 8, data)) as Header, data };
+}
+
 export function readSafetensors(file: string): Record<string, StoredTensor> {
   const bytes = readFileSync(file);
-  const headerBytes = Number(bytes.readBigUInt64LE(0));
-  const header = JSON.parse(bytes.subarray(8, 8 + headerBytes).toString('utf8')) as Record<
-    string,
-    { dtype: string; shape: number[]; data_offsets: [number, number] }
-  >;
+  const { header, data: start } = headerOf(bytes);
   const tensors: Record<string, StoredTensor> = {};
   for (const [name, entry] of Object.entries(header)) {
     if (name === '__metadata__') continue;
     const [begin, end] = entry.data_offsets;
     // A copy, as typed arrays need aligned memory.
-    const buffer = new Uint8Array(bytes.subarray(8 + headerBytes + begin, 8 + headerBytes + end)).buffer;
+    const buffer = new Uint8Array(bytes.subarray(start + begin, start + end)).buffer;
     const data =
       entry.dtype === 'I64'
         ? Array.from(new BigInt64Array(buffer), Number)
@@ -35,12 +39,8 @@ export function readSafetensors(file: string): Record<string, StoredTensor> {
 /** Rewrites one float32 tensor of a file in place. */
 export function patchTensor(file: string, name: string, change: (values: Float32Array) => void): void {
   const bytes = readFileSync(file);
-  const headerBytes = Number(bytes.readBigUInt64LE(0));
-  const header = JSON.parse(bytes.subarray(8, 8 + headerBytes).toString('utf8')) as Record<
-    string,
-    { data_offsets: [number, number] }
-  >;
-  const [begin, end] = header[name].data_offsets.map((offset) => offset + 8 + headerBytes);
+  const { header, data } = headerOf(bytes);
+  const [begin, end] = header[name].data_offsets.map((offset) => offset + data);
   const values = new Float32Array(new Uint8Array(bytes.subarray(begin, end)).buffer);
   change(values);
   bytes.set(new Uint8Array(values.buffer), begin);
