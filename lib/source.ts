@@ -169,9 +169,13 @@ export function findWeights(folder: string): string {
   const others = readdirSync(folder).filter((name) =>
     /\.(h5|onnx|msgpack|ot|ckpt|pt|pth|bin|safetensors)$/.test(name),
   );
+  // What transformers.js downloads holds the graph of a model but no checkpoint.
+  const isExport = existsSync(path.join(folder, 'onnx'));
+  if (isExport) others.push('onnx/');
   throw new AlbertError(
     'CHECKPOINT',
-    `expected one of ${WEIGHT_FILES.join(', ')} in ${folder} but found ${others.length ? others.join(', ') : 'no weights'}`,
+    `expected one of ${WEIGHT_FILES.join(', ')} in ${folder} but found ${others.length ? others.join(', ') : 'no weights'}` +
+      (isExport ? '; ONNX is not read: fetch the checkpoint that it was exported from' : ''),
   );
 }
 

@@ -1,5 +1,5 @@
 /** Where a model's name leads, and which of a folder's files count. */
-import { cpSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Albert, pipeline, Tokenizer } from '../lib';
 import { copyModel, temporaryFolder } from './support/data';
@@ -110,4 +110,13 @@ test('create is deterministic in its seed', async () => {
   expect(same).toEqual(one);
   expect(other).not.toEqual(one);
   await Promise.all(models.map((model) => model.dispose()));
+});
+
+test('a folder with an ONNX export alone is told apart from an empty one', async () => {
+  const folder = copyModel('base');
+  rmSync(path.join(folder, 'model.safetensors'));
+  expect((await failure('CHECKPOINT', () => Albert.load(folder))).message).toMatch(/but found no weights$/);
+  mkdirSync(path.join(folder, 'onnx'));
+  const error = await failure('CHECKPOINT', () => Albert.load(folder));
+  expect(error.message).toMatch(/but found onnx\/; ONNX is not read: fetch the checkpoint/);
 });
