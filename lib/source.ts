@@ -12,7 +12,7 @@ import { readText } from './text-files';
 export interface TokenizerFiles {
   /** spiece.model, tokenizer.json or vocab.txt. */
   vocabulary: string;
-  /** Contents of tokenizer_config.json and special_tokens_map.json; empty when absent. */
+  /** Contents of tokenizer_config.json, with the tokens of added_tokens.json, and of special_tokens_map.json; empty when absent. */
   tokenizerConfig: string;
   specialTokens: string;
   /** `model_max_length`, or Infinity when the files set no limit. */
@@ -39,7 +39,7 @@ export async function makeFolder(folder: string): Promise<void> {
 }
 
 /** Files that save() copies along with a model. */
-export const SETTINGS_FILES = ['tokenizer_config.json', 'special_tokens_map.json'];
+export const SETTINGS_FILES = ['tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json'];
 export const TOKENIZER_FILES = ['spiece.model', 'tokenizer.json', 'vocab.txt', ...SETTINGS_FILES];
 
 /** Any of these makes a folder that of a model. */
@@ -188,22 +188,51 @@ export function findCalibration(folder: string): string | null {
   return existsSync(file) ? file : null;
 }
 
+/** What the tokenizers of 2019 to 2023 call a special token. */
+const SPECIAL_NAMES = ['[CLS]', '[SEP]', '[MASK]', '[PAD]', '[UNK]', '<pad>', '<unk>'];
+
+/**
+ * tokenizer_config.json with the tokens of added_tokens.json, where older versions of transformers keep what was added to a
+ * vocabulary. It counts where tokenizer_config.json lists no tokens itself.
+ */
+function withAddedTokens(config: AlbertConfig, special: AlbertConfig, added: AlbertConfig): AlbertConfig {
+  if (config.added_tokens_decoder !== undefined || Object.keys(added).length === 0) return config;
+  const named = [config, special].flatMap((settings) =>
+    Object.entries(settings)
+      .filter(([key]) => key.endsWith('_token') || key === 'additional_special_tokens')
+      .flatMap(([, value]) => value as unknown[]),
+  );
+  const contents = named.map((token) => (token as { content?: unknown } | null)?.content ?? token);
+  const entries = Object.entries(added).map(([content, id]) => {
+    if (!Number.isInteger(id))
+      throw new AlbertError(
+        'TOKENIZER',
+        `expected the id of '${content}' in added_tokens.json but found ${show(id)}`,
+      );
+    const isSpecial = contents.includes(content) || SPECIAL_NAMES.includes(content);
+    return [id, { content, lstrip: content === '[MASK]', special: isSpecial }];
+  });
+  return { ...config, added_tokens_decoder: Object.fromEntries(entries) as object };
+}
+
 /** What the files beside a vocabulary say of it, and the class of tokenizer that they name. */
 async function readSettings(folder: string) {
   const optional = async (name: string, code: 'INVALID_CONFIG' | 'TOKENIZER') => {
     const file = path.join(folder, name);
     return existsSync(file) ? readJson(file, code) : { text: '', value: {} as AlbertConfig };
   };
-  const [tokenizer, special, config] = await Promise.all([
+  const [tokenizer, special, added, config] = await Promise.all([
     optional('tokenizer_config.json', 'TOKENIZER'),
     optional('special_tokens_map.json', 'TOKENIZER'),
+    optional('added_tokens.json', 'TOKENIZER'),
     optional('config.json', 'INVALID_CONFIG'),
   ]);
+  const settings = withAddedTokens(tokenizer.value, special.value, added.value);
   // Files written without a limit hold 1e30.
   const limit = tokenizer.value.model_max_length;
   return {
     className: tokenizer.value.tokenizer_class ?? config.value.tokenizer_class ?? '',
-    tokenizerConfig: tokenizer.text,
+    tokenizerConfig: settings === tokenizer.value ? tokenizer.text : JSON.stringify(settings),
     specialTokens: special.text,
     maxLength: typeof limit === 'number' && limit > 0 && limit < 1e9 ? Math.floor(limit) : Infinity,
   };

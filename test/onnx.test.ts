@@ -251,6 +251,30 @@ describe('the folder around the graph', () => {
     expect(written.specialTokens).toMatchObject({ pad: 0, cls: 2, sep: 3, mask: 4 });
   });
 
+  test('has the tokens that were added to the vocabulary', async () => {
+    const decoder = {
+      5: { content: '(', special: false },
+      1800: { content: '<name>' },
+      1801: { content: '<ent>', special: false },
+    };
+    const folder = await tinyModel(
+      'masked-lm',
+      { vocab_size: 1802 },
+      { added_tokens_decoder: decoder, additional_special_tokens: ['▁whale'] },
+    );
+    const output = temporaryFolder();
+    await exportOnnx(folder, output);
+    const { added_tokens } = JSON.parse(readFileSync(path.join(output, 'tokenizer.json'), 'utf8')) as {
+      added_tokens: { id: number; content: string; special: boolean }[];
+    };
+    const contents = added_tokens.map(({ content, special }) => `${content} ${special}`);
+    expect(contents.slice(0, 5)).toEqual(
+      ['<pad>', '<unk>', '[CLS]', '[SEP]', '[MASK]'].map((s) => `${s} true`),
+    );
+    expect(contents.slice(5)).toEqual(['▁whale true', '<name> true', '<ent> false']);
+    expect(added_tokens.slice(-2).map(({ id }) => id)).toEqual([1800, 1801]);
+  });
+
   test('has the same for vocab.txt', async () => {
     const folder = copyModel('base');
     const words = path.join(golden, 'vocabulary', 'vocab.txt');

@@ -201,3 +201,34 @@ test('vocab.txt is read as WordPiece', async () => {
   const tokenizer = await Tokenizer.load(folder);
   expect(tokenizer.encode('Whales 鲸鱼').tokens).toEqual(['[CLS]', 'whale', '##s', '鲸', '鱼', '[SEP]']);
 });
+
+describe('tokens that were added to a vocabulary', () => {
+  const folderWith = (files: Record<string, object>) => {
+    const folder = temporaryFolder();
+    copyFileSync(vocabulary, path.join(folder, 'spiece.model'));
+    for (const [name, content] of Object.entries(files))
+      writeFileSync(path.join(folder, name), JSON.stringify(content));
+    return folder;
+  };
+
+  test('are read from added_tokens.json where tokenizer_config.json lists none', async () => {
+    const added = { '<ent>': 1801, '<name>': 1800, '[MASK]': 4 };
+    const special = { additional_special_tokens: ['<name>'] };
+    const tokenizer = await Tokenizer.load(
+      folderWith({ 'added_tokens.json': added, 'special_tokens_map.json': special }),
+    );
+    const { input_ids, tokens } = tokenizer.encode('the <name>whale [MASK] <ent>');
+    expect(tokens).toEqual(['[CLS]', '▁the', '<name>', '▁whale', '[MASK]', '<ent>', '[SEP]']);
+    expect(tokenizer.vocabSize).toBe(1802);
+    expect(tokenizer.decode(input_ids, { skip_special_tokens: true })).toBe('the whale <ent>');
+    const listed = { added_tokens_decoder: { 1800: { content: '<ent>', special: false } } };
+    const newer = await Tokenizer.load(
+      folderWith({ 'added_tokens.json': added, 'tokenizer_config.json': listed }),
+    );
+    expect(newer.tokenToId('<ent>')).toBe(1800);
+    const broken = folderWith({ 'added_tokens.json': { '<ent>': 'one' } });
+    expect((await failure('TOKENIZER', () => Tokenizer.load(broken))).message).toMatch(
+      /added_tokens.json but found 'one'/,
+    );
+  });
+});

@@ -20,7 +20,17 @@ const UNKNOWN = 2;
 // What the converters of Hugging Face take from the score of a piece such as '▁92,': ALBERT splits numbers from commas.
 const NUMBER_PENALTY = 100;
 
+interface AddedToken {
+  content: string;
+  lstrip?: boolean;
+  rstrip?: boolean;
+  single_word?: boolean;
+  special?: boolean;
+}
+
 interface Flags {
+  added_tokens_decoder?: Record<string, AddedToken>;
+  additional_special_tokens?: (string | AddedToken)[] | null;
   do_lower_case?: boolean;
   keep_accents?: boolean;
   strip_accents?: boolean | null;
@@ -38,18 +48,36 @@ export function specialTokens(tokenizer: Tokenizer): Record<string, string> {
   return Object.fromEntries(named) as Record<string, string>;
 }
 
-function addedTokens(tokenizer: Tokenizer, maskTakesSpace: boolean): object[] {
-  return ROLES.filter((role) => tokenizer.specialTokens[role] >= 0)
-    .map((role) => ({
-      id: tokenizer.specialTokens[role],
-      content: tokenizer.idToToken(tokenizer.specialTokens[role]),
-      single_word: false,
-      lstrip: role === 'mask' && maskTakesSpace,
-      rstrip: false,
+/**
+ * The special tokens, and what was added to the vocabulary.
+ * @param symbols ids below it are pieces of a SentencePiece model, which stay so unless they are special.
+ */
+function addedTokens(tokenizer: Tokenizer, settings: Flags[], symbols: number): object[] {
+  const roles = ROLES.filter((role) => tokenizer.specialTokens[role] >= 0).map((role): AddedToken => ({
+    content: tokenizer.idToToken(tokenizer.specialTokens[role]),
+    lstrip: role === 'mask' && symbols > 0,
+  }));
+  const others = settings.flatMap(({ added_tokens_decoder, additional_special_tokens }) => [
+    ...Object.values(added_tokens_decoder ?? {}),
+    ...(additional_special_tokens ?? []).map((token) =>
+      typeof token === 'string' ? { content: token } : token,
+    ),
+  ]);
+  const tokens = new Map<number, object>();
+  for (const { content, lstrip, rstrip, single_word, special } of [...roles, ...others]) {
+    const id = tokenizer.tokenToId(content);
+    if (id < 0 || tokens.has(id) || (special === false && id < symbols)) continue;
+    tokens.set(id, {
+      id,
+      content,
+      single_word: single_word ?? false,
+      lstrip: lstrip ?? false,
+      rstrip: rstrip ?? false,
       normalized: false,
-      special: true,
-    }))
-    .sort((a, b) => a.id - b.id);
+      special: special ?? true,
+    });
+  }
+  return [...tokens].sort(([a], [b]) => a - b).map(([, token]) => token);
 }
 
 /** [CLS] A [SEP] and [CLS] A [SEP] B [SEP], with types 0 and 1. */
@@ -73,7 +101,7 @@ function replace(pattern: object, content: string): object {
   return { type: 'Replace', pattern, content };
 }
 
-async function unigram(file: string, flags: Flags): Promise<object> {
+async function unigram(file: string, flags: Flags) {
   const type = await sentencepiece('ModelProto');
   const { pieces, normalizer } = type.decode(await readFile(file)) as unknown as SentencePiece;
   const prefix = normalizer?.addDummyPrefix ?? true;
@@ -112,7 +140,7 @@ async function unigram(file: string, flags: Flags): Promise<object> {
   };
 }
 
-async function wordpiece(file: string, flags: Flags, unknown: string): Promise<object> {
+async function wordpiece(file: string, flags: Flags, unknown: string) {
   const lines = (await readFile(file, 'utf8')).replace(/\r?\n$/, '').split(/\r?\n/);
   return {
     normalizer: {
@@ -136,17 +164,20 @@ async function wordpiece(file: string, flags: Flags, unknown: string): Promise<o
 
 /** The text of a tokenizer.json for a vocabulary in another form, in the layout of Hugging Face's converters. */
 export async function tokenizerJson(files: TokenizerFiles, tokenizer: Tokenizer): Promise<string> {
-  const flags = JSON.parse(files.tokenizerConfig || '{}') as Flags;
+  const [flags, named] = [files.tokenizerConfig, files.specialTokens].map(
+    (text) => JSON.parse(text || '{}') as Flags,
+  );
   const isUnigram = path.extname(files.vocabulary) === '.model';
   const unknown = specialTokens(tokenizer).unk_token;
   const parts = await (isUnigram
     ? unigram(files.vocabulary, flags)
     : wordpiece(files.vocabulary, flags, unknown));
+  const { vocab } = parts.model;
   return JSON.stringify({
     version: '1.0',
     truncation: null,
     padding: null,
-    added_tokens: addedTokens(tokenizer, isUnigram),
+    added_tokens: addedTokens(tokenizer, [flags, named], Array.isArray(vocab) ? vocab.length : 0),
     post_processor: template(tokenizer),
     ...parts,
   });
