@@ -231,4 +231,16 @@ describe('tokens that were added to a vocabulary', () => {
       /added_tokens.json but found 'one'/,
     );
   });
+
+  test('are no symbols of the model, which stay ordinary pieces', async () => {
+    const symbol = { content: '(', special: false };
+    const listed = { added_tokens_decoder: { 5: symbol, 1800: { content: '<ent>', special: false } } };
+    const tokenizer = await Tokenizer.load(folderWith({ 'tokenizer_config.json': listed }));
+    expect(tokenizer.encode('(the) <ent>').tokens).toEqual([
+      '[CLS]',
+      ...(await Tokenizer.load(vocabulary)).encode('(the)').tokens.slice(1, -1),
+      '<ent>',
+      '[SEP]',
+    ]);
+  });
 });

@@ -22,9 +22,18 @@ LoadedTokenizer load_sentencepiece(std::string_view bytes, const std::string& na
   preparation.do_lower_case = config.do_lower_case.value_or(preparation.do_lower_case);
   preparation.keep_accents = config.keep_accents.value_or(preparation.keep_accents);
   preparation.remove_space = config.remove_space.value_or(preparation.remove_space);
+  SentencePieceModel model = read_sentencepiece_model(bytes, name);
+  // Newer converters list the user-defined symbols of the model among the added tokens. They stay ordinary
+  // pieces, as where tokenizer.json lists them.
+  const auto is_symbol = [&model](const AddedToken& token) {
+    const auto id = static_cast<size_t>(token.id);
+    return !token.special && token.id >= 0 && id < model.pieces.size() &&
+           model.types[id] == PieceType::kUserDefined && model.pieces[id] == token.content;
+  };
+  auto& added = config.added_tokens;
+  added.erase(std::remove_if(added.begin(), added.end(), is_symbol), added.end());
   LoadedTokenizer loaded;
-  loaded.text_tokenizer =
-      std::make_unique<SentencePieceTokenizer>(read_sentencepiece_model(bytes, name), preparation, name);
+  loaded.text_tokenizer = std::make_unique<SentencePieceTokenizer>(std::move(model), preparation, name);
   set_albert_roles(*loaded.text_tokenizer, &config);
   loaded.config = std::move(config);
   return loaded;
