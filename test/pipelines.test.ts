@@ -236,6 +236,46 @@ describe('token-classification', () => {
   });
 });
 
+describe('entities', () => {
+  /** A tagger whose tokens get these labels in turn, whatever the text. */
+  async function tagger(names: string[], given: string[]) {
+    const pipe = await pipeline('ner', await tinyModel('token-classification', labels(...names)));
+    const forward = pipe.model.forward.bind(pipe.model);
+    jest.spyOn(pipe.model, 'forward').mockImplementation(async (inputs, options) => {
+      const outputs = await forward(inputs, options);
+      const { dims, data } = outputs.logits!;
+      data.fill(0);
+      given.forEach((name, i) => (data[(i + 1) * dims[2] + names.indexOf(name)] = 5));
+      return outputs;
+    });
+    return pipe;
+  }
+  const groups = async (pipe: Awaited<ReturnType<typeof tagger>>, text: string) => {
+    const found = await pipe(text, { aggregation_strategy: 'simple' });
+    return found.map(({ entity_group, start, end }) => `${entity_group}: ${text.slice(start, end)}`);
+  };
+
+  test('end at E- and S- labels', async () => {
+    const given = ['B-X', 'E-X', 'I-X', 'S-X', 'I-X', 'E-X', 'E-X'];
+    await using tag = await tagger(['O', 'B-X', 'I-X', 'E-X', 'S-X'], given);
+    expect(await groups(tag, 'the men of the sea the ship')).toEqual([
+      'X: the men',
+      'X: of',
+      'X: the',
+      'X: sea the',
+      'X: ship',
+    ]);
+  });
+
+  test('are never empty: a metaspace alone is one with the piece it begins', async () => {
+    await using tag = await tagger(['O', 'B-X', 'I-X'], ['B-X', 'O', 'B-X', 'I-X', 'O']);
+    expect(tag.tokenizer.encode('(the) (sea').tokens.slice(1, 7)).toEqual(['▁', '(', 'the', ')', '▁', '(']);
+    expect(await groups(tag, '(the) (sea')).toEqual(['X: (', 'X: the)']);
+    await using other = await tagger(['O', 'B-X', 'I-X'], ['O', 'O', 'B-X', 'I-X', 'I-X', 'O']);
+    expect(await groups(other, '(the) (sea')).toEqual(['X: the) (']);
+  });
+});
+
 test('a classifier of another kind is refused, as its parameters have the same names', async () => {
   const sequences = await tinyModel('sequence-classification');
   for (const task of ['token-classification', 'multiple-choice'] as const) {

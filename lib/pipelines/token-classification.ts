@@ -99,6 +99,18 @@ function tokenUnits(
   return units;
 }
 
+/** Joins a metaspace that stands alone, which covers nothing, with the piece that it begins: the label of a word is on its first token. */
+function withoutBare(units: Unit[]): Unit[] {
+  const joined: Unit[] = [];
+  for (const unit of units) {
+    const last = joined[joined.length - 1];
+    if (last && last.start === last.end && unit.continues)
+      joined[joined.length - 1] = { ...last, ids: [...last.ids, ...unit.ids], end: unit.end };
+    else joined.push(unit);
+  }
+  return joined;
+}
+
 /** Joins the tokens of each word, with the scores that the strategy gives it. */
 function words(units: Unit[], strategy: 'first' | 'average' | 'max'): Unit[] {
   const groups: Unit[][] = [];
@@ -120,7 +132,8 @@ function words(units: Unit[], strategy: 'first' | 'average' | 'max'): Unit[] {
 }
 
 /**
- * Joins neighbours with one label; 'B-PER' and 'S-PER' always begin an entity, 'I-PER', 'E-PER' and 'PER' continue one of PER.
+ * Joins neighbours with one label; 'B-PER' and 'S-PER' always begin an entity, 'I-PER', 'E-PER' and 'PER' continue one of PER that
+ * neither 'E-PER' nor 'S-PER' has ended.
  * @param prefix of labels of spans.
  */
 function entities(
@@ -129,18 +142,19 @@ function entities(
   prefix: RegExp,
   wordOf: (ids: number[], start: number, end: number) => string,
 ): EntityResult[] {
-  const groups: { tag: string; units: Unit[]; score: number }[] = [];
+  const groups: { tag: string; units: Unit[]; score: number; ended: boolean }[] = [];
   for (const unit of units) {
     const best = argmax(unit.scores);
     const label = labels(best);
     const tag = label.replace(prefix, '');
-    const begins = prefix.test(label) && 'BS'.includes(label[0]);
+    const [begins, ended] = ['BS', 'ES'].map((marks) => prefix.test(label) && marks.includes(label[0]));
     const last = groups[groups.length - 1];
-    if (last && last.tag === tag && !begins) {
+    if (last && last.tag === tag && !begins && !last.ended) {
       last.units.push(unit);
       last.score += unit.scores[best];
+      last.ended = ended;
     } else {
-      groups.push({ tag, units: [unit], score: unit.scores[best] });
+      groups.push({ tag, units: [unit], score: unit.scores[best], ended });
     }
   }
   return groups.map((group) => {
@@ -185,7 +199,7 @@ export async function tokenClassification(
       const wordOf = (ids: number[], start: number, end: number) =>
         ids.includes(tokenizer.specialTokens.unk) ? texts[index].slice(start, end) : tokenizer.decode(ids);
       if (strategy !== 'none') {
-        const joined = strategy === 'simple' ? units : words(units, strategy);
+        const joined = strategy === 'simple' ? withoutBare(units) : words(units, strategy);
         return entities(joined, label, prefix, wordOf).filter(
           (entity) => !ignored.includes(entity.entity_group),
         );
