@@ -314,6 +314,20 @@ describe('question-answering', () => {
     expect((await answer('Who?', '')).answer).toBe('');
   });
 
+  test('no answer is empty or ends in a space, and none comes twice', async () => {
+    await using answer = await pipeline('question-answering', await tinyModel('question-answering'));
+    const context = 'The ship (the whale) was (gone) — and  (so';
+    const { tokens } = answer.tokenizer.encode(context);
+    expect(tokens.filter((token) => token === '▁').length).toBeGreaterThan(2);
+    const all = await answer('Who?', context, { top_k: 500 });
+    for (const one of all)
+      expect([one.answer, one.answer.trim().length > 0]).toEqual([one.answer.trim(), true]);
+    const pieces = tokens.length - 2 - tokens.filter((token) => token === '▁').length;
+    expect(all).toHaveLength(new Set(all.map(({ start, end }) => `${start}-${end}`)).size);
+    const short = await answer('Who?', context, { top_k: 500, max_answer_len: 1 });
+    expect(short).toHaveLength(pieces);
+  });
+
   test('windows share what was asked for where there is room, whatever the company', async () => {
     await using answer = await pipeline('question-answering', await tinyModel('question-answering'));
     const encode = jest.spyOn(answer.tokenizer, 'encodeRaw');

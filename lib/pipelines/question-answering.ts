@@ -97,8 +97,15 @@ function probabilities(logits: Float32Array, { first, last }: Window): Float64Ar
 /** The best spans of one window, and the probability that it holds no answer. */
 function decode(start: Float64Array, end: Float64Array, window: Window, maxLength: number, k: number) {
   const spans: Span[] = [];
+  const offset = (position: number, side: 0 | 1) => window.encoding.offsets[2 * position + side];
+  const isEmpty = (i: number) => offset(window.first + i - 1, 0) === offset(window.first + i - 1, 1);
+  // A metaspace that stands alone covers nothing: what begins or ends with it is the text that its neighbour begins or ends.
+  for (let i = 1; i + 1 < start.length; i++) if (isEmpty(i)) start[i + 1] = Math.max(start[i + 1], start[i]);
+  for (let i = end.length - 1; i > 1; i--) if (isEmpty(i)) end[i - 1] = Math.max(end[i - 1], end[i]);
   for (let i = 1; i < start.length; i++) {
+    if (isEmpty(i)) continue;
     for (let j = i; j < Math.min(end.length, i + maxLength); j++) {
+      if (isEmpty(j)) continue;
       const score = start[i] * end[j];
       if (spans.length === k && !(score > spans[k - 1].score)) continue;
       const span = { start: window.first + i - 1, end: window.first + j - 1, score };
@@ -107,7 +114,6 @@ function decode(start: Float64Array, end: Float64Array, window: Window, maxLengt
       spans[at] = span;
     }
   }
-  const offset = (position: number, side: 0 | 1) => window.encoding.offsets[2 * position + side];
   return {
     none: start[0] * end[0],
     spans: spans.map((span) => ({ ...span, start: offset(span.start, 0), end: offset(span.end, 1) })),
