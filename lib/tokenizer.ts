@@ -66,6 +66,12 @@ const PARTS_IN_FLIGHT = 4;
 const UNITS_AT_ONCE = 4096;
 const TEXTS_AT_ONCE = 16;
 
+/** What `truncation` asks for, true and nothing meaning the usual. */
+export function truncationOf(given: EncodeOptions['truncation']): (typeof TRUNCATIONS)[number] {
+  if (typeof given === 'boolean') return given ? 'longest_first' : 'none';
+  return oneOf('truncation', given, TRUNCATIONS, 'longest_first');
+}
+
 function nativeOptions(options: EncodeOptions | undefined, modelLength = Infinity): NativeEncodeOptions {
   const given = optionsObject<EncodeOptions>('options', options, ENCODE_OPTIONS);
   const { truncation } = given;
@@ -75,12 +81,7 @@ function nativeOptions(options: EncodeOptions | undefined, modelLength = Infinit
     addSpecialTokens: boolean('add_special_tokens', given.add_special_tokens, true),
     splitSpecialTokens: boolean('split_special_tokens', given.split_special_tokens, false),
     maxLength: integer('max_length', given.max_length, { min: 1, max: 0x7fffffff }, usualLength),
-    truncation:
-      typeof truncation === 'boolean'
-        ? truncation
-          ? 'longest_first'
-          : 'none'
-        : oneOf('truncation', truncation, TRUNCATIONS, 'longest_first'),
+    truncation: truncationOf(truncation),
     stride: integer('stride', given.stride, { min: 0, max: 0x7fffffff }, 0),
     returnOverflowing: boolean('return_overflowing', given.return_overflowing, false),
     tokens: true,

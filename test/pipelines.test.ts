@@ -177,6 +177,37 @@ describe('text-classification', () => {
   });
 });
 
+describe('options that users of other libraries pass', () => {
+  test('max_length and truncation cut texts, padding does nothing', async () => {
+    const folder = await tinyModel('sequence-classification', labels('bad', 'good'));
+    await using classify = await pipeline('text-classification', folder);
+    const text = 'the whale swam past the ship of the men';
+    const cut = await classify(text, { max_length: 5, truncation: true, padding: true });
+    expect(cut).toEqual(await classify('the whale swam'));
+    expect(cut).not.toEqual(await classify(text));
+    expect(await classify(text, { max_length: 1000, padding: 'max_length' })).toEqual(await classify(text));
+    await failure('TOO_LONG', () => classify(text, { max_length: 5, truncation: false }));
+    await failure('TOO_LONG', () => classify(text.repeat(9), { truncation: 'none' }));
+    const pair = { text: 'the', text_pair: text };
+    await failure('TOO_LONG', () => classify(pair, { max_length: 8, truncation: 'only_first' }));
+    await failure('INVALID_ARGUMENT', () => classify(text, { max_length: 0 }));
+
+    await using unmask = await pipeline('fill-mask', await tinyModel('masked-lm'));
+    const error = await failure('INVALID_ARGUMENT', () => unmask(`${text} [MASK]`, { max_length: 6 }));
+    expect(error.message).toMatch(/within the first 6 tokens/);
+    await using tag = await pipeline('ner', await tinyModel('token-classification'));
+    expect(await tag(text, { max_length: 6, ignore_labels: [] })).toHaveLength(4);
+    await using extract = await pipeline('feature-extraction', await tinyModel('base'));
+    expect((await extract(text, { max_length: 6 })).dims).toEqual([1, 6, 32]);
+  });
+
+  test('null stands for the default', async () => {
+    const none = { dtype: null, device: null, config: null, revision: null } as never;
+    await using unmask = await pipeline('fill-mask', await tinyModel('masked-lm'), none);
+    expect(unmask.model.dtype).toBe('fp32');
+  });
+});
+
 describe('zero-shot-classification', () => {
   test('scores', async () => {
     const folder = await tinyModel(

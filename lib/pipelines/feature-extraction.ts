@@ -5,21 +5,22 @@ import { normalise } from '../math';
 import { abortSignal, boolean, invalid, type Names, oneOf, optionsObject } from '../options';
 import { Tensor } from '../tensor';
 import {
-  CALL_OPTIONS,
-  type CallOptions,
+  limitsOf,
   makePipeline,
   openModel,
   type Pipeline,
   type PipelineOptions,
   requireTrained,
   type TaskNeeds,
+  TEXT_OPTIONS,
+  type TextOptions,
   textsOf,
 } from './open';
 import { Breather, encodeFor, runEncodings } from './run';
 
 const POOLINGS = ['none', 'mean', 'cls', 'first_token', 'pooler'] as const;
 
-export interface FeatureExtractionOptions extends CallOptions {
+export interface FeatureExtractionOptions extends TextOptions {
   /**
    * 'none' (default): every token's state; 'mean': their average, special tokens included; 'cls' or 'first_token': the first
    * token's; 'pooler': the pooled output of the checkpoint.
@@ -32,7 +33,7 @@ export interface FeatureExtractionOptions extends CallOptions {
 }
 
 const EXTRACTION_OPTIONS: Names<FeatureExtractionOptions> = {
-  ...CALL_OPTIONS,
+  ...TEXT_OPTIONS,
   pooling: true,
   normalize: true,
   quantize: true,
@@ -62,10 +63,11 @@ export const EMBEDDING_NEEDS: TaskNeeds = {
 export async function embed(
   model: Albert,
   texts: readonly string[],
-  pooling: (typeof POOLINGS)[number],
+  pooling: keyof typeof OUTPUTS,
+  limits: ReturnType<typeof limitsOf>,
   signal?: AbortSignal,
 ): Promise<Float32Array[]> {
-  const encodings = await encodeFor(model, texts);
+  const encodings = await encodeFor(model, texts, limits);
   const output = OUTPUTS[pooling];
   return runEncodings(model, encodings, { outputs: [output], signal }, (outputs, { row, index }) => {
     const states = outputs[output]!;
@@ -87,12 +89,13 @@ export async function featureExtraction(
     const { items: texts } = textsOf('text', input);
     const pooling = oneOf('pooling', given.pooling, POOLINGS, 'none');
     const unit = boolean('normalize', given.normalize, false);
+    const limits = limitsOf(model, given);
     if (boolean('quantize', given.quantize, false)) throw invalid('false', 'quantize', given.quantize);
     if (pooling === 'pooler' && !headInfo(model.head).pooled)
       throw invalid(`another, as head '${model.head}' has no pooler,`, 'pooling', pooling);
     if (pooling === 'pooler' && !options?.allow_untrained)
       requireTrained(model, ['pooler.'], "pooling 'pooler'");
-    const vectors = await embed(model, texts, pooling, abortSignal(given.signal));
+    const vectors = await embed(model, texts, pooling, limits, abortSignal(given.signal));
     if (unit) {
       for (const vector of vectors) {
         for (let at = 0; at < vector.length; at += width) normalise(vector.subarray(at, at + width));

@@ -5,24 +5,25 @@ import { topIndices } from '../math';
 import { abortSignal, integer, type Names, optionsObject, show, strings } from '../options';
 import type { Tokenizer } from '../tokenizer';
 import {
-  CALL_OPTIONS,
-  type CallOptions,
+  limitsOf,
   makePipeline,
   openModel,
   type Pipeline,
   type PipelineOptions,
+  TEXT_OPTIONS,
+  type TextOptions,
   textsOf,
 } from './open';
 import { encodeFor, runEncodings } from './run';
 
-export interface FillMaskOptions extends CallOptions {
+export interface FillMaskOptions extends TextOptions {
   /** Answers for each mask. Default 5. */
   top_k?: number;
   /** Rank these words alone; a word of several tokens counts as its first. */
   targets?: string | string[];
 }
 
-const FILL_MASK_OPTIONS: Names<FillMaskOptions> = { ...CALL_OPTIONS, top_k: true, targets: true };
+const FILL_MASK_OPTIONS: Names<FillMaskOptions> = { ...TEXT_OPTIONS, top_k: true, targets: true };
 
 export interface FillMaskResult {
   /** Probability among the whole vocabulary. */
@@ -101,14 +102,15 @@ export async function fillMask(
     const k = integer('top_k', given.top_k, { min: 1 }, 5);
     const signal = abortSignal(given.signal);
     const wanted = targetIds(tokenizer, given.targets);
-    const encodings = await encodeFor(model, texts);
+    const limits = limitsOf(model, given);
+    const encodings = await encodeFor(model, texts, limits);
     const masks = encodings.map((encoding, i) => {
       const positions: number[] = [];
       encoding.ids.forEach((id, position) => id === tokenizer.specialTokens.mask && positions.push(position));
       if (positions.length > 0) return positions;
       throw new AlbertError(
         'INVALID_ARGUMENT',
-        `expected a [MASK] within the first ${model.maxLength} tokens of ${single ? 'text' : `text[${i}]`} but received ${show(texts[i])}`,
+        `expected a [MASK] within the first ${limits.maxLength} tokens of ${single ? 'text' : `text[${i}]`} but received ${show(texts[i])}`,
       );
     });
     const results = await runEncodings<FillMaskOutput>(

@@ -15,7 +15,7 @@ import { zeroShotClassification, type ZeroShotPipeline } from './zero-shot-class
 export type * from './feature-extraction';
 export type * from './fill-mask';
 export type * from './multiple-choice';
-export type { CallOptions, Pipeline, PipelineOptions } from './open';
+export type { CallOptions, Pipeline, PipelineOptions, TextOptions } from './open';
 export type * from './question-answering';
 export type * from './sentence-order';
 export type * from './sentence-similarity';

@@ -4,6 +4,7 @@ import { AlbertError } from '../errors';
 import { type Head, headInfo } from '../heads';
 import {
   boolean,
+  integer,
   invalid,
   type LoadOptions,
   type Names,
@@ -13,7 +14,7 @@ import {
   string,
 } from '../options';
 import { readConfig, resolveFolder } from '../source';
-import type { Tokenizer } from '../tokenizer';
+import { type EncodeOptions, type Tokenizer, truncationOf } from '../tokenizer';
 
 // Options of transformers.js about downloads and onnxruntime: allowed, without effect, as its users change one import.
 const FOREIGN_OPTIONS = {
@@ -51,6 +52,28 @@ export interface CallOptions {
   signal?: AbortSignal;
 }
 export const CALL_OPTIONS: Names<CallOptions> = { signal: true };
+
+/** Options of calls that read texts as far as the model takes them. */
+export interface TextOptions extends CallOptions {
+  /** Tokens of a text or pair at most, special ones included. Default: what the model takes, which is the most. */
+  max_length?: number;
+  /** What is cut of one that is longer. Default 'longest_first', at its end; 'none' or false rejects with TOO_LONG. */
+  truncation?: EncodeOptions['truncation'];
+  /** Of other libraries: nothing is padded here. */
+  padding?: unknown;
+}
+export const TEXT_OPTIONS: Names<TextOptions> = {
+  ...CALL_OPTIONS,
+  max_length: true,
+  truncation: true,
+  padding: true,
+};
+
+/** Where texts are cut, as the tokenizer takes it. */
+export function limitsOf(model: Albert, { max_length, truncation }: Partial<TextOptions>) {
+  const asked = integer('max_length', max_length, { min: 1 }, model.maxLength);
+  return { maxLength: Math.min(asked, model.maxLength), truncation: truncationOf(truncation) };
+}
 
 /** What every pipeline has besides being callable. */
 export interface Pipeline<Task extends string = string> {
@@ -137,7 +160,9 @@ async function withHead(
       'CHECKPOINT',
       `expected a checkpoint with head '${head}' but ${file} declares '${declared}', whose classifier means something else; ${UNTRAINED}`,
     );
-  return { ...pick(options, { ...RUN_OPTIONS, config: true }), head };
+  // Null stands for the default in transformers.js.
+  const own = Object.entries(pick(options, { ...RUN_OPTIONS, config: true }));
+  return { ...(Object.fromEntries(own.filter(([, value]) => value !== null)) as CheckpointOptions), head };
 }
 
 /** Makes the callable object that users hold; dispose() waits for its calls. */

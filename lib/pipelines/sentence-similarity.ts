@@ -6,6 +6,7 @@ import { embed, EMBEDDING_NEEDS } from './feature-extraction';
 import {
   CALL_OPTIONS,
   type CallOptions,
+  limitsOf,
   makePipeline,
   openModel,
   type Pipeline,
@@ -26,12 +27,13 @@ export async function sentenceSimilarity(
   options?: PipelineOptions,
 ): Promise<SentenceSimilarityPipeline> {
   const opened = await openModel('sentence-similarity', source, options, EMBEDDING_NEEDS);
+  const { model } = opened;
 
   const call = async (first: string, second: string | readonly string[], callOptions?: CallOptions) => {
     const given = optionsObject<CallOptions>('options', callOptions, CALL_OPTIONS);
     const { items: others, single } = textsOf('second text', second);
     const texts = [string('first text', first), ...others];
-    const vectors = await embed(opened.model, texts, 'mean', abortSignal(given.signal));
+    const vectors = await embed(model, texts, 'mean', limitsOf(model, {}), abortSignal(given.signal));
     vectors.forEach(normalise);
     const similarities = vectors.slice(1).map((vector) => Math.min(1, Math.max(-1, dot(vectors[0], vector))));
     return single ? similarities[0] : similarities;

@@ -14,20 +14,21 @@ import {
 import type { TextOrPair } from '../tokenizer';
 import {
   batchOf,
-  CALL_OPTIONS,
-  type CallOptions,
   labelOf,
+  limitsOf,
   makePipeline,
   openModel,
   type Pipeline,
   type PipelineOptions,
+  TEXT_OPTIONS,
+  type TextOptions,
 } from './open';
 import { encodeFor, runEncodings } from './run';
 
 /** A text, or a pair of them such as premise and hypothesis. */
 export type ClassificationInput = string | { text: string; text_pair?: string };
 
-export interface TextClassificationOptions extends CallOptions {
+export interface TextClassificationOptions extends TextOptions {
   /** Labels to return, best first; null for all. Default 1. */
   top_k?: number | null;
   /**
@@ -38,7 +39,7 @@ export interface TextClassificationOptions extends CallOptions {
 }
 
 const CLASSIFICATION_OPTIONS: Names<TextClassificationOptions> = {
-  ...CALL_OPTIONS,
+  ...TEXT_OPTIONS,
   top_k: true,
   function_to_apply: true,
 };
@@ -95,7 +96,7 @@ export async function textClassification(
     const { items, single } = batchOf<unknown>('text', input, readInput);
     const k = given.top_k === null ? Infinity : integer('top_k', given.top_k, { min: 1 }, 1);
     const signal = abortSignal(given.signal);
-    const encodings = await encodeFor(model, items as TextOrPair[]);
+    const encodings = await encodeFor(model, items as TextOrPair[], limitsOf(model, given));
     const results = await runEncodings(
       model,
       encodings,

@@ -4,20 +4,21 @@ import { argmax, softmax } from '../math';
 import { abortSignal, type Names, oneOf, optionsObject } from '../options';
 import type { NativeEncoding } from '../native';
 import {
-  CALL_OPTIONS,
-  type CallOptions,
   labelOf,
+  limitsOf,
   makePipeline,
   openModel,
   type Pipeline,
   type PipelineOptions,
+  TEXT_OPTIONS,
+  type TextOptions,
   textsOf,
 } from './open';
 import { encodeFor, runEncodings } from './run';
 
 const STRATEGIES = ['none', 'simple', 'first', 'average', 'max'] as const;
 
-export interface TokenClassificationOptions extends CallOptions {
+export interface TokenClassificationOptions extends TextOptions {
   /**
    * 'none' (default): every token. Otherwise neighbours with one label form an entity (a B- label begins a new one), and
    * 'first', 'average' and 'max' first give each word the label of its first token, of the mean of its tokens' scores, or
@@ -29,7 +30,7 @@ export interface TokenClassificationOptions extends CallOptions {
 }
 
 const TAGGING_OPTIONS: Names<TokenClassificationOptions> = {
-  ...CALL_OPTIONS,
+  ...TEXT_OPTIONS,
   aggregation_strategy: true,
   ignore_labels: true,
 };
@@ -188,7 +189,7 @@ export async function tokenClassification(
     const { items: texts, single } = textsOf('text', input);
     const strategy = oneOf('aggregation_strategy', given.aggregation_strategy, STRATEGIES, 'none');
     const { items: ignored } = textsOf('ignore_labels', given.ignore_labels ?? ['O']);
-    const encodings = await encodeFor(model, texts, { tokens: true });
+    const encodings = await encodeFor(model, texts, { ...limitsOf(model, given), tokens: true });
     const plan = { outputs: ['logits'], signal: abortSignal(given.signal) };
     const results = await runEncodings(model, encodings, plan, (outputs, { row, index }) => {
       const encoding = encodings[index];
