@@ -134,17 +134,21 @@ function noModel(source: string, looked: string[]): AlbertError {
   );
 }
 
-/** Reads a JSON file that holds an object. @throws AlbertError with the given code. */
-export async function readJson(file: string, code: 'INVALID_CONFIG' | 'TOKENIZER') {
+/** Reads a JSON file that holds an object, or an array. @throws AlbertError with the given code. */
+export async function readJson<T = AlbertConfig>(
+  file: string,
+  code: 'INVALID_CONFIG' | 'TOKENIZER' | 'CHECKPOINT',
+  kind: 'object' | 'array' = 'object',
+) {
   const text = await readText(file).catch((error: Error) => {
     throw new AlbertError(code, error.message, { cause: error });
   });
   try {
     const value: unknown = JSON.parse(text);
-    if (!isObject(value)) throw new Error('it holds no object');
-    return { text, value: value as AlbertConfig };
+    if (kind === 'array' ? !Array.isArray(value) : !isObject(value)) throw new Error(`it holds no ${kind}`);
+    return { text, value: value as T };
   } catch (error) {
-    throw new AlbertError(code, `expected a JSON object in ${file}: ${(error as Error).message}`, {
+    throw new AlbertError(code, `expected a JSON ${kind} in ${file}: ${(error as Error).message}`, {
       cause: error,
     });
   }

@@ -1,4 +1,6 @@
 /** Result shapes of every pipeline, and their numbers against the model's own outputs. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { Albert, type FillMaskOutput, type FillMaskResult, pipeline, type Tensor } from '../lib';
 import { goldenModel } from './support/data';
 import { failure } from './support/errors';
@@ -121,6 +123,50 @@ describe('feature-extraction and sentence-similarity', () => {
     const [same, other] = await compare('the whale', ['the whale', 'quite another thing']);
     expect(same).toBeCloseTo(1, 5);
     expect(other).toBeLessThan(same);
+  });
+
+  test('a folder of sentence-transformers says how its sentences become vectors', async () => {
+    const model = await tinyModel('base');
+    const write = (name: string, content: unknown) => {
+      mkdirSync(path.dirname(path.join(model, name)), { recursive: true });
+      writeFileSync(path.join(model, name), JSON.stringify(content));
+    };
+    await using extract = await pipeline('feature-extraction', model);
+    await using compare = await pipeline('sentence-similarity', model);
+    const texts = ['the whale swam past the ship', 'the sea was gone before the men had seen it'];
+    const cosine = async (options: object) => {
+      const { data } = await extract(texts, { ...options, normalize: true });
+      return data.subarray(0, 32).reduce((sum, value, i) => sum + value * data[32 + i], 0);
+    };
+    expect(await extract(texts, { pooling: 'sentence' })).toEqual(await extract(texts, { pooling: 'mean' }));
+    const type = (name: string) => `sentence_transformers.models.${name}`;
+    const modules = [
+      { idx: 0, name: '0', path: '', type: type('Transformer') },
+      { idx: 1, name: '1', path: '1_Pooling', type: type('Pooling') },
+    ];
+    write('modules.json', modules);
+    write('sentence_bert_config.json', { max_seq_length: 5, do_lower_case: false });
+    write('1_Pooling/config.json', { word_embedding_dimension: 32, pooling_mode_cls_token: true });
+    const short = { pooling: 'cls', max_length: 5 } as const;
+    expect(await extract(texts, { pooling: 'sentence' })).toEqual(await extract(texts, short));
+    expect(await compare(texts[0], texts[1])).toBeCloseTo(await cosine(short), 5);
+    expect(await cosine(short)).not.toBeCloseTo(await cosine({ pooling: 'cls' }), 5);
+    const longer = await extract(texts, { pooling: 'sentence', max_length: 9 });
+    expect(longer).toEqual(await extract(texts, { pooling: 'cls', max_length: 9 }));
+    write('modules.json', [...modules, { idx: 2, name: '2', path: '2_Normalize', type: type('Normalize') }]);
+    expect(await extract(texts, { pooling: 'sentence' })).toEqual(
+      await extract(texts, { ...short, normalize: true }),
+    );
+
+    write('1_Pooling/config.json', { pooling_mode_max_tokens: true, pooling_mode_mean_tokens: false });
+    const odd = await failure('CHECKPOINT', () => compare(texts[0], texts[1]));
+    expect(odd.message).toMatch(/by mean or first token in .*1_Pooling.* but found pooling_mode_max_tokens/);
+    write('modules.json', [{ type: type('Dense') }]);
+    const dense = await failure('CHECKPOINT', () => extract(texts, { pooling: 'sentence' }));
+    expect(dense.message).toMatch(/modules.json but found 'sentence_transformers.models.Dense'/);
+    write('modules.json', {});
+    await failure('CHECKPOINT', () => compare(texts[0], texts[1]));
+    expect((await extract(texts, { pooling: 'mean' })).dims).toEqual([2, 32]);
   });
 
   test('many texts run in parts and come back in order', async () => {

@@ -17,16 +17,18 @@ import {
   textsOf,
 } from './open';
 import { Breather, encodeFor, runEncodings } from './run';
+import { sentenceSettings } from './sentence-settings';
 
-const POOLINGS = ['none', 'mean', 'cls', 'first_token', 'pooler'] as const;
+const POOLINGS = ['none', 'mean', 'cls', 'first_token', 'pooler', 'sentence'] as const;
 
 export interface FeatureExtractionOptions extends TextOptions {
   /**
    * 'none' (default): every token's state; 'mean': their average, special tokens included; 'cls' or 'first_token': the first
-   * token's; 'pooler': the pooled output of the checkpoint.
+   * token's; 'pooler': the pooled output of the checkpoint; 'sentence': what the files of sentence-transformers beside the
+   * model say, normalisation and length included, or 'mean' where there are none.
    */
   pooling?: (typeof POOLINGS)[number];
-  /** Scale each vector to unit length. Default false. */
+  /** Scale each vector to unit length. Default false, or with 'sentence' as those files say. */
   normalize?: boolean;
   /** Of transformers.js: vectors are never rounded to bytes here. */
   quantize?: false;
@@ -87,9 +89,11 @@ export async function featureExtraction(
   const call = async (input: string | readonly string[], callOptions?: FeatureExtractionOptions) => {
     const given = optionsObject<FeatureExtractionOptions>('options', callOptions, EXTRACTION_OPTIONS);
     const { items: texts } = textsOf('text', input);
-    const pooling = oneOf('pooling', given.pooling, POOLINGS, 'none');
-    const unit = boolean('normalize', given.normalize, false);
-    const limits = limitsOf(model, given);
+    const asked = oneOf('pooling', given.pooling, POOLINGS, 'none');
+    const sentence = asked === 'sentence' ? await sentenceSettings(model.folder) : null;
+    const pooling = sentence?.pooling ?? (asked as keyof typeof OUTPUTS);
+    const unit = boolean('normalize', given.normalize, sentence?.normalize ?? false);
+    const limits = limitsOf(model, { ...given, max_length: given.max_length ?? sentence?.max_length });
     if (boolean('quantize', given.quantize, false)) throw invalid('false', 'quantize', given.quantize);
     if (pooling === 'pooler' && !headInfo(model.head).pooled)
       throw invalid(`another, as head '${model.head}' has no pooler,`, 'pooling', pooling);

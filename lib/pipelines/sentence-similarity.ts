@@ -1,4 +1,4 @@
-/** sentence-similarity: cosine of the mean-pooled embeddings of two texts. */
+/** sentence-similarity: cosine of the embeddings of two texts, pooled as the model's own files say, else by their mean. */
 import type { Albert } from '../albert';
 import { dot, normalise } from '../math';
 import { abortSignal, optionsObject, string } from '../options';
@@ -13,6 +13,7 @@ import {
   type PipelineOptions,
   textsOf,
 } from './open';
+import { sentenceSettings } from './sentence-settings';
 
 export interface SentenceSimilarityPipeline extends Pipeline<'sentence-similarity'> {
   /** From -1 to 1. */
@@ -33,7 +34,14 @@ export async function sentenceSimilarity(
     const given = optionsObject<CallOptions>('options', callOptions, CALL_OPTIONS);
     const { items: others, single } = textsOf('second text', second);
     const texts = [string('first text', first), ...others];
-    const vectors = await embed(model, texts, 'mean', limitsOf(model, {}), abortSignal(given.signal));
+    const { pooling, max_length } = await sentenceSettings(model.folder);
+    const vectors = await embed(
+      model,
+      texts,
+      pooling,
+      limitsOf(model, { max_length }),
+      abortSignal(given.signal),
+    );
     vectors.forEach(normalise);
     const similarities = vectors.slice(1).map((vector) => Math.min(1, Math.max(-1, dot(vectors[0], vector))));
     return single ? similarities[0] : similarities;

@@ -1,0 +1,71 @@
+/** What sentence-transformers keeps beside a model: how its states become the embedding of a text. */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { AlbertError } from '../errors';
+import { show } from '../options';
+import { readJson } from '../source';
+
+export interface SentenceSettings {
+  pooling: 'mean' | 'cls';
+  normalize: boolean;
+  /** Tokens of a text at most; undefined where the files set no limit. */
+  max_length?: number;
+}
+
+const POOLINGS = { pooling_mode_mean_tokens: 'mean', pooling_mode_cls_token: 'cls' } as const;
+const LENGTH_FILES = ['sentence_bert_config.json', 'sentence_albert_config.json'];
+
+async function settingsIn(file: string): Promise<Record<string, unknown>> {
+  return existsSync(file) ? (await readJson(file, 'CHECKPOINT')).value : {};
+}
+
+async function poolingOf(file: string): Promise<SentenceSettings['pooling']> {
+  const modes = Object.entries(await settingsIn(file)).filter(
+    ([name, value]) => name.startsWith('pooling_mode_') && value === true,
+  );
+  const names = modes.map(([name]) => name);
+  const [name] = names;
+  if (names.length === 1 && Object.hasOwn(POOLINGS, name)) return POOLINGS[name as keyof typeof POOLINGS];
+  throw new AlbertError(
+    'CHECKPOINT',
+    `expected pooling by mean or first token in ${file} but found ${names.join(', ') || 'none'}; ask for another pooling and ` +
+      'combine the vectors yourself',
+  );
+}
+
+/**
+ * The settings of modules.json and the files that it names; the mean without them.
+ * @param folder of the model, or null for one that has none.
+ * @throws AlbertError CHECKPOINT for files that are broken or ask for what is not done here.
+ */
+export async function sentenceSettings(folder: string | null): Promise<SentenceSettings> {
+  const settings: SentenceSettings = { pooling: 'mean', normalize: false };
+  const list = folder === null ? '' : path.join(folder, 'modules.json');
+  if (folder === null || !existsSync(list)) return settings;
+  const { value: modules } = await readJson<({ type?: unknown; path?: unknown } | null)[]>(
+    list,
+    'CHECKPOINT',
+    'array',
+  );
+  for (const { type, path: place } of modules.map((module) => module ?? {})) {
+    const kind = String(type).split('.').at(-1)!;
+    const inside = (name: string) => path.join(folder, typeof place === 'string' ? place : '', name);
+    if (kind === 'Transformer') {
+      for (const name of LENGTH_FILES) {
+        const { max_seq_length } = await settingsIn(inside(name));
+        if (Number.isInteger(max_seq_length)) settings.max_length = max_seq_length as number;
+      }
+    } else if (kind === 'Pooling') {
+      settings.pooling = await poolingOf(inside('config.json'));
+    } else if (kind === 'Normalize') {
+      settings.normalize = true;
+    } else {
+      throw new AlbertError(
+        'CHECKPOINT',
+        `expected modules Transformer, Pooling and Normalize in ${list} but found ${show(type)}; ask for a pooling and do ` +
+          'the rest yourself',
+      );
+    }
+  }
+  return settings;
+}
