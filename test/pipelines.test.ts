@@ -272,6 +272,8 @@ describe('zero-shot-classification', () => {
     const { logits } = await ask.model.forward({ input_ids: [input_ids], token_type_ids: [token_type_ids] });
     const expected = softmax([logits!.data[2], logits!.data[0]])[1];
     expect(multi[0].scores[multi[0].labels.indexOf('sea')]).toBeCloseTo(expected, 6);
+    expect(await ask('x', 'sea, land,')).toEqual(await ask('x', ['sea', 'land']));
+    await failure('INVALID_ARGUMENT', () => ask('x', ' , '));
     await failure('INVALID_ARGUMENT', () => ask('x', ['a'], { hypothesis_template: 'nothing' }));
   });
 

@@ -87,9 +87,12 @@ export async function zeroShotClassification(
     const { items: texts, single } = textsOf('text', input);
     const labels =
       typeof labelsInput === 'string'
-        ? labelsInput.split(',').map((label) => label.trim())
+        ? labelsInput
+            .split(',')
+            .map((label) => label.trim())
+            .filter(Boolean)
         : strings('labels', labelsInput);
-    if (labels.some((label) => label.trim() === ''))
+    if (labels.length === 0 || labels.some((label) => label.trim() === ''))
       throw invalid('labels that are not empty', 'labels', labelsInput);
     const template = string('hypothesis_template', given.hypothesis_template ?? 'This example is {}.');
     if (!template.includes('{}')) {
