@@ -129,6 +129,13 @@ describe('options', () => {
     await failure('OUT_OF_VOCABULARY', () => tokenizer.decode([99999]));
   });
 
+  test('decoding closes spaces before punctuation unless the settings say not to', async () => {
+    const spaced = ['▁the', '▁', '.', '▁', ')', '▁', ','].map((piece) => tokenizer.tokenToId(piece));
+    expect(tokenizer.decode(spaced)).toBe('the. ),');
+    const literal = await load(vocabulary, { clean_up_tokenization_spaces: false });
+    expect(literal.decode(spaced)).toBe('the . ) ,');
+  });
+
   test('odd texts', () => {
     for (const text of [
       '',

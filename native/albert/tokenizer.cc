@@ -39,7 +39,9 @@ std::string clean_up(std::string text) {
 class ComposedTokenizer final : public Tokenizer {
  public:
   ComposedTokenizer(std::unique_ptr<TextTokenizer> text_tokenizer, const TokenizerConfig& config)
-      : text_tokenizer_(std::move(text_tokenizer)), added_(config, *text_tokenizer_) {}
+      : text_tokenizer_(std::move(text_tokenizer)),
+        added_(config, *text_tokenizer_),
+        cleans_up_(config.clean_up_tokenization_spaces.value_or(true)) {}
 
   Encoding encode(const TextInput& input, const EncodeOptions& options) const override {
     check(input.text.size() <= kMaxUnits && input.pair.size() <= kMaxUnits, ErrorCode::kTooLong,
@@ -100,6 +102,7 @@ class ComposedTokenizer final : public Tokenizer {
 
   std::unique_ptr<TextTokenizer> text_tokenizer_;
   AddedTokens added_;
+  bool cleans_up_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<TokenizerWorkspace>> spare_;  // as many as threads have met here
 };
@@ -204,7 +207,7 @@ std::string ComposedTokenizer::decode(const std::vector<int32_t>& ids, bool skip
     }
   }
   flush();
-  return clean_up(std::move(text));
+  return cleans_up_ ? clean_up(std::move(text)) : text;
 }
 
 }  // namespace

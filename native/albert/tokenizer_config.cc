@@ -81,6 +81,7 @@ TokenizerConfig read_tokenizer_config(const std::string& config_json,
     config.remove_space = read_flag(json, "remove_space", source);
     config.strip_accents = read_flag(json, "strip_accents", source);
     config.tokenize_chinese_chars = read_flag(json, "tokenize_chinese_chars", source);
+    config.clean_up_tokenization_spaces = read_flag(json, "clean_up_tokenization_spaces", source);
     read_roles(json, source, &config);
     if (const Json* decoder = json.find("added_tokens_decoder")) {
       for (const auto& [key, value] : decoder->object()) {

@@ -26,6 +26,7 @@ enum Role { kPad, kUnk, kCls, kSep, kMask, kBos, kEos, kRoleCount };
 
 struct TokenizerConfig {
   std::optional<bool> do_lower_case, keep_accents, remove_space, strip_accents, tokenize_chinese_chars;
+  std::optional<bool> clean_up_tokenization_spaces;
   std::array<std::optional<AddedToken>, kRoleCount> roles;
   std::vector<AddedToken> added_tokens;
 

@@ -208,6 +208,10 @@ LoadedTokenizer load_wordpiece(const Json& json, const Json& model, const Json::
   options.strip_accents = bert && read_flag(*bert, "strip_accents", source).value_or(options.do_lower_case);
   options.clean_text = bert && read_flag(*bert, "clean_text", source).value_or(true);
   options.spaces_around_ideographs = bert && read_flag(*bert, "handle_chinese_chars", source).value_or(true);
+  // The decoder of this file does the same on its own account.
+  const Json* decoder = json.find("decoder");
+  if (decoder && decoder->is_object() && read_flag(*decoder, "cleanup", source).value_or(false))
+    config.clean_up_tokenization_spaces = true;
   read_added_tokens(json, source, nullptr, &config);
   set_bert_roles(&config);
 
