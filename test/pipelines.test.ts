@@ -280,7 +280,10 @@ describe('zero-shot-classification', () => {
   test('a model without an entailment label is refused', async () => {
     const folder = await tinyModel('sequence-classification', labels('yes', 'no'));
     const error = await failure('INVALID_CONFIG', () => pipeline('zero-shot-classification', folder));
-    expect(error.message).toMatch(/entailment.*yes, no/s);
+    expect(error.message).toMatch(/entailment.*yes, no.*\{ config: \{ id2label/s);
+    const config = { id2label: { 0: 'entailment', 1: 'contradiction' } };
+    await using ask = await pipeline('zero-shot-classification', folder, { config });
+    expect((await ask('the whale', ['sea'])).labels).toEqual(['sea']);
   });
 });
 

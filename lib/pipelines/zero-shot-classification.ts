@@ -61,7 +61,7 @@ function inferenceIds(model: Albert): { entailment: number; contradiction: numbe
     throw new AlbertError(
       'INVALID_CONFIG',
       `expected a label 'entailment' among those of config.json but found ${[...names.values()].join(', ') || 'none'}; ` +
-        'choose a model trained for inference (NLI), or name its labels in id2label',
+        "choose a model trained for inference (NLI), or name its labels: { config: { id2label: { 0: 'entailment', ... } } }",
     );
   }
   const contradiction = find('contra') ?? find('not_entail') ?? (entailment === 0 ? names.size - 1 : 0);
