@@ -4,11 +4,16 @@ import path from 'node:path';
 import type { AlbertConfig } from './config';
 import { awaitNative } from './errors';
 import type { NativeModel } from './native';
-import { TOKENIZER_FILES, writeInto } from './source';
+import { SENTENCE_FILES, TOKENIZER_FILES, writeInto } from './source';
 
 /** Copies the files of a tokenizer that a folder has. */
-export async function copyTokenizer(from: string, to: string): Promise<void> {
-  for (const name of TOKENIZER_FILES) {
+export function copyTokenizer(from: string, to: string): Promise<void> {
+  return copyFiles(from, to, TOKENIZER_FILES);
+}
+
+/** Copies those of the files that there are. */
+async function copyFiles(from: string, to: string, names: readonly string[]): Promise<void> {
+  for (const name of names) {
     await cp(path.join(from, name), path.join(to, name)).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error;
     });
@@ -16,7 +21,8 @@ export async function copyTokenizer(from: string, to: string): Promise<void> {
 }
 
 /**
- * Writes model.safetensors and config.json, and copies the tokenizer's files of the folder that the model came from.
+ * Writes model.safetensors and config.json, and copies the tokenizer's files of the folder that the model came from, with an
+ * encoder also those that say how it embeds sentences.
  * @throws AlbertError CHECKPOINT when the folder cannot be written.
  */
 export async function saveModel(
@@ -32,6 +38,9 @@ export async function saveModel(
     const file = path.join(folder, 'config.json');
     await writeFile(`${file}.new`, `${JSON.stringify(written, null, 2)}\n`);
     await rename(`${file}.new`, file);
-    if (origin && path.resolve(folder) !== origin) await copyTokenizer(origin, folder);
+    if (origin && path.resolve(folder) !== origin) {
+      await copyTokenizer(origin, folder);
+      if (native.head === 'base') await copyFiles(origin, folder, SENTENCE_FILES);
+    }
   });
 }

@@ -42,6 +42,14 @@ export async function makeFolder(folder: string): Promise<void> {
 export const SETTINGS_FILES = ['tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json'];
 export const TOKENIZER_FILES = ['spiece.model', 'tokenizer.json', 'vocab.txt', ...SETTINGS_FILES];
 
+/** What sentence-transformers keeps beside an encoder, in the layout that it writes. */
+export const SENTENCE_FILES = [
+  'modules.json',
+  'sentence_bert_config.json',
+  'sentence_albert_config.json',
+  path.join('1_Pooling', 'config.json'),
+];
+
 /** Any of these makes a folder that of a model. */
 const MODEL_FILES = ['config.json', ...TOKENIZER_FILES];
 

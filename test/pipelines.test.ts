@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Albert, type FillMaskOutput, type FillMaskResult, pipeline, type Tensor } from '../lib';
-import { goldenModel } from './support/data';
+import { goldenModel, temporaryFolder } from './support/data';
 import { failure } from './support/errors';
 import { labels, tinyModel } from './support/tiny';
 
@@ -156,6 +156,13 @@ describe('feature-extraction and sentence-similarity', () => {
     write('modules.json', [...modules, { idx: 2, name: '2', path: '2_Normalize', type: type('Normalize') }]);
     expect(await extract(texts, { pooling: 'sentence' })).toEqual(
       await extract(texts, { ...short, normalize: true }),
+    );
+
+    const copy = temporaryFolder();
+    await extract.model.save(copy);
+    await using again = await pipeline('feature-extraction', copy);
+    expect(await again(texts, { pooling: 'sentence' })).toEqual(
+      await extract(texts, { pooling: 'sentence' }),
     );
 
     write('1_Pooling/config.json', { pooling_mode_max_tokens: true, pooling_mode_mean_tokens: false });
