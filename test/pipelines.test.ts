@@ -1,5 +1,5 @@
 /** Result shapes of every pipeline, and their numbers against the model's own outputs. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Albert, type FillMaskOutput, type FillMaskResult, pipeline, type Tensor } from '../lib';
 import { goldenModel, temporaryFolder } from './support/data';
@@ -56,6 +56,21 @@ describe('fill-mask', () => {
     await failure('ABORTED', () => unmask('[MASK]', { signal: AbortSignal.abort() }));
     await unmask.dispose();
     await failure('DISPOSED', () => unmask('[MASK]'));
+  });
+
+  test('a mask by another name, or none at all', async () => {
+    const folder = await tinyModel('masked-lm', { vocab_size: 8 }, { mask_token: '<mask>' });
+    const pieces = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '<mask>', 'whale', 'ship', 'the'];
+    rmSync(path.join(folder, 'spiece.model'));
+    writeFileSync(path.join(folder, 'vocab.txt'), pieces.join('\n'));
+    const unmask = await pipeline('fill-mask', folder);
+    expect(await unmask('the <mask>')).toHaveLength(5);
+    const error = await failure('INVALID_ARGUMENT', () => unmask('the [MASK]'));
+    expect(error.message).toMatch('expected a <mask> within');
+    await unmask.dispose();
+    writeFileSync(path.join(folder, 'tokenizer_config.json'), '{}');
+    const none = await failure('TOKENIZER', () => pipeline('fill-mask', folder));
+    expect(none.message).toMatch(/vocab\.txt but found no \[MASK\]; name it as mask_token/);
   });
 
   test('a text over the limit is cut with its special tokens', async () => {

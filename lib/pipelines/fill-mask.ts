@@ -94,6 +94,14 @@ export async function fillMask(
   });
   const { model } = opened;
   const { tokenizer } = model;
+  const { mask } = tokenizer.specialTokens;
+  if (mask < 0) {
+    if (opened.owned) await model.dispose();
+    throw new AlbertError(
+      'TOKENIZER',
+      `expected a token for the mask in ${tokenizer.file} but found no [MASK]; name it as mask_token in tokenizer_config.json`,
+    );
+  }
   const output = model.head === 'pretraining' ? 'prediction_logits' : 'logits';
 
   const call = async (input: string | readonly string[], callOptions?: FillMaskOptions) => {
@@ -106,11 +114,11 @@ export async function fillMask(
     const encodings = await encodeFor(model, texts, limits);
     const masks = encodings.map((encoding, i) => {
       const positions: number[] = [];
-      encoding.ids.forEach((id, position) => id === tokenizer.specialTokens.mask && positions.push(position));
+      encoding.ids.forEach((id, position) => id === mask && positions.push(position));
       if (positions.length > 0) return positions;
       throw new AlbertError(
         'INVALID_ARGUMENT',
-        `expected a [MASK] within the first ${limits.maxLength} tokens of ${single ? 'text' : `text[${i}]`} but received ${show(texts[i])}`,
+        `expected a ${tokenizer.idToToken(mask)} within the first ${limits.maxLength} tokens of ${single ? 'text' : `text[${i}]`} but received ${show(texts[i])}`,
       );
     });
     const results = await runEncodings<FillMaskOutput>(
