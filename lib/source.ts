@@ -171,7 +171,17 @@ export async function readConfig(folder: string) {
       `expected config.json in the model folder but found none in ${folder}`,
     );
   }
-  return { file, ...(await readJson(file, 'INVALID_CONFIG')) };
+  const { text, value } = await readJson(file, 'INVALID_CONFIG');
+  const names: unknown = value.id2label;
+  if (typeof names !== 'object' || names === null || Array.isArray(names)) return { file, text, value };
+  // Training on numbered classes leaves numbers for names.
+  const id2label = Object.fromEntries(
+    Object.entries(names).map(([id, name]) => [
+      id,
+      typeof name === 'number' ? String(name) : (name as string),
+    ]),
+  );
+  return { file, text, value: { ...value, id2label } };
 }
 
 /** The weights of a model folder: one file, or the index of several. */

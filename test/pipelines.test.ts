@@ -1,5 +1,5 @@
 /** Result shapes of every pipeline, and their numbers against the model's own outputs. */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Albert, type FillMaskOutput, type FillMaskResult, pipeline, type Tensor } from '../lib';
 import { goldenModel, temporaryFolder } from './support/data';
@@ -297,6 +297,22 @@ describe('zero-shot-classification', () => {
     expect(await ask('x', 'sea, land,')).toEqual(await ask('x', ['sea', 'land']));
     await failure('INVALID_ARGUMENT', () => ask('x', ' , '));
     await failure('INVALID_ARGUMENT', () => ask('x', ['a'], { hypothesis_template: 'nothing' }));
+  });
+
+  test('label maps that are null or hold numbers', async () => {
+    const folder = await tinyModel('sequence-classification', labels('entailment', 'contradiction'));
+    const file = path.join(folder, 'config.json');
+    const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+    writeFileSync(file, JSON.stringify({ ...config, label2id: null }));
+    await using ask = await pipeline('zero-shot-classification', folder);
+    expect((await ask('the whale', ['sea'])).labels).toEqual(['sea']);
+    writeFileSync(file, JSON.stringify({ ...config, id2label: { 0: 3, 1: 4 }, label2id: { 3: 0, 4: 1 } }));
+    await using classify = await pipeline('text-classification', folder);
+    const found = await classify('the whale', { top_k: null });
+    expect(found.map(({ label }) => label).sort()).toEqual(['3', '4']);
+    writeFileSync(file, JSON.stringify({ ...config, id2label: null, label2id: null }));
+    const error = await failure('INVALID_CONFIG', () => pipeline('zero-shot-classification', folder));
+    expect(error.message).toMatch(/but found none/);
   });
 
   test('a model without an entailment label is refused', async () => {

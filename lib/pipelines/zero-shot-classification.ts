@@ -51,10 +51,10 @@ export interface ZeroShotPipeline extends Pipeline<'zero-shot-classification'> {
 
 /** Which outputs mean that the hypothesis follows, and that it is refuted. */
 function inferenceIds(model: Albert): { entailment: number; contradiction: number } {
-  const { id2label = {}, label2id = {} } = model.config;
+  const { id2label, label2id } = model.config;
   const names = new Map<number, string>();
-  for (const [name, id] of Object.entries(label2id)) names.set(id, name.toLowerCase());
-  for (const [id, name] of Object.entries(id2label)) names.set(Number(id), name.toLowerCase());
+  for (const [name, id] of Object.entries(label2id ?? {})) names.set(id, name.toLowerCase());
+  for (const [id, name] of Object.entries(id2label ?? {})) names.set(Number(id), name.toLowerCase());
   const find = (start: string) => [...names].find(([, name]) => name.startsWith(start))?.[0];
   const entailment = find('entail');
   if (entailment === undefined) {
