@@ -57,9 +57,8 @@ const AddedToken* AddedTokens::find_id(int32_t id) const {
 }
 
 const AddedToken* AddedTokens::find_content(std::string_view content) const {
-  size_t length = 0;
-  const int32_t index = by_content_.longest_prefix(content, &length);
-  return index == DoubleArray::kNoValue || length != content.size() ? nullptr : &tokens_[index];
+  const int32_t index = by_content_.find(content);
+  return index == DoubleArray::kNoValue ? nullptr : &tokens_[index];
 }
 
 const AddedToken* AddedTokens::longest_at(std::u16string_view text, size_t at, size_t* length) const {

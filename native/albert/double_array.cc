@@ -127,4 +127,11 @@ int32_t DoubleArray::longest_prefix(std::string_view text, size_t* length) const
   return found;
 }
 
+int32_t DoubleArray::find(std::string_view key) const {
+  uint32_t node = kRoot;
+  for (const char byte : key)
+    if (!step(&node, static_cast<unsigned char>(byte))) return kNoValue;
+  return value(node);
+}
+
 }  // namespace albert

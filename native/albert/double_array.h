@@ -37,6 +37,8 @@ class DoubleArray {
   // The longest key that `text` starts with: its value and, in `length`, its bytes; kNoValue when there is
   // none.
   int32_t longest_prefix(std::string_view text, size_t* length) const;
+  // The value of a key, or kNoValue when there is none.
+  int32_t find(std::string_view key) const;
 
  private:
   friend class DoubleArrayBuilder;

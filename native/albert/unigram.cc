@@ -20,12 +20,6 @@ int character_length(char lead) {
   return kLengths[static_cast<unsigned char>(lead) >> 4];
 }
 
-int32_t find_exactly(const DoubleArray& trie, std::string_view piece) {
-  size_t length = 0;
-  const int32_t id = trie.longest_prefix(piece, &length);
-  return id != DoubleArray::kNoValue && length == piece.size() ? id : -1;
-}
-
 }  // namespace
 
 Unigram::Unigram(const SentencePieceModel& model, const std::string& name) : scores_(model.pieces.size()) {
@@ -74,10 +68,8 @@ Unigram::Unigram(const SentencePieceModel& model, const std::string& name) : sco
 }
 
 int32_t Unigram::find(std::string_view piece) const {
-  for (const DoubleArray* trie : {&reserved_, &trie_, &unused_}) {
-    const int32_t id = find_exactly(*trie, piece);
-    if (id >= 0) return id;
-  }
+  for (const DoubleArray* trie : {&reserved_, &trie_, &unused_})
+    if (const int32_t id = trie->find(piece); id != DoubleArray::kNoValue) return id;
   return -1;
 }
 

@@ -54,12 +54,6 @@ WordPieceTokenizer::WordPieceTokenizer(std::vector<std::string> pieces, const Wo
         "' among the ", pieces_.size(), " pieces");
 }
 
-int32_t WordPieceTokenizer::find(std::string_view piece) const {
-  size_t length = 0;
-  const int32_t id = words_.longest_prefix(piece, &length);
-  return id != DoubleArray::kNoValue && length == piece.size() ? id : -1;
-}
-
 void WordPieceTokenizer::tokenize(std::u16string_view text, int32_t offset, TokenizerWorkspace* workspace,
                                   TokenList* out) const {
   MappedText& cleaned = workspace->prepared;

@@ -33,7 +33,7 @@ class WordPieceTokenizer final : public TextTokenizer {
   std::string join(const std::vector<Part>& parts) const override;
 
   const std::vector<std::string>& pieces() const override { return pieces_; }
-  int32_t find(std::string_view piece) const override;
+  int32_t find(std::string_view piece) const override { return words_.find(piece); }
   int32_t unknown_id() const override { return unknown_id_; }
 
  private:

@@ -77,8 +77,12 @@ TEST(double_array_finds_longest_prefixes) {
   const DoubleArray trie(keys, "words");
   size_t length = 0;
   for (size_t i = 0; i < words.size(); ++i)
-    EXPECT(trie.longest_prefix(words[i], &length) == static_cast<int32_t>(i) && length == words[i].size(), i);
-  EXPECT(trie.longest_prefix("zzz", &length) == DoubleArray::kNoValue);
+    EXPECT(trie.longest_prefix(words[i], &length) == static_cast<int32_t>(i) && length == words[i].size() &&
+               trie.find(words[i]) == static_cast<int32_t>(i),
+           i);
+  EXPECT(trie.longest_prefix("zzz", &length) == DoubleArray::kNoValue &&
+         trie.find("zzz") == DoubleArray::kNoValue);
+  EXPECT(trie.find(words[0] + "z") == DoubleArray::kNoValue && trie.find("") == DoubleArray::kNoValue);
   EXPECT(DoubleArray().longest_prefix(std::string(1, '\0'), &length) == DoubleArray::kNoValue);
 }
 
