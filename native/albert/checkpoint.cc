@@ -137,8 +137,7 @@ Checkpoint Checkpoint::open(const std::string& path) {
 void Checkpoint::open_index(const std::string& folder) {
   constexpr size_t kMaxShards = 1000;
   std::shared_ptr<const FileMap> map = FileMap::open(path_, ErrorCode::kCheckpoint);
-  Json index = Json::parse({reinterpret_cast<const char*>(map->data()), map->size()},
-                           {ErrorCode::kCheckpoint, path_, true});
+  Json index = Json::parse(map->text(), {ErrorCode::kCheckpoint, path_, true});
   const Json* weight_map = index.find("weight_map");
   check(weight_map && weight_map->is_object(), ErrorCode::kCheckpoint, path_,
         ": expected an object 'weight_map' from tensor names to files");

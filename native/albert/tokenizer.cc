@@ -6,10 +6,10 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 
 #include "added_tokens.h"
+#include "support/file_map.h"
 #include "tokenizer_loader.h"
 #include "truncation.h"
 
@@ -213,13 +213,13 @@ std::string ComposedTokenizer::decode(const std::vector<int32_t>& ids, bool skip
 }  // namespace
 
 std::unique_ptr<Tokenizer> Tokenizer::load(const TokenizerFiles& files) {
-  LoadedTokenizer loaded = load_tokenizer(files);
-  return std::make_unique<ComposedTokenizer>(std::move(loaded.text_tokenizer), loaded.config);
+  const auto file = FileMap::open(files.vocabulary_path, ErrorCode::kTokenizer);
+  return load_bytes(file->text(), files.vocabulary_path, files);
 }
 
 std::unique_ptr<Tokenizer> Tokenizer::load_bytes(std::string_view vocabulary, const std::string& name,
                                                  const TokenizerFiles& files) {
-  LoadedTokenizer loaded = load_tokenizer_bytes(vocabulary, name, files);
+  LoadedTokenizer loaded = load_tokenizer(vocabulary, name, files);
   return std::make_unique<ComposedTokenizer>(std::move(loaded.text_tokenizer), loaded.config);
 }
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "sentencepiece_tokenizer.h"
-#include "support/file_map.h"
 #include "tokenizer_json.h"
 #include "wordpiece.h"
 
@@ -84,8 +83,8 @@ void set_bert_roles(TokenizerConfig* config) {
   config->set_default_role(kMask, "[MASK]");
 }
 
-LoadedTokenizer load_tokenizer_bytes(std::string_view vocabulary, const std::string& name,
-                                     const TokenizerFiles& files) {
+LoadedTokenizer load_tokenizer(std::string_view vocabulary, const std::string& name,
+                               const TokenizerFiles& files) {
   check(!vocabulary.empty(), ErrorCode::kTokenizer, name,
         ": the file is empty; expected spiece.model, tokenizer.json or vocab.txt");
   check(vocabulary.size() <= kMaxFileBytes, ErrorCode::kTokenizer, name, ": has ", vocabulary.size(),
@@ -97,12 +96,6 @@ LoadedTokenizer load_tokenizer_bytes(std::string_view vocabulary, const std::str
   if (first != std::string_view::npos && vocabulary[first] == '{' && !ends_with(name, ".txt"))
     return load_tokenizer_json(vocabulary, name, std::move(config));
   return load_vocab_txt(vocabulary, name, std::move(config));
-}
-
-LoadedTokenizer load_tokenizer(const TokenizerFiles& files) {
-  const auto file = FileMap::open(files.vocabulary_path, ErrorCode::kTokenizer);
-  const std::string_view bytes(reinterpret_cast<const char*>(file->data()), file->size());
-  return load_tokenizer_bytes(bytes, files.vocabulary_path, files);
 }
 
 }  // namespace albert

@@ -16,10 +16,10 @@ struct LoadedTokenizer {
   TokenizerConfig config;  // with the roles that the family of the vocabulary implies
 };
 
-// Throws Error{kTokenizer}.
-LoadedTokenizer load_tokenizer(const TokenizerFiles& files);
-LoadedTokenizer load_tokenizer_bytes(std::string_view vocabulary, const std::string& name,
-                                     const TokenizerFiles& files);
+// From the bytes of a vocabulary file; files.vocabulary_path is not read, `name` is what errors call the
+// bytes. Throws Error{kTokenizer}.
+LoadedTokenizer load_tokenizer(std::string_view vocabulary, const std::string& name,
+                               const TokenizerFiles& files);
 
 // The roles of the two families, where the files say nothing.
 void set_albert_roles(const TextTokenizer& vocabulary, TokenizerConfig* config);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "error.h"
@@ -32,6 +33,7 @@ class FileMap {
   const std::string& path() const { return path_; }
   const uint8_t* data() const { return data_; }
   size_t size() const { return size_; }
+  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
 
   // Whether nothing has been written to the mapped file since: one of other length or time of writing, not a
   // new file in its place.

@@ -111,9 +111,8 @@ TensorFile read_safetensors(std::shared_ptr<const FileMap> map) {
   if (header_bytes > kMaxHeader || header_bytes > map->size() - sizeof header_bytes)
     fail(*map, "the safetensors header claims ", header_bytes, " bytes, but the file has ", map->size(),
          " and a header at most ", kMaxHeader, "; the file is truncated, damaged or of another format");
-  std::string_view text(reinterpret_cast<const char*>(map->data()) + sizeof header_bytes,
-                        static_cast<size_t>(header_bytes));
-  Json header = Json::parse(text, {ErrorCode::kCheckpoint, map->path() + ": header", true});
+  Json header = Json::parse(map->text().substr(sizeof header_bytes, header_bytes),
+                            {ErrorCode::kCheckpoint, map->path() + ": header", true});
   if (!header.is_object()) fail(*map, "the safetensors header must be an object, found ", header.describe());
   if (header.object().size() > TensorFile::kMaxTensors)
     fail(*map, "expected at most ", TensorFile::kMaxTensors, " tensors, found ", header.object().size());

@@ -25,7 +25,7 @@ constexpr NamedType kTypes[] = {
 };
 
 bool starts_with(const FileMap& map, std::string_view prefix) {
-  return map.size() >= prefix.size() && std::memcmp(map.data(), prefix.data(), prefix.size()) == 0;
+  return map.text().substr(0, prefix.size()) == prefix;
 }
 
 // Every element read through memcpy, because a checkpoint may put a tensor at any byte.

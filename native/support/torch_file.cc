@@ -79,7 +79,7 @@ class TorchReader {
     const Pickle::Value* little = system.find(system.root(), "little_endian");
     if (little && !little->integer)
       fail("written on a big-endian machine; save it again on a little-endian one");
-    at_ += read_pickle({reinterpret_cast<const char*>(map_->data()) + at_, map_->size() - at_});
+    at_ += read_pickle(map_->text().substr(at_));
 
     Pickle keys = next_pickle();
     for (Pickle::Ref ref : keys.root().items) {
@@ -106,15 +106,14 @@ class TorchReader {
 
   Pickle next_pickle() {
     size_t consumed = 0;
-    Pickle pickle = Pickle::parse({reinterpret_cast<const char*>(map_->data()) + at_, map_->size() - at_},
-                                  map_->path(), at_, &consumed);
+    Pickle pickle = Pickle::parse(map_->text().substr(at_), map_->path(), at_, &consumed);
     at_ += consumed;
     return pickle;
   }
 
   // The state dictionary; notes every storage it refers to.
   size_t read_pickle(std::string_view bytes) {
-    size_t offset = static_cast<size_t>(bytes.data() - reinterpret_cast<const char*>(map_->data()));
+    size_t offset = static_cast<size_t>(bytes.data() - map_->text().data());
     size_t consumed = 0;
     pickle_ = Pickle::parse(bytes, map_->path(), offset, &consumed);
     collect_tensors();

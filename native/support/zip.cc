@@ -82,7 +82,7 @@ class ZipReader {
              comment_bytes = read(record + 32, 2);
     need(record + kCentralBytes, name_bytes + extra_bytes + comment_bytes, "a directory entry");
     ZipEntry entry;
-    entry.name.assign(reinterpret_cast<const char*>(map_.data()) + record + kCentralBytes, name_bytes);
+    entry.name = map_.text().substr(record + kCentralBytes, name_bytes);
     read_extra64(record + kCentralBytes + name_bytes, extra_bytes, &bytes, &packed, &local);
     *at = record + kCentralBytes + name_bytes + extra_bytes + comment_bytes;
 
