@@ -85,6 +85,11 @@ void read_normalizer(std::string_view bytes, const std::string& name, SentencePi
 
 }  // namespace
 
+std::string byte_piece(int byte) {
+  static constexpr char kHex[] = "0123456789ABCDEF";
+  return std::string("<0x") + kHex[byte >> 4] + kHex[byte & 15] + '>';
+}
+
 SentencePieceModel read_sentencepiece_model(std::string_view bytes, const std::string& name) {
   SentencePieceModel model;
   ProtobufReader reader(bytes, ErrorCode::kTokenizer, name);

@@ -21,6 +21,12 @@ enum class PieceType : uint8_t {
 
 // The metaspace U+2581 that stands for a space inside pieces.
 constexpr std::string_view kMetaspace = "\xE2\x96\x81";
+inline bool starts_with_metaspace(std::string_view piece) {
+  return piece.substr(0, kMetaspace.size()) == kMetaspace;
+}
+
+// The piece that stands for a byte where the vocabulary has no piece for a character: '<0x0A>'.
+std::string byte_piece(int byte);
 
 // Defaults are those of the proto file.
 struct SentencePieceModel {

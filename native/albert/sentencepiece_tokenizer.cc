@@ -9,10 +9,6 @@
 namespace albert {
 namespace {
 
-bool starts_with_metaspace(std::string_view piece) {
-  return piece.substr(0, kMetaspace.size()) == kMetaspace;
-}
-
 // A piece longer than its comma whose character before the comma is a digit: '▁92,'.
 bool is_number_before_comma(std::string_view piece) {
   if (piece.size() < 2 || piece.back() != ',') return false;
@@ -21,11 +17,6 @@ bool is_number_before_comma(std::string_view piece) {
   size_t length = 0;
   const char32_t c = unicode::decode_utf8(piece.substr(at), &length);
   return unicode::Tables::get().has(c, unicode::kDigit);
-}
-
-std::string byte_piece(int byte) {
-  static constexpr char kHex[] = "0123456789ABCDEF";
-  return std::string("<0x") + kHex[byte >> 4] + kHex[byte & 15] + '>';
 }
 
 // The byte that a piece such as '<0x0A>' stands for, if it is one.
@@ -170,7 +161,7 @@ std::string SentencePieceTokenizer::join_pieces(const std::vector<Part>& parts, 
   };
   for (size_t i = first; i < last; ++i) {
     std::string_view piece = parts[i].piece;
-    if (const std::optional<uint8_t> byte = byte_of(piece); byte_fallback_ && byte) {
+    if (const std::optional<uint8_t> byte = byte_fallback_ ? byte_of(piece) : std::nullopt) {
       bytes += static_cast<char>(*byte);
       continue;
     }

@@ -152,8 +152,7 @@ LoadedTokenizer load_unigram(const Json& json, const Json& model_json, const Jso
   read_added_tokens(json, source, &model, &config);
   model.byte_fallback = read_flag(model_json, "byte_fallback", source).value_or(false);
   for (int byte = 0; byte < 256 && model.byte_fallback; ++byte) {
-    const char name[] = {'<', '0', 'x', "0123456789ABCDEF"[byte >> 4], "0123456789ABCDEF"[byte & 15], '>', 0};
-    const auto found = std::find(model.pieces.begin(), model.pieces.end(), name);
+    const auto found = std::find(model.pieces.begin(), model.pieces.end(), byte_piece(byte));
     if (found != model.pieces.end()) model.types[found - model.pieces.begin()] = PieceType::kByte;
   }
   if (const Json* precompiled = find_step(normalizers, "Precompiled")) {

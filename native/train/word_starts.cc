@@ -3,10 +3,11 @@
 
 #include <string>
 
+#include "albert/sentencepiece_model.h"
+
 namespace albert {
 namespace {
 
-constexpr std::string_view kWordMark = "\xE2\x96\x81";  // U+2581
 // Without ' < = and >, as in the reference.
 constexpr std::string_view kPunctuation = "!\"#$%&()*+,-./:;?@[\\]^_`{|}~";
 
@@ -15,7 +16,7 @@ bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
 }  // namespace
 
 bool starts_word_sentencepiece(std::string_view piece) {
-  if (piece.substr(0, kWordMark.size()) == kWordMark || piece.substr(0, 1) == "<") return true;
+  if (starts_with_metaspace(piece) || piece.substr(0, 1) == "<") return true;
   if (piece.size() == 1 && kPunctuation.find(piece[0]) != std::string_view::npos) return true;
   for (const char c : piece)
     if (!is_letter(c) && kPunctuation.find(c) == std::string_view::npos) return true;
@@ -29,7 +30,7 @@ std::vector<uint8_t> word_starts(const Tokenizer& tokenizer) {
   for (size_t id = 0; id < size; ++id) {
     if (tokenizer.has_id(static_cast<int32_t>(id)))
       pieces[id] = tokenizer.id_to_token(static_cast<int32_t>(id));
-    marks = marks || pieces[id].compare(0, kWordMark.size(), kWordMark) == 0;
+    marks = marks || starts_with_metaspace(pieces[id]);
     continuations = continuations || !starts_word_wordpiece(pieces[id]);
   }
   const bool wordpiece = continuations && !marks;
