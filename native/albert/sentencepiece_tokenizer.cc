@@ -13,7 +13,7 @@ namespace {
 bool is_number_before_comma(std::string_view piece) {
   if (piece.size() < 2 || piece.back() != ',') return false;
   size_t at = piece.size() - 2;
-  while (at > 0 && (static_cast<unsigned char>(piece[at]) & 0xC0) == 0x80) --at;
+  while (at > 0 && unicode::is_continuation(piece[at])) --at;
   size_t length = 0;
   const char32_t c = unicode::decode_utf8(piece.substr(at), &length);
   return unicode::Tables::get().has(c, unicode::kDigit);

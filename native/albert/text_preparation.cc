@@ -89,7 +89,7 @@ void resolve_final_sigmas(size_t begin, const std::vector<size_t>& positions, Ma
     bool cased_before = false;
     for (size_t at = position; at > begin;) {
       const size_t end = at;
-      while (--at > begin && (static_cast<unsigned char>(out->bytes()[at]) & 0xC0) == 0x80) continue;
+      while (--at > begin && unicode::is_continuation(out->bytes()[at])) continue;
       size_t length = 0;
       const uint8_t properties = tables.properties(unicode::decode_utf8(out->view(at, end), &length));
       if (properties & unicode::kCaseIgnorable) continue;

@@ -1,5 +1,4 @@
-// Character properties, case mapping and decompositions that the tokenizers need, and the UTF-8 and UTF-16
-// codecs.
+// Character properties, case mapping and decompositions that the tokenizers need, and UTF-16.
 #pragma once
 
 #include <cstddef>
@@ -8,9 +7,9 @@
 #include <string_view>
 #include <vector>
 
-namespace albert::unicode {
+#include "support/utf8.h"
 
-constexpr char32_t kReplacement = 0xFFFD;
+namespace albert::unicode {
 
 // The order of the bits is that of kProperties in scripts/generate-unicode.cjs.
 enum Property : uint8_t {
@@ -86,14 +85,6 @@ class Tables {
   Decompositions canonical_;
   Decompositions compatibility_;
 };
-
-// Writes 1 to 4 bytes and returns their number; surrogates and numbers above U+10FFFF become U+FFFD.
-int encode_utf8(char32_t c, char* out);
-void append_utf8(std::string& out, char32_t c);
-
-// The character at text[0] and its length; a byte that starts no valid character is U+FFFD of length 1. Not
-// for empty text.
-char32_t decode_utf8(std::string_view text, size_t* length);
 
 // The character at text[at] and its length in units; a lone surrogate is U+FFFD of length 1.
 inline char32_t decode_utf16(std::u16string_view text, size_t at, int* length) {

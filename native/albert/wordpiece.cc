@@ -135,7 +135,7 @@ void WordPieceTokenizer::add_pieces(const MappedText& text, size_t begin, size_t
   const size_t first = out->tokens.size();
   const std::string_view word = text.view(begin, end);
   size_t characters = 0;
-  for (const char byte : word) characters += (static_cast<unsigned char>(byte) & 0xC0) != 0x80;
+  for (const char byte : word) characters += !unicode::is_continuation(byte);
   bool known = characters <= options_.max_word_characters;
   for (size_t at = 0, length = 0; known && at < word.size(); at += length) {
     const int32_t id = (at == 0 ? words_ : continuations_).longest_prefix(word.substr(at), &length);

@@ -7,40 +7,12 @@
 #include <locale>
 #endif
 
+#include "utf8.h"
+
 namespace albert {
 namespace {
 
 constexpr size_t kLinearKeys = 8;  // up to here comparing every pair of keys beats hashing them
-
-// Length of the well-formed UTF-8 sequence at `at`, or 0 (Unicode 15, table 3-7).
-size_t utf8_length(const unsigned char* at, const unsigned char* end) {
-  auto tail = [&](size_t i, unsigned char low = 0x80, unsigned char high = 0xbf) {
-    return at + i < end && at[i] >= low && at[i] <= high;
-  };
-  unsigned char c = at[0];
-  if (c < 0x80) return 1;
-  if (c >= 0xc2 && c <= 0xdf) return tail(1) ? 2 : 0;
-  if (c >= 0xe0 && c <= 0xef) {
-    unsigned char low = c == 0xe0 ? 0xa0 : 0x80, high = c == 0xed ? 0x9f : 0xbf;
-    return tail(1, low, high) && tail(2) ? 3 : 0;
-  }
-  if (c >= 0xf0 && c <= 0xf4) {
-    unsigned char low = c == 0xf0 ? 0x90 : 0x80, high = c == 0xf4 ? 0x8f : 0xbf;
-    return tail(1, low, high) && tail(2) && tail(3) ? 4 : 0;
-  }
-  return 0;
-}
-
-void append_utf8(std::string* out, uint32_t code) {
-  if (code < 0x80) {
-    out->push_back(static_cast<char>(code));
-    return;
-  }
-  int tails = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-  static const unsigned char lead[] = {0, 0xc0, 0xe0, 0xf0};
-  out->push_back(static_cast<char>(lead[tails] | (code >> (6 * tails))));
-  while (tails-- > 0) out->push_back(static_cast<char>(0x80 | ((code >> (6 * tails)) & 0x3f)));
-}
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -189,11 +161,10 @@ class JsonParser {
     for (;;) {
       const char* run = at_;
       while (at_ < end_ && *at_ != '"' && *at_ != '\\') {
-        unsigned char c = static_cast<unsigned char>(*at_);
+        size_t length = 0;
+        const char32_t c = unicode::decode_utf8({at_, static_cast<size_t>(end_ - at_)}, &length);
         if (c < 0x20) fail("no control character in a string (write it as an escape)", at_);
-        size_t length = utf8_length(reinterpret_cast<const unsigned char*>(at_),
-                                    reinterpret_cast<const unsigned char*>(end_));
-        if (!length) fail("valid UTF-8", at_);
+        if (c == unicode::kReplacement && length == 1) fail("valid UTF-8", at_);
         at_ += length;
       }
       out->append(run, at_);
@@ -243,12 +214,12 @@ class JsonParser {
       at_ += 2;
       uint32_t low = parse_hex();
       if (low >= 0xdc00 && low <= 0xdfff) {
-        append_utf8(out, 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00));
+        unicode::append_utf8(*out, 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00));
         return;
       }
       at_ = before;
     }
-    append_utf8(out, code >= 0xd800 && code <= 0xdfff ? 0xfffd : code);
+    unicode::append_utf8(*out, code);
   }
 
   uint32_t parse_hex() {
