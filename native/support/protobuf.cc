@@ -13,7 +13,7 @@ void ProtobufReader::fail(const std::string& what) const {
 uint64_t ProtobufReader::varint() {
   uint64_t value = 0;
   for (int shift = 0; shift < 64; shift += 7) {
-    if (at_ == bytes_.size()) fail("a number is cut off");
+    if (done()) fail("a number is cut off");
     const auto byte = static_cast<unsigned char>(bytes_[at_++]);
     value |= static_cast<uint64_t>(byte & 0x7F) << shift;
     if (byte < 0x80) return value;
@@ -30,7 +30,7 @@ uint64_t ProtobufReader::fixed(size_t size) {
 }
 
 bool ProtobufReader::next(Field* field) {
-  if (at_ == bytes_.size()) return false;
+  if (done()) return false;
   const uint64_t tag = varint();
   if (tag >> 3 == 0 || tag >> 3 > 0x1FFFFFFF) fail(str("a field has the number ", tag >> 3));
   *field = Field();

@@ -33,10 +33,12 @@ class ProtobufReader {
 
   // False at the end of the message. Throws Error{code} when the bytes are no protobuf message.
   bool next(Field* field);
+  // Packed numbers stand one after another without tags: whether all of them are read, and the next one.
+  bool done() const { return at_ == bytes_.size(); }
+  uint64_t varint();
 
  private:
   [[noreturn]] void fail(const std::string& what) const;
-  uint64_t varint();
   uint64_t fixed(size_t size);
 
   std::string_view bytes_;

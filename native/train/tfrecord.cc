@@ -30,18 +30,8 @@ void read_list(std::string_view bytes, bool floats, const std::string& name, con
     } else if (floats) {
       out->floats[key].push_back(field.as_float(list));
     } else if (field.type == ProtobufReader::WireType::kBytes) {
-      // Packed varints have the wire format of fields without tags, so each is read by hand.
-      uint64_t value = 0;
-      int shift = 0;
-      for (const char c : field.bytes) {
-        const auto byte = static_cast<unsigned char>(c);
-        check(shift < 64, ErrorCode::kData, name, ": a number of ", key, " is longer than 10 bytes");
-        value |= static_cast<uint64_t>(byte & 0x7F) << shift;
-        shift += 7;
-        if (byte >= 0x80) continue;
-        out->integers[key].push_back(static_cast<int64_t>(value));
-        value = 0, shift = 0;
-      }
+      ProtobufReader packed(field.bytes, ErrorCode::kData, name);
+      while (!packed.done()) out->integers[key].push_back(static_cast<int64_t>(packed.varint()));
     } else {
       out->integers[key].push_back(static_cast<int64_t>(field.integer));
     }
