@@ -150,8 +150,8 @@ struct Kernels {
                              int64_t width, int64_t rows);
   void (*dropout)(float* y, const float* x, int64_t stride, const Dropout& dropout, int64_t first_row,
                   int64_t width, int64_t rows);
-  void (*cross_entropy)(float* losses, uint8_t* hits, float* logits, const int32_t* labels, float scale,
-                        int64_t width, int64_t rows);
+  // Of one row.
+  void (*cross_entropy)(float* loss, uint8_t* hit, float* logits, int32_t label, float scale, int64_t width);
   SquaredNorms (*moments)(float* gradient, float* first, float* second, const float* weight,
                           const MomentRule& rule, float tensor_decay, int64_t count);
   void (*descend)(float* weight, const float* update, float rate, int64_t count);

@@ -208,8 +208,7 @@ void CpuBackend::cross_entropy_forward_backward(float* losses, uint8_t* hits, fl
                                                 const int32_t* labels, const float* scales, int64_t width,
                                                 int64_t rows) {
   for_items(rows, [&](CpuBackend&, int64_t row) {
-    kernels_.cross_entropy(losses + row, hits + row, logits + row * width, labels + row, scales[row], width,
-                           1);
+    kernels_.cross_entropy(losses + row, hits + row, logits + row * width, labels[row], scales[row], width);
   });
 }
 
