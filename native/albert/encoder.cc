@@ -180,9 +180,6 @@ EncoderWeights::EncoderWeights(const Config& config, const Weights& weights, Pre
       format(ProductInput::kEmbeddings, {0}, spread_of(weights, {"embeddings.LayerNorm"}, embedding_width));
   map = backend.pack({map_source}, embedding_width, of_embedding);
 
-  const auto block_name = [](int32_t group, int32_t k) {
-    return str("encoder.albert_layer_groups.", group, ".albert_layers.", k, ".");
-  };
   const auto qkv_sources = [&](const std::string& name) {
     return std::vector<LinearSource>{source(name + "attention.query", hidden),
                                      source(name + "attention.key", hidden),

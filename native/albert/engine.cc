@@ -10,10 +10,6 @@ namespace {
 // a large one that came earlier.
 constexpr size_t kSmall = 8, kBefore = 4;
 
-bool is_cancelled(const ForwardRequest& request) {
-  return request.cancelled && request.cancelled->load() != 0;
-}
-
 std::exception_ptr aborted() {
   return std::make_exception_ptr(Error(ErrorCode::kAborted, "the run was aborted by its signal"));
 }
@@ -89,7 +85,7 @@ void Engine::answer(std::vector<Job>& jobs) {
   std::vector<const ForwardRequest*> requests;
   std::vector<Job*> running;
   for (Job& job : jobs) {
-    if (is_cancelled(job.request)) {
+    if (job.request.is_cancelled()) {
       job.done({}, aborted());
     } else {
       requests.push_back(&job.request);

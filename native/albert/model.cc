@@ -260,9 +260,7 @@ std::vector<ForwardResult> Model::forward(const std::vector<const ForwardRequest
     taps.attentions = attention_tap.get();
   }
 
-  const auto is_cancelled = [](const ForwardRequest* request) {
-    return request->cancelled && request->cancelled->load(std::memory_order_relaxed) != 0;
-  };
+  const auto is_cancelled = [](const ForwardRequest* request) { return request->is_cancelled(); };
   const float* hidden =
       encoder_forward(*backend_, config_, packed_->encoder, batch, packed_->activations, taps,
                       [&] { return std::all_of(requests.begin(), requests.end(), is_cancelled); });

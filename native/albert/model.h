@@ -52,17 +52,14 @@ struct ForwardRequest {
   // row. With pairs the logits are [R, V] instead of [B, T, V].
   std::vector<int32_t> logits_rows;
   const std::atomic<uint8_t>* cancelled = nullptr;  // polled between layers; non-zero abandons the request
+  bool is_cancelled() const { return cancelled && cancelled->load(std::memory_order_relaxed) != 0; }
 };
 
 struct OutputTensor {
   std::string name;           // 'logits', 'hidden_states.0', ...
   std::vector<int64_t> dims;  // padded to the longest sequence; masked rows hold zeros
   std::unique_ptr<float[]> data;
-  int64_t count() const {
-    int64_t n = 1;
-    for (int64_t extent : dims) n *= extent;
-    return n;
-  }
+  int64_t count() const { return element_count(dims); }
 };
 using ForwardResult = std::vector<OutputTensor>;
 

@@ -25,6 +25,10 @@ std::string_view without_prefix(std::string_view name) {
   return name.substr(0, kPrefix.size()) == kPrefix ? name.substr(kPrefix.size()) : name;
 }
 
+std::string block_name(int32_t group, int32_t k) {
+  return str("encoder.albert_layer_groups.", group, ".albert_layers.", k, ".");
+}
+
 namespace {
 
 bool starts_with(std::string_view text, std::string_view prefix) {
@@ -104,9 +108,7 @@ class Table {
 
   void block(int32_t group, int32_t inner) {
     const int64_t hidden = c_.hidden_size;
-    const auto name_in = [&](int32_t g) {
-      return str(prefix_, "encoder.albert_layer_groups.", g, ".albert_layers.", inner, ".");
-    };
+    const auto name_in = [&](int32_t g) { return str(prefix_, block_name(g, inner)); };
     const std::string name = name_in(group);
     // What `list` adds of a part of the block that exists `sets` times: beyond the last set its names are
     // further ones of group 0's parameters.

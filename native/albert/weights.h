@@ -20,15 +20,14 @@ struct Parameter {
   std::vector<int64_t> shape;
   const float* data = nullptr;  // in the mapped file, or in memory the table owns
 
-  int64_t count() const {
-    int64_t n = 1;
-    for (int64_t extent : shape) n *= extent;
-    return n;
-  }
+  int64_t count() const { return element_count(shape); }
 };
 
 // A name as the tables keep it: heads' checkpoints put 'albert.' before the names of the base model.
 std::string_view without_prefix(std::string_view name);
+
+// What the names of the parameters of one block begin with: block k of a group of layers.
+std::string block_name(int32_t group, int32_t k);
 
 // The name that the parameter called `of` has in another group of layers that shares it.
 struct SharedName {

@@ -41,9 +41,6 @@ TrainingEncoder::TrainingEncoder(const Config& config, Precision precision, bool
                           backend);
   };
   map_ = std::make_unique<TrainingLinear>(linear({"encoder.embedding_hidden_mapping_in"}, width, hidden));
-  const auto block_name = [](int32_t group, int32_t k) {
-    return str("encoder.albert_layer_groups.", group, ".albert_layers.", k, ".");
-  };
   for (int32_t group = 0; group < config.attention_groups(); ++group)
     for (int32_t k = 0; k < config.inner_group_num; ++k) {
       const std::string name = block_name(group, k) + "attention.";
