@@ -1,10 +1,7 @@
 // Ranges of product inputs: what is observed, the formats that follow, and files that do not fit.
 #include "albert/calibration.h"
 
-#include <unistd.h>
-
 #include <cstdio>
-#include <filesystem>
 
 #include "support/error.h"
 #include "support/safetensors.h"
@@ -30,21 +27,10 @@ void observe_peak(Calibration& calibration, int64_t block, int64_t width, int64_
   calibration.observe(ProductInput::kFeedForward, block, rows.data(), 3);
 }
 
-const std::string& path() {
-  static const std::string path =
-      (std::filesystem::temp_directory_path() / str("albert-calibration-", getpid())).string();
-  return path;
-}
-
 // Whether loading the file fails with these words.
-bool refuses(Calibration& calibration, const Weights& weights, const char* words) {
-  try {
-    calibration.load(path(), weights);
-  } catch (const Error& error) {
-    return error.code() == ErrorCode::kCheckpoint &&
-           std::string(error.what()).find(words) != std::string::npos;
-  }
-  return false;
+bool refuses(Calibration& calibration, const std::string& path, const Weights& weights, const char* words) {
+  return test::refusal([&] { calibration.load(path, weights); }, ErrorCode::kCheckpoint).find(words) !=
+         std::string::npos;
 }
 
 }  // namespace
@@ -79,9 +65,10 @@ TEST(calibration_files) {
   const std::unique_ptr<Weights> weights = Weights::create(config, Head::kBase, 1);
   Calibration written(config);
   observe_peak(written, 1, 9, 4, 30);
-  written.save(path(), *weights);
+  const std::string path = test::temporary("calibration");
+  written.save(path, *weights);
   Calibration read(config);
-  read.load(path(), *weights);
+  read.load(path, *weights);
   const auto format_of = [](const Calibration& calibration) {
     return calibration.format(ProductInput::kFeedForward, {1});
   };
@@ -96,18 +83,18 @@ TEST(calibration_files) {
         parameter.data = gains.data();
     return Weights::copy(config, Head::kBase, values);
   };
-  EXPECT(!refuses(read, *trained(0.998f), ""), "weights rounded to 16 bits");
-  EXPECT(
-      refuses(read, *trained(0.98f), "to be 1 in column 0 but this model has 0.98; it was not written for"),
-      "trained on");
+  read.load(path, *trained(0.998f));  // rounded to 16 bits
+  EXPECT(refuses(read, path, *trained(0.98f),
+                 "to be 1 in column 0 but this model has 0.98; it was not written for"),
+         "trained on");
   Calibration other(config_of(10, 2));
-  EXPECT(refuses(other, *weights, "expected a tensor 'block' of F32 [2, 10] but found F32 [2, 9]"),
+  EXPECT(refuses(other, path, *weights, "expected a tensor 'block' of F32 [2, 10] but found F32 [2, 9]"),
          "another model's");
   const float values[4] = {1, -1, 0, 0};
   write_safetensors(
-      path(), {{"embeddings", DType::kF32, {1, 4}, reinterpret_cast<const uint8_t*>(values), sizeof values}});
-  EXPECT(refuses(read, *weights, "holds -1; expected magnitudes"), "no magnitude");
-  std::remove(path().c_str());
+      path, {{"embeddings", DType::kF32, {1, 4}, reinterpret_cast<const uint8_t*>(values), sizeof values}});
+  EXPECT(refuses(read, path, *weights, "holds -1; expected magnitudes"), "no magnitude");
+  std::remove(path.c_str());
 }
 
 }  // namespace albert

@@ -20,15 +20,10 @@ Config parse(const std::string& fields, const std::string& type = "\"model_type\
 }
 
 void refuse(const std::string& json, const std::string& part) {
-  try {
-    Config::parse(json, "config.json");
-  } catch (const Error& error) {
-    EXPECT(error.code() == ErrorCode::kInvalidConfig, json);
-    EXPECT(std::string(error.what()).find("config.json: ") == 0, error.what());
-    EXPECT(std::string(error.what()).find(part) != std::string::npos, part, " in: ", error.what());
-    return;
-  }
-  EXPECT(false, "a refusal of ", json);
+  const std::string message =
+      test::refusal([&] { Config::parse(json, "config.json"); }, ErrorCode::kInvalidConfig);
+  EXPECT(message.find(part) != std::string::npos && message.find("config.json: ") == 0, part, " for ", json,
+         " in: ", message);
 }
 
 // A repeated key keeps its last value, so that `fields` may overwrite a dimension.
@@ -203,16 +198,11 @@ TEST(config_spells_heads) {
   for (const char* name : {"base", "pretraining", "masked-lm", "sequence-classification",
                            "token-classification", "question-answering", "multiple-choice"})
     EXPECT(to_string(head_from_string(name)) == std::string(name), name);
-  try {
-    head_from_string("masked_lm");
-    EXPECT(false, "a refusal");
-  } catch (const Error& error) {
-    EXPECT(error.code() == ErrorCode::kInvalidArgument, error.what());
-    EXPECT(std::string(error.what())
-                   .find("'masked_lm' is not known; expected one of base, pretraining, masked-lm") !=
-               std::string::npos,
-           error.what());
-  }
+  const std::string message =
+      test::refusal([] { head_from_string("masked_lm"); }, ErrorCode::kInvalidArgument);
+  EXPECT(message.find("'masked_lm' is not known; expected one of base, pretraining, masked-lm") !=
+             std::string::npos,
+         message);
 }
 
 }  // namespace albert

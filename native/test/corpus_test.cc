@@ -2,7 +2,6 @@
 #include "train/corpus.h"
 
 #include <cstdio>
-#include <filesystem>
 #include <fstream>
 
 #include "test.h"
@@ -10,10 +9,6 @@
 
 namespace albert {
 namespace {
-
-std::string temporary(const char* name) {
-  return (std::filesystem::temp_directory_path() / str("albert-", name, "-test.tokens")).string();
-}
 
 void write(const std::string& path, int documents) {
   std::vector<int32_t> tokens, lengths, segments;
@@ -25,15 +20,6 @@ void write(const std::string& path, int documents) {
     }
   }
   write_shard(path, tokens, lengths, segments);
-}
-
-ErrorCode code_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  throw test::Failure{"expected an error"};
 }
 
 std::unique_ptr<InstanceSource> open(const std::string& path, const Split& split = {}) {
@@ -56,20 +42,20 @@ std::vector<int32_t> flat(const PretrainingBatch& batch) {
 }  // namespace
 
 TEST(corpus_shards_come_back_as_written) {
-  const std::string path = temporary("whole");
+  const std::string path = test::temporary("whole");
   write_shard(path, {1, 2, 3, 4, 5}, {2, 3}, {1, 0, 1});
   const Corpus corpus(FileMap::open_all({path, path}, ErrorCode::kData));
   EXPECT(corpus.documents() == 6 && corpus.tokens() == 10, "");
   std::vector<int32_t> tokens;
   corpus.append_tokens(5, 0, 1, 10, &tokens);
   EXPECT((tokens == std::vector<int32_t>{3, 4, 5}), "");
-  EXPECT(code_of([&] { corpus.append_tokens(0, 0, 1, 2, &tokens); }) == ErrorCode::kData, "");
+  EXPECT(test::refuses([&] { corpus.append_tokens(0, 0, 1, 2, &tokens); }, ErrorCode::kData), "");
   std::remove(path.c_str());
 }
 
 // Every truncation and every changed byte of the index gives an error or other tokens, never a crash.
 TEST(corpus_damaged_shards_are_refused) {
-  const std::string path = temporary("damaged");
+  const std::string path = test::temporary("damaged");
   write(path, 3);
   std::ifstream in(path, std::ios::binary);
   const std::string bytes((std::istreambuf_iterator<char>(in)), {});
@@ -82,7 +68,7 @@ TEST(corpus_damaged_shards_are_refused) {
   };
   for (size_t size = 0; size < bytes.size(); ++size) {
     store(bytes.substr(0, size));
-    EXPECT(code_of(use) == ErrorCode::kData, size);
+    EXPECT(test::refuses(use, ErrorCode::kData), size);
   }
   for (size_t at = 0; at < bytes.size(); ++at) {
     std::string changed = bytes;
@@ -98,7 +84,7 @@ TEST(corpus_damaged_shards_are_refused) {
 }
 
 TEST(batches_are_a_function_of_seed_and_cursor) {
-  const std::string path = temporary("cursor");
+  const std::string path = test::temporary("cursor");
   write(path, 50);
   const auto source = open(path), again = open(path);
   const PretrainingBatch first = make_batch(*source, 11, {}, 40, 0, true);
@@ -114,14 +100,14 @@ TEST(batches_are_a_function_of_seed_and_cursor) {
 }
 
 TEST(batches_of_the_held_out_share_are_fixed) {
-  const std::string path = temporary("split");
+  const std::string path = test::temporary("split");
   write(path, 200);
   const auto train = open(path, {0.2, false}), evaluation = open(path, {0.2, true});
   EXPECT(evaluation->size(0) > 20 && evaluation->size(0) < train->size(0) / 2, evaluation->size(0));
   EXPECT(flat(make_batch(*evaluation, 11, {0, 0}, 20, 0, false)) ==
              flat(make_batch(*evaluation, 11, {5, 0}, 20, 0, false)),
          "");
-  EXPECT(code_of([&] { open(path, {0, true}); }) == ErrorCode::kData, "nothing is held out");
+  EXPECT(test::refuses([&] { open(path, {0, true}); }, ErrorCode::kData), "nothing is held out");
   std::remove(path.c_str());
 }
 

@@ -178,13 +178,8 @@ TEST(class_weights_choose_among_labels) {
     const double chosen = TrainingModel(config, head, *weights, {}).evaluate(batch).total;
     EXPECT(std::fabs(weighted - chosen) <= 1e-6 * chosen, to_string(head), ": ", weighted, " and ", chosen);
     options.class_weights = {1, 1};
-    bool refused = false;
-    try {
-      TrainingModel(config, head, *weights, options);
-    } catch (const Error& error) {
-      refused = error.code() == ErrorCode::kInvalidArgument;
-    }
-    EXPECT(refused, "two weights for three labels");
+    EXPECT(refuses([&] { TrainingModel(config, head, *weights, options); }, ErrorCode::kInvalidArgument),
+           "two weights for three labels");
   }
 }
 
@@ -293,8 +288,7 @@ TEST(a_batch_without_any_label_has_no_loss_and_no_gradient) {
 
 // A half that all layers share gets the sum of what its copies would get.
 TEST(gradients_of_shared_halves_are_sums_over_copies) {
-  const std::string path =
-      (std::filesystem::temp_directory_path() / "albert-shared-half.safetensors").string();
+  const std::string path = temporary("shared-half.safetensors");
   for (const char* sharing : {"attention", "feed_forward"}) {
     const std::string fields =
         "\"embedding_size\": 8, \"hidden_size\": 24, \"num_attention_heads\": 2, "

@@ -9,15 +9,9 @@ namespace {
 Json parse(const std::string& text) { return Json::parse(text, {ErrorCode::kInvalidConfig, "config.json"}); }
 
 void refuse(const std::string& text, const std::string& part) {
-  try {
-    parse(text);
-  } catch (const Error& error) {
-    EXPECT(error.code() == ErrorCode::kInvalidConfig, text);
-    EXPECT(std::string(error.what()).find(part) != std::string::npos, part, " in: ", error.what());
-    EXPECT(std::string(error.what()).find("config.json: ") == 0, error.what());
-    return;
-  }
-  EXPECT(false, "a refusal of ", text);
+  const std::string message = test::refusal([&] { parse(text); }, ErrorCode::kInvalidConfig);
+  EXPECT(message.find(part) != std::string::npos && message.find("config.json: ") == 0, part, " for ", text,
+         " in: ", message);
 }
 
 }  // namespace

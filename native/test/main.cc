@@ -6,7 +6,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <fstream>
+#include <random>
 
 #include "bench.h"
 #include "support/error.h"
@@ -20,6 +22,10 @@ constexpr const char* kOptions = "the head of native/test/main.cc lists the opti
 }  // namespace
 std::string golden_folder() { return golden; }
 std::string shared_folder() { return shared; }
+std::string temporary(const std::string& name) {
+  static const unsigned process = std::random_device{}();
+  return (std::filesystem::temp_directory_path() / str("albert-test-", process, "-", name)).string();
+}
 bool tests_backend(const std::string& name) { return backend.empty() || backend == name; }
 }  // namespace albert::test
 

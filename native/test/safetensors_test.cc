@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
-#include <random>
 
 #if !defined(_WIN32)
 #include <sys/resource.h>
@@ -26,15 +25,9 @@ TensorFile read(const std::string& header, const std::string& data) {
 }
 
 void refuse(const std::string& header, const std::string& data, const std::string& part) {
-  try {
-    read(header, data);
-  } catch (const Error& error) {
-    EXPECT(error.code() == ErrorCode::kCheckpoint, error.what());
-    EXPECT(std::string(error.what()).find("x.safetensors: ") == 0, error.what());
-    EXPECT(std::string(error.what()).find(part) != std::string::npos, "'", part, "' in: ", error.what());
-    return;
-  }
-  EXPECT(false, "a refusal of ", header);
+  const std::string message = test::refusal([&] { read(header, data); }, ErrorCode::kCheckpoint);
+  EXPECT(message.find(part) != std::string::npos && message.find("x.safetensors: ") == 0, "'", part, "' for ",
+         header, " in: ", message);
 }
 
 std::string entry(const std::string& shape, const std::string& offsets, const std::string& dtype = "F32") {
@@ -46,9 +39,7 @@ const std::string kEight(8, '\1');
 }  // namespace
 
 TEST(safetensors_round_trip) {
-  std::string path =
-      (std::filesystem::temp_directory_path() / str("albert-safetensors-test-", std::random_device()()))
-          .string();
+  const std::string path = test::temporary("round-trip.safetensors");
   float values[6] = {1, -2, 3.5f, 0, 1e-30f, 7};
   int64_t ids[2] = {1, -1};
   write_safetensors(path, {{"x\"y", DType::kF32, {2, 3}, reinterpret_cast<uint8_t*>(values), 24},
@@ -95,26 +86,19 @@ TEST(safetensors_limits_the_header) {
   for (uint64_t length : {uint64_t{1000}, uint64_t{100000001}, ~uint64_t{0}}) {
     std::vector<uint8_t> bytes(16, '{');
     std::memcpy(bytes.data(), &length, 8);
-    try {
-      TensorFile::read(FileMap::from_bytes(bytes, "x"));
-      EXPECT(false, "a refusal");
-    } catch (const Error& error) {
-      EXPECT(std::string(error.what()).find(str("claims ", length, " bytes")) != std::string::npos,
-             error.what());
-    }
+    const std::string message =
+        test::refusal([&] { TensorFile::read(FileMap::from_bytes(bytes, "x")); }, ErrorCode::kCheckpoint);
+    EXPECT(message.find(str("claims ", length, " bytes")) != std::string::npos, message);
   }
 }
 
 TEST(safetensors_truncated_anywhere_is_refused) {
   auto whole = FileMap::open(test::golden_folder() + "/torch/expect.safetensors", ErrorCode::kCheckpoint);
   for (size_t size = 0; size < whole->size(); ++size) {
-    bool refused = false;
-    try {
+    const auto read = [&] {
       TensorFile::read(FileMap::from_bytes({whole->data(), whole->data() + size}, "x"));
-    } catch (const Error& error) {
-      refused = error.code() == ErrorCode::kCheckpoint;
-    }
-    EXPECT(refused, size);
+    };
+    EXPECT(test::refuses(read, ErrorCode::kCheckpoint), size);
   }
 }
 
@@ -122,8 +106,7 @@ TEST(safetensors_truncated_anywhere_is_refused) {
 // A limit on file sizes stands in for a full disk: writes fail the same way.
 TEST(safetensors_write_failure_keeps_the_old_file) {
   namespace fs = std::filesystem;
-  fs::path folder = fs::temp_directory_path() / str("albert-full-test-", std::random_device()());
-  fs::remove_all(folder);
+  const fs::path folder = test::temporary("full");
   fs::create_directories(folder);
   std::string path = (folder / "w.safetensors").string();
   float one = 1;
@@ -136,12 +119,11 @@ TEST(safetensors_write_failure_keeps_the_old_file) {
   rlimit small = before;
   small.rlim_cur = 1 << 16;
   setrlimit(RLIMIT_FSIZE, &small);
-  std::string message;
-  try {
-    write_safetensors(path, {{"new", DType::kU8, {1 << 20}, large.data(), large.size()}});
-  } catch (const Error& error) {
-    message = error.what();
-  }
+  const std::string message = test::refusal(
+      [&] {
+        write_safetensors(path, {{"new", DType::kU8, {1 << 20}, large.data(), large.size()}});
+      },
+      ErrorCode::kCheckpoint);
   setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, handler);
 

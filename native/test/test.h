@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "support/error.h"
+
 namespace albert::test {
 
 struct Case {
@@ -31,12 +33,29 @@ struct Skip {
   std::string reason;
 };
 
-// A folder of test data: test/golden of the repository, or what ALBERT_TEST_DATA and --shared name; empty if
-// absent.
 bool tests_backend(const std::string& name);  // 'cpu' or 'cuda': whether --backend asks for it
-std::string golden_folder();                  // <repository>/test/golden
-std::string
-shared_folder();  // folder with the real vocabulary `data/albert-spiece.model` and `golden/`; may be empty
+std::string golden_folder();                  // <repository>/test/golden, or what --golden names
+// Where the real vocabulary `data/albert-spiece.model` and more of `golden/` are, as ALBERT_TEST_DATA and
+// --shared name it; may be empty.
+std::string shared_folder();
+// A path for a file or folder of this process alone.
+std::string temporary(const std::string& name);
+
+// The message of the Error of this code that a body throws; empty where it throws none.
+template <typename Body>
+std::string refusal(const Body& body, ErrorCode code) {
+  try {
+    body();
+  } catch (const Error& error) {
+    if (error.code() != code) throw;
+    return error.what();
+  }
+  return "";
+}
+template <typename Body>
+bool refuses(const Body& body, ErrorCode code) {
+  return !refusal(body, code).empty();
+}
 
 }  // namespace albert::test
 

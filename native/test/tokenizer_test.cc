@@ -75,15 +75,6 @@ void compare_goldens(const Tokenizer& tokenizer, const std::string& path, const 
   EXPECT(number > 0, path);
 }
 
-ErrorCode code_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  throw test::Failure{"expected an error, none came"};
-}
-
 constexpr char kCased[] = R"({"do_lower_case": false, "keep_accents": true})";
 
 TEST(tokenizer_matches_the_sentencepiece_library) {
@@ -172,12 +163,14 @@ TEST(tokenizer_truncates_the_longest_first) {
   options.truncation = Truncation::kOnlyFirst;
   EXPECT(joined(tokenizer->encode({u"the the the the", u"of of of of", true}, options).tokens) ==
          "[CLS]|▁the|[SEP]|▁of|▁of|▁of|▁of|[SEP]");
-  EXPECT(code_of([&] {
-           tokenizer->encode({u"the", u"of of of of of of of", true}, options);
-         }) == ErrorCode::kTooLong);
+  EXPECT(test::refuses(
+      [&] {
+        tokenizer->encode({u"the", u"of of of of of of of", true}, options);
+      },
+      ErrorCode::kTooLong));
   options.truncation = Truncation::kNone;
-  EXPECT(code_of([&] { encode(*tokenizer, u"the the the the the the the", options); }) ==
-         ErrorCode::kTooLong);
+  EXPECT(test::refuses([&] { encode(*tokenizer, u"the the the the the the the", options); },
+                       ErrorCode::kTooLong));
   EXPECT(encode(*tokenizer, u"the the the the the the", options).ids.size() == 8);
 }
 
@@ -195,9 +188,17 @@ TEST(tokenizer_makes_overlapping_windows) {
   EXPECT(joined(got.overflowing[0].tokens) == "[CLS]|▁the|[SEP]|▁a|▁ship|▁whale|[SEP]");
   EXPECT(got.overflowing[0].offsets[2 * 4] == 13, got.overflowing[0].offsets[2 * 4]);
   options.stride = 4;
-  EXPECT(code_of([&] { tokenizer->encode({u"the", second, true}, options); }) == ErrorCode::kInvalidArgument);
+  EXPECT(test::refuses(
+      [&] {
+        tokenizer->encode({u"the", second, true}, options);
+      },
+      ErrorCode::kInvalidArgument));
   options.max_length = 2;
-  EXPECT(code_of([&] { tokenizer->encode({u"the", second, true}, options); }) == ErrorCode::kInvalidArgument);
+  EXPECT(test::refuses(
+      [&] {
+        tokenizer->encode({u"the", second, true}, options);
+      },
+      ErrorCode::kInvalidArgument));
 }
 
 TEST(tokenizer_decodes_as_the_reference) {
@@ -207,8 +208,8 @@ TEST(tokenizer_decodes_as_the_reference) {
          tokenizer->decode(got.ids, true));
   EXPECT(tokenizer->decode(got.ids, false) == "[CLS] the whale's jaw, (the ship).[SEP] of[MASK]![SEP]",
          tokenizer->decode(got.ids, false));
-  EXPECT(code_of([&] { tokenizer->decode({1800}, false); }) == ErrorCode::kOutOfVocabulary);
-  EXPECT(code_of([&] { tokenizer->id_to_token(-1); }) == ErrorCode::kOutOfVocabulary);
+  EXPECT(test::refuses([&] { tokenizer->decode({1800}, false); }, ErrorCode::kOutOfVocabulary));
+  EXPECT(test::refuses([&] { tokenizer->id_to_token(-1); }, ErrorCode::kOutOfVocabulary));
   EXPECT(tokenizer->token_to_id("no such piece") == -1);
 }
 
@@ -226,7 +227,7 @@ TEST(tokenizer_batches_do_not_depend_on_threads) {
   EncodeOptions options;
   options.truncation = Truncation::kNone;
   options.max_length = 40;
-  EXPECT(code_of([&] { encode_batch(*tokenizer, inputs, options, 4); }) == ErrorCode::kTooLong);
+  EXPECT(test::refuses([&] { encode_batch(*tokenizer, inputs, options, 4); }, ErrorCode::kTooLong));
 }
 
 }  // namespace

@@ -25,14 +25,8 @@ TensorFile read(std::vector<uint8_t> bytes) {
 }
 
 void refuse(const std::function<void()>& body, const std::string& part) {
-  try {
-    body();
-  } catch (const Error& error) {
-    EXPECT(error.code() == ErrorCode::kCheckpoint, error.what());
-    EXPECT(std::string(error.what()).find(part) != std::string::npos, "'", part, "' in: ", error.what());
-    return;
-  }
-  EXPECT(false, "an error that says ", part);
+  const std::string message = test::refusal(body, ErrorCode::kCheckpoint);
+  EXPECT(message.find(part) != std::string::npos, "'", part, "' in: ", message);
 }
 
 Config tiny() {

@@ -142,13 +142,8 @@ TEST(labels_of_another_head_are_refused) {
       batch.sequences.choices = 1000;
     else
       batch.targets = {1};
-    bool refused = false;
-    try {
-      batch.validate(config, Head::kMaskedLm);
-    } catch (const Error& error) {
-      refused = error.code() == ErrorCode::kInvalidArgument;
-    }
-    EXPECT(refused, with_choices ? "choices" : "label values");
+    EXPECT(refuses([&] { batch.validate(config, Head::kMaskedLm); }, ErrorCode::kInvalidArgument),
+           with_choices ? "choices" : "label values");
   }
 }
 
@@ -186,8 +181,7 @@ TEST(golden_trajectories_on_every_processor) {
 }
 
 TEST(training_continues_bit_exactly_from_any_step_and_on_any_thread_count) {
-  const std::string path =
-      (std::filesystem::temp_directory_path() / "albert-trainer-test.safetensors").string();
+  const std::string path = temporary("trainer.safetensors");
   for (const Trajectory& golden : trajectories())
     for (const char* dtype : {"fp32", "bf16"}) {
       Trajectory dropped = golden;

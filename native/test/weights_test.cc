@@ -8,7 +8,6 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
-#include <random>
 #include <thread>
 
 #include "albert/checkpoint.h"
@@ -61,7 +60,7 @@ Config golden_config(const std::string& name) {
 
 // A folder of this test's own that disappears with it.
 struct Folder {
-  fs::path path = fs::temp_directory_path() / str("albert-weights-test-", std::random_device()());
+  fs::path path = test::temporary("weights");
   Folder() {
     fs::remove_all(path);
     fs::create_directories(path);
@@ -71,15 +70,9 @@ struct Folder {
 };
 
 void refuse(const std::function<void()>& body, ErrorCode code, const std::vector<std::string>& parts) {
-  try {
-    body();
-  } catch (const Error& error) {
-    EXPECT(error.code() == code, error.what());
-    for (const std::string& part : parts)
-      EXPECT(std::string(error.what()).find(part) != std::string::npos, "'", part, "' in: ", error.what());
-    return;
-  }
-  EXPECT(false, "an error that says ", parts[0]);
+  const std::string message = test::refusal(body, code);
+  for (const std::string& part : parts)
+    EXPECT(message.find(part) != std::string::npos, "'", part, "' in: ", message);
 }
 
 // What a checkpoint of `weights` would store, for the tests to spoil before they write it.
