@@ -1,7 +1,7 @@
 // Reads varints, fixed numbers and length-prefixed bytes, each checked against the end of the message.
 #include "protobuf.h"
 
-#include <cstring>
+#include "half.h"
 
 namespace albert {
 
@@ -64,10 +64,7 @@ std::string_view ProtobufReader::Field::as_bytes(const ProtobufReader& reader) c
 
 float ProtobufReader::Field::as_float(const ProtobufReader& reader) const {
   if (type != WireType::kFixed32) reader.fail(str("field ", number, " should hold a float"));
-  const auto bits = static_cast<uint32_t>(integer);
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
+  return float_from_bits(static_cast<uint32_t>(integer));
 }
 
 int32_t ProtobufReader::Field::as_int32(const ProtobufReader& reader) const {

@@ -36,10 +36,10 @@ class ProtobufReader {
   // Packed numbers stand one after another without tags: whether all of them are read, and the next one.
   bool done() const { return at_ == bytes_.size(); }
   uint64_t varint();
+  uint64_t fixed(size_t size);
 
  private:
   [[noreturn]] void fail(const std::string& what) const;
-  uint64_t fixed(size_t size);
 
   std::string_view bytes_;
   size_t at_ = 0;

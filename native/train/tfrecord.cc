@@ -5,6 +5,7 @@
 #include <map>
 
 #include "support/crc32c.h"
+#include "support/half.h"
 #include "support/protobuf.h"
 
 namespace albert {
@@ -21,17 +22,15 @@ void read_list(std::string_view bytes, bool floats, const std::string& name, con
   ProtobufReader::Field field;
   while (list.next(&field)) {
     if (field.number != 1) continue;
-    if (floats && field.type == ProtobufReader::WireType::kBytes) {
-      for (size_t at = 0; at + 4 <= field.bytes.size(); at += 4) {
-        float value;
-        std::memcpy(&value, field.bytes.data() + at, sizeof value);
-        out->floats[key].push_back(value);
-      }
+    if (field.type == ProtobufReader::WireType::kBytes) {
+      ProtobufReader packed(field.bytes, ErrorCode::kData, name);
+      while (!packed.done())
+        if (floats)
+          out->floats[key].push_back(float_from_bits(static_cast<uint32_t>(packed.fixed(4))));
+        else
+          out->integers[key].push_back(static_cast<int64_t>(packed.varint()));
     } else if (floats) {
       out->floats[key].push_back(field.as_float(list));
-    } else if (field.type == ProtobufReader::WireType::kBytes) {
-      ProtobufReader packed(field.bytes, ErrorCode::kData, name);
-      while (!packed.done()) out->integers[key].push_back(static_cast<int64_t>(packed.varint()));
     } else {
       out->integers[key].push_back(static_cast<int64_t>(field.integer));
     }
