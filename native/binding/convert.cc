@@ -2,6 +2,7 @@
 // out.
 #include "convert.h"
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -20,6 +21,21 @@ Napi::Error coded_error(Napi::Env env, const char* code, const std::string& mess
 
 [[noreturn]] void wrong_type(const char* expected, const char* name) {
   throw Error(ErrorCode::kInvalidArgument, str("expected ", expected, " for ", name));
+}
+
+// The values of a typed array; none for null.
+template <typename T>
+std::vector<T> to_values(const Napi::Value& value, napi_typedarray_type type, const char* expected,
+                         const char* name) {
+  if (value.IsNull()) return {};
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type)
+    wrong_type(expected, name);
+  const auto array = value.As<Napi::TypedArrayOf<T>>();
+  return std::vector<T>(array.Data(), array.Data() + array.ElementLength());
+}
+
+std::string to_text_or_none(const Napi::Value& value, const char* name) {
+  return value.IsNull() ? "" : to_text(value, name);
 }
 
 Napi::Value float_array(Napi::Env env, OutputTensor tensor) {
@@ -87,12 +103,15 @@ int32_t to_int(const Napi::Value& value, const char* name) {
   return value.As<Napi::Number>().Int32Value();
 }
 
+uint64_t to_count(const Napi::Value& value, const char* name) {
+  const double number = to_double(value, name);
+  check(number >= 0 && number <= 9007199254740991.0, ErrorCode::kInvalidArgument, "expected a count for ",
+        name);
+  return static_cast<uint64_t>(number);
+}
+
 std::vector<int32_t> to_ints(const Napi::Value& value, const char* name) {
-  if (value.IsNull()) return {};
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array)
-    wrong_type("an Int32Array", name);
-  const auto array = value.As<Napi::Int32Array>();
-  return std::vector<int32_t>(array.Data(), array.Data() + array.ElementLength());
+  return to_values<int32_t>(value, napi_int32_array, "an Int32Array", name);
 }
 
 Napi::Object to_object(const Napi::Value& value, const char* name) {
@@ -112,11 +131,9 @@ ModelOptions to_model_options(const Napi::Value& value) {
   if (!head.IsNull()) options.head = head_from_string(to_text(head, "head"));
   options.dtype = to_text(object.Get("dtype"), "dtype");
   options.device = to_text(object.Get("device"), "device");
-  const Napi::Value isa = object.Get("isa");
-  if (!isa.IsNull()) options.isa = to_text(isa, "isa");
+  options.isa = to_text_or_none(object.Get("isa"), "isa");
   options.threads = to_int(object.Get("threads"), "threads");
-  const Napi::Value calibration = object.Get("calibration");
-  if (!calibration.IsNull()) options.calibration = to_text(calibration, "calibration");
+  options.calibration = to_text_or_none(object.Get("calibration"), "calibration");
   return options;
 }
 
@@ -124,13 +141,7 @@ SequenceBatch to_sequence_batch(const Napi::Object& object) {
   SequenceBatch batch;
   batch.ids = to_ints(object.Get("ids"), "ids");
   batch.types = to_ints(object.Get("types"), "types");
-  const Napi::Value mask = object.Get("mask");
-  if (!mask.IsNull()) {
-    if (!mask.IsTypedArray() || mask.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
-      wrong_type("a Uint8Array", "mask");
-    const auto array = mask.As<Napi::Uint8Array>();
-    batch.mask.assign(array.Data(), array.Data() + array.ElementLength());
-  }
+  batch.mask = to_values<uint8_t>(object.Get("mask"), napi_uint8_array, "a Uint8Array", "mask");
   batch.lengths = to_ints(object.Get("lengths"), "lengths");
   batch.choices = to_int(object.Get("choices"), "choices");
   return batch;
@@ -146,13 +157,7 @@ LabelledBatch to_labelled_batch(const Napi::Value& value) {
   batch.start_positions = ints("startPositions");
   batch.end_positions = ints("endPositions");
   batch.is_impossible = ints("isImpossible");
-  const Napi::Value targets = object.Get("targets");
-  if (!targets.IsNull()) {
-    if (!targets.IsTypedArray() || targets.As<Napi::TypedArray>().TypedArrayType() != napi_float32_array)
-      wrong_type("a Float32Array", "targets");
-    const auto array = targets.As<Napi::Float32Array>();
-    batch.targets.assign(array.Data(), array.Data() + array.ElementLength());
-  }
+  batch.targets = to_values<float>(object.Get("targets"), napi_float32_array, "a Float32Array", "targets");
   return batch;
 }
 
@@ -167,8 +172,7 @@ TrainingOptions to_training_options(const Napi::Value& value) {
   const Napi::Array weights = to_array(object.Get("classWeights"), "classWeights");
   for (uint32_t i = 0; i < weights.Length(); ++i)
     options.class_weights.push_back(static_cast<float>(to_double(weights.Get(i), "classWeights")));
-  const Napi::Value isa = object.Get("isa");
-  if (!isa.IsNull()) options.isa = to_text(isa, "isa");
+  options.isa = to_text_or_none(object.Get("isa"), "isa");
   options.threads = to_int(object.Get("threads"), "threads");
   return options;
 }
@@ -233,6 +237,13 @@ EncodeOptions to_encode_options(const Napi::Value& value) {
     options.truncation = Truncation::kNone;
   }
   return options;
+}
+
+OutputTensor copy_of(const Parameter& parameter) {
+  const size_t count = static_cast<size_t>(parameter.count());
+  std::unique_ptr<float[]> values(new float[count]);
+  std::copy_n(parameter.data, count, values.get());
+  return {parameter.name, parameter.shape, std::move(values)};
 }
 
 Napi::Value int_array(Napi::Env env, const std::vector<int32_t>& values) {

@@ -34,8 +34,10 @@ std::u16string to_utf16(const Napi::Value& value, const char* name);
 double to_double(const Napi::Value& value, const char* name);
 bool to_bool(const Napi::Value& value, const char* name);
 int32_t to_int(const Napi::Value& value, const char* name);
+uint64_t to_count(const Napi::Value& value, const char* name);             // a number from 0 to 2^53 - 1
 std::vector<int32_t> to_ints(const Napi::Value& value, const char* name);  // an Int32Array; null: empty
 Napi::Object to_object(const Napi::Value& value, const char* name);
+Napi::Array to_array(const Napi::Value& value, const char* name);
 
 ModelOptions to_model_options(const Napi::Value& value);
 SequenceBatch to_sequence_batch(const Napi::Object& batch);
@@ -44,6 +46,8 @@ TrainingOptions to_training_options(const Napi::Value& value);
 OptimizerOptions to_optimizer_options(const Napi::Value& value);
 ForwardRequest to_request(const Napi::Value& batch, const Napi::Value& wanted);
 EncodeOptions to_encode_options(const Napi::Value& value);
+
+OutputTensor copy_of(const Parameter& parameter);  // its name, shape and values
 
 Napi::Value int_array(Napi::Env env, const std::vector<int32_t>& values);  // an Int32Array
 Napi::Value strings_to_js(Napi::Env env, const std::vector<std::string>& strings);

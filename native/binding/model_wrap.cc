@@ -1,8 +1,6 @@
 // Connects the Model object to the core: long work goes to libuv's pool, forward to the model's own engine.
 #include "model_wrap.h"
 
-#include <algorithm>
-
 #include "convert.h"
 #include "ops.h"
 #include "promise_worker.h"
@@ -13,8 +11,6 @@ namespace {
 
 // Marks our objects, so that a method borrowed onto a foreign one throws instead of corrupting memory.
 constexpr napi_type_tag kModelTag = {0x5d1c2f0a9b7e4c36, 0x8f64a1d02e93b7c5};
-
-using Done = bool;  // a promise worker needs a value; JavaScript sees undefined
 
 }  // namespace
 
@@ -81,7 +77,7 @@ Napi::Value ModelWrap::load(const Napi::CallbackInfo& info) {
     std::string weights = to_text(info[2], "weightsPath");
     ModelOptions options = to_model_options(info[3]);
     FreshParameters fresh;
-    fresh.seed = static_cast<uint64_t>(to_double(info[4], "seed"));
+    fresh.seed = to_count(info[4], "seed");
     fresh.mismatched = to_bool(info[5], "redrawMismatched");
     return PromiseWorker<Loaded>::run(
         info.Env(), "albert-native load",
@@ -95,8 +91,7 @@ Napi::Value ModelWrap::load(const Napi::CallbackInfo& info) {
 Napi::Value ModelWrap::create(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     std::string config = to_text(info[0], "configJson");
-    check(info[1].IsNumber(), ErrorCode::kInvalidArgument, "expected a number for seed");
-    const uint64_t seed = static_cast<uint64_t>(info[1].As<Napi::Number>().Int64Value());
+    const uint64_t seed = to_count(info[1], "seed");
     ModelOptions options = to_model_options(info[2]);
     return PromiseWorker<Loaded>::run(
         info.Env(), "albert-native create",
@@ -120,13 +115,9 @@ Napi::Value ModelWrap::parameter(const Napi::CallbackInfo& info) {
         info.Env(), "albert-native parameter",
         [model, name] {
           const std::shared_ptr<const Weights> weights = model->weights();
-          const Parameter parameter = weights->lookup(name);
-          const size_t count = static_cast<size_t>(parameter.count());
-          std::unique_ptr<float[]> values(new float[count]);
-          std::copy_n(parameter.data, count, values.get());
-          return OutputTensor{parameter.name, parameter.shape, std::move(values)};
+          return copy_of(weights->lookup(name));
         },
-        [](Napi::Env env, OutputTensor values) { return tensor_to_js(env, std::move(values)); });
+        tensor_to_js);
   });
 }
 
@@ -147,13 +138,8 @@ Napi::Value ModelWrap::calibrate(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     auto batch = std::make_shared<SequenceBatch>(to_sequence_batch(to_object(info[0], "batch")));
     const std::string path = to_text(info[1], "path");
-    return PromiseWorker<Done>::run(
-        info.Env(), "albert-native calibrate",
-        [batch, path, model = live_model()] {
-          model->calibrate(*batch, path);
-          return true;
-        },
-        [](Napi::Env env, Done) { return env.Undefined(); });
+    return run_work(info.Env(), "albert-native calibrate",
+                    [batch, path, model = live_model()] { model->calibrate(*batch, path); });
   });
 }
 
@@ -161,13 +147,8 @@ Napi::Value ModelWrap::save(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     std::string path = to_text(info[0], "path");
     const DType dtype = to_text(info[1], "dtype") == "fp16" ? DType::kF16 : DType::kF32;
-    return PromiseWorker<Done>::run(
-        info.Env(), "albert-native save",
-        [path, dtype, model = live_model()] {
-          model->weights()->save(path, dtype);
-          return true;
-        },
-        [](Napi::Env env, Done) { return env.Undefined(); });
+    return run_work(info.Env(), "albert-native save",
+                    [path, dtype, model = live_model()] { model->weights()->save(path, dtype); });
   });
 }
 
@@ -178,9 +159,9 @@ Napi::Value ModelWrap::dispose(const Napi::CallbackInfo& info) {
         info.Env(), "albert-native dispose",
         [remains] {
           *remains = {};
-          return true;
+          return Done();
         },
-        [](Napi::Env env, Done) { return env.Undefined(); });
+        undefined);
     const Napi::Value promise = worker->promise();
     // Not before the last run has settled: until then a thread of libuv's pool, which others need, would
     // wait.

@@ -12,7 +12,7 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
  public:
   static Napi::Function define(Napi::Env env);
 
-  // (configJson, configName, weightsPath, options) -> Promise<Model>
+  // (configJson, configName, weightsPath, options, seed, redrawMismatched) -> Promise<Model>
   static Napi::Value load(const Napi::CallbackInfo& info);
   // (configJson, seed, options) -> Promise<Model>
   static Napi::Value create(const Napi::CallbackInfo& info);

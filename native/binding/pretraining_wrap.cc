@@ -13,13 +13,6 @@ namespace {
 
 constexpr napi_type_tag kPretrainingTag = {0x6a1d0f3b92c84e57, 0xb4c27e90135f8ad6};
 
-uint64_t to_count(const Napi::Value& value, const char* name) {
-  const double number = to_double(value, name);
-  check(number >= 0 && number <= 9007199254740991.0, ErrorCode::kInvalidArgument, "expected a count for ",
-        name);
-  return static_cast<uint64_t>(number);
-}
-
 ObjectiveOptions to_objective(const Napi::Object& object) {
   ObjectiveOptions options;
   options.max_length = to_int(object.Get("maxLength"), "maxLength");
@@ -88,8 +81,7 @@ PretrainingWrap::PretrainingWrap(const Napi::CallbackInfo& info) : Napi::ObjectW
 Napi::Value PretrainingWrap::open(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     auto tokenizer = TokenizerWrap::Unwrap(to_object(info[0], "tokenizer"))->shared();
-    check(info[1].IsArray(), ErrorCode::kInvalidArgument, "expected an array of paths for files");
-    const auto array = info[1].As<Napi::Array>();
+    const Napi::Array array = to_array(info[1], "files");
     std::vector<std::string> files;
     for (uint32_t i = 0; i < array.Length(); ++i) files.push_back(to_text(array.Get(i), "files"));
     const Napi::Object object = to_object(info[2], "options");
@@ -125,13 +117,11 @@ Napi::Value PretrainingWrap::write_shard(const Napi::CallbackInfo& info) {
     auto tokens = to_ints(info[1], "tokens");
     auto lengths = to_ints(info[2], "segmentLengths");
     auto documents = to_ints(info[3], "documentSegments");
-    return PromiseWorker<bool>::run(
+    return run_work(
         info.Env(), "albert-native shard",
         [path, tokens = std::move(tokens), lengths = std::move(lengths), documents = std::move(documents)] {
           albert::write_shard(path, tokens, lengths, documents);
-          return true;
-        },
-        [](Napi::Env env, bool) -> Napi::Value { return env.Undefined(); });
+        });
   });
 }
 

@@ -5,7 +5,7 @@
 
 namespace albert::binding {
 
-// (threads) -> Promise<{ fp32, bf16, int8, readBandwidth }>
+// (threads, isa?, brief?) -> Promise<{ fp32, bf16, int8, readBandwidth }>
 Napi::Value measure_cpu_peak_to_js(const Napi::CallbackInfo& info);
 
 }  // namespace albert::binding

@@ -62,4 +62,18 @@ class PromiseWorker : public Napi::AsyncWorker {
   std::exception_ptr error_;
 };
 
+struct Done {};  // what work without a result gives; JavaScript sees undefined
+inline Napi::Value undefined(Napi::Env env, Done) { return env.Undefined(); }
+
+// Returns a promise of undefined for when work() has ended; what it throws rejects it.
+inline Napi::Value run_work(Napi::Env env, const char* name, std::function<void()> work) {
+  return PromiseWorker<Done>::run(
+      env, name,
+      [work = std::move(work)] {
+        work();
+        return Done();
+      },
+      undefined);
+}
+
 }  // namespace albert::binding

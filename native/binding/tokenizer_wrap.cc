@@ -24,8 +24,7 @@ struct Texts {
 };
 
 std::shared_ptr<Texts> read_texts(const Napi::Value& texts_value, const Napi::Value& pairs_value) {
-  check(texts_value.IsArray(), ErrorCode::kInvalidArgument, "expected an array of strings for texts");
-  const auto array = texts_value.As<Napi::Array>();
+  const Napi::Array array = to_array(texts_value, "texts");
   const bool paired = pairs_value.IsArray();
   check(!paired || pairs_value.As<Napi::Array>().Length() == array.Length(), ErrorCode::kInvalidArgument,
         "expected as many pairs as texts");

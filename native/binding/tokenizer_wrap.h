@@ -12,7 +12,7 @@ class TokenizerWrap : public Napi::ObjectWrap<TokenizerWrap> {
  public:
   static Napi::Function define(Napi::Env env);
 
-  // (vocabularyPath, tokenizerConfigJson, specialTokensJson) -> Promise<Tokenizer>
+  // (vocabularyPath, tokenizerConfigJson, specialTokensJson, threads) -> Promise<Tokenizer>
   static Napi::Value load(const Napi::CallbackInfo& info);
 
   // Called by ObjectWrap before every method: refuses a receiver that is no Tokenizer.

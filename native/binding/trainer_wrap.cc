@@ -1,8 +1,6 @@
 // Connects the Trainer object to the core: every call runs in libuv's pool, one at a time.
 #include "trainer_wrap.h"
 
-#include <algorithm>
-
 #include "convert.h"
 #include "model_wrap.h"
 #include "promise_worker.h"
@@ -11,9 +9,6 @@ namespace albert::binding {
 namespace {
 
 constexpr napi_type_tag kTrainerTag = {0x2f7a90c4e15b4d88, 0xa3b61e7d5c0f4921};
-
-using Done = bool;  // a promise worker needs a value; JavaScript sees undefined
-Napi::Value undefined(Napi::Env env, Done) { return env.Undefined(); }
 
 std::shared_ptr<Model> model_of(const Napi::Value& value) {
   return ModelWrap::Unwrap(to_object(value, "model"))->live_model();
@@ -86,7 +81,7 @@ Napi::Value TrainerWrap::create(const Napi::CallbackInfo& info) {
     const std::shared_ptr<Model> model = model_of(info[0]);
     const TrainingOptions training = to_training_options(info[1]);
     const OptimizerOptions optimizer = to_optimizer_options(info[2]);
-    const uint64_t seed = static_cast<uint64_t>(to_double(info[3], "seed"));
+    const uint64_t seed = to_count(info[3], "seed");
     return PromiseWorker<std::shared_ptr<Shared>>::run(
         info.Env(), "albert-native trainer",
         [=] {
@@ -106,8 +101,7 @@ Napi::Value TrainerWrap::create(const Napi::CallbackInfo& info) {
 
 Napi::Value TrainerWrap::step(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    check(info[0].IsArray(), ErrorCode::kInvalidArgument, "expected an array of batches");
-    const Napi::Array array = info[0].As<Napi::Array>();
+    const Napi::Array array = to_array(info[0], "batches");
     auto batches = std::make_shared<std::vector<LabelledBatch>>();
     for (uint32_t i = 0; i < array.Length(); ++i) batches->push_back(to_labelled_batch(array.Get(i)));
     return PromiseWorker<StepResult>::run(
@@ -153,44 +147,32 @@ Napi::Value TrainerWrap::evaluate(const Napi::CallbackInfo& info) {
 Napi::Value TrainerWrap::save(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const std::string path = to_text(info[0], "path"), note = to_text(info[1], "note");
-    return PromiseWorker<Done>::run(
-        info.Env(), "albert-native checkpoint",
-        [shared = shared_, path, note] {
-          std::lock_guard<std::mutex> lock(shared->mutex);
-          shared->live().save(path, note);
-          return true;
-        },
-        undefined);
+    return run_work(info.Env(), "albert-native checkpoint", [shared = shared_, path, note] {
+      std::lock_guard<std::mutex> lock(shared->mutex);
+      shared->live().save(path, note);
+    });
   });
 }
 
 Napi::Value TrainerWrap::restore(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const std::string path = to_text(info[0], "path");
-    return PromiseWorker<Done>::run(
-        info.Env(), "albert-native restore",
-        [shared = shared_, path] {
-          std::lock_guard<std::mutex> lock(shared->mutex);
-          shared->live().restore(path);
-          return true;
-        },
-        undefined);
+    return run_work(info.Env(), "albert-native restore", [shared = shared_, path] {
+      std::lock_guard<std::mutex> lock(shared->mutex);
+      shared->live().restore(path);
+    });
   });
 }
 
 Napi::Value TrainerWrap::publish(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const std::shared_ptr<Model> model = model_of(info[0]);
-    return PromiseWorker<Done>::run(
-        info.Env(), "albert-native publish",
-        [shared = shared_, model] {
-          std::lock_guard<std::mutex> lock(shared->mutex);
-          TrainingModel& trained = shared->live().model();
-          model->replace_weights(
-              Weights::copy(model->config(), model->head(), trained.weights().values().parameters));
-          return true;
-        },
-        undefined);
+    return run_work(info.Env(), "albert-native publish", [shared = shared_, model] {
+      std::lock_guard<std::mutex> lock(shared->mutex);
+      TrainingModel& trained = shared->live().model();
+      model->replace_weights(
+          Weights::copy(model->config(), model->head(), trained.weights().values().parameters));
+    });
   });
 }
 
@@ -202,7 +184,7 @@ Napi::Value TrainerWrap::dispose(const Napi::CallbackInfo& info) {
           std::lock_guard<std::mutex> lock(shared->mutex);
           shared->trainer.reset();
           shared->count();
-          return true;
+          return Done();
         },
         [shared = shared_](Napi::Env env, Done) {
           shared->report(env);
@@ -236,12 +218,8 @@ Napi::Value TrainerWrap::backward(const Napi::CallbackInfo& info) {
           auto result = std::make_shared<Result>();
           result->losses = training.forward_backward(*batch, DropoutPlaces::none());
           const ParameterValues gradients = training.gradients().values();
-          for (const Parameter& parameter : gradients.parameters) {
-            const size_t count = static_cast<size_t>(parameter.count());
-            std::unique_ptr<float[]> values(new float[count]);
-            std::copy_n(parameter.data, count, values.get());
-            result->gradients.push_back({parameter.name, parameter.shape, std::move(values)});
-          }
+          for (const Parameter& parameter : gradients.parameters)
+            result->gradients.push_back(copy_of(parameter));
           return result;
         },
         [](Napi::Env env, std::shared_ptr<Result> result) -> Napi::Value {
