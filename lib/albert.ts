@@ -1,9 +1,9 @@
 /** A model: loaded or created, run on ids, saved, and disposed of. */
 /// <reference lib="esnext.disposable" preserve="true" />
 import path from 'node:path';
-import { onAbort } from './abort';
+import { throwIfAborted, untilAborted } from './abort';
 import { type AlbertConfig, completeConfig, positionsOf, savedConfig, withSharing } from './config';
-import { AlbertError, aborted, awaitNative, callNative } from './errors';
+import { AlbertError, awaitNative, callNative } from './errors';
 import { type Head, HEADS } from './heads';
 import { type ForwardInputs, inputsOf, packInputs, packPositions } from './inputs';
 import { Lifetime } from './lifetime';
@@ -114,7 +114,10 @@ function warnOnce(message: string): void {
 export class Albert {
   readonly #native: NativeModel;
   readonly #tokenizer: Tokenizer | AlbertError | null;
-  readonly #life = new Lifetime(() => awaitNative(() => this.#native.dispose()));
+  readonly #life = new Lifetime(
+    'expected a live model but this one has been disposed of; load it again',
+    () => awaitNative(() => this.#native.dispose()),
+  );
   /** Brings the weights up to date after training; null when they are. */
   #refresh: (() => Promise<void>) | null = null;
   #refreshing: Promise<void> | null = null;
@@ -132,6 +135,8 @@ export class Albert {
   /** The instruction set in use. */
   readonly isa: string;
   readonly threads: number;
+  /** Tokens of a batch that keep the device busy: more only make whoever comes next wait longer. */
+  readonly batchTokens: number;
   /** What loading had to assume, such as parameters that the checkpoint lacks and that were drawn afresh. */
   readonly warnings: readonly string[];
   /** Parameters that the checkpoint lacks and that were drawn at random; outputs that use them mean nothing yet. */
@@ -153,6 +158,7 @@ export class Albert {
     this.dtype = native.dtype;
     this.isa = native.isa;
     this.threads = native.threads;
+    this.batchTokens = native.batchTokens;
     this.warnings = native.warnings;
     this.freshParameters = native.freshParameters;
     if (!quiet) this.warnings.forEach(warnOnce);
@@ -260,29 +266,21 @@ export class Albert {
    */
   async forward(inputs: ForwardInputs, options?: ForwardOptions): Promise<ForwardOutputs> {
     this.#life.require();
-    if (this.#refresh) await this.#ready();
     const given = optionsObject<ForwardOptions>('options', options, FORWARD_OPTIONS);
     const signal = abortSignal(given.signal);
-    if (signal?.aborted) throw aborted(signal);
+    if (this.#refresh) await untilAborted(signal, () => this.#ready());
+    throwIfAborted(signal);
     const names = chooseOutputs(this.head, given);
     const batch = packInputs(inputs, this.head === 'multiple-choice');
     checkNames('inputs', inputs, LABELLED_INPUTS);
     const rows = given.positions === undefined ? null : packPositions(given.positions, batch.lengths);
     const run = callNative(() => this.#native.forward(batch, wantedOutputs(this.head, names, rows)));
-    if (!signal) return collectOutputs(await awaitNative(() => run.result), names);
-
-    let forget = () => {};
-    const interruption = new Promise<never>((_, reject) => {
-      forget = onAbort(signal, () => {
-        run.cancel();
-        reject(aborted(signal));
-      });
-    });
-    try {
-      return collectOutputs(await Promise.race([awaitNative(() => run.result), interruption]), names);
-    } finally {
-      forget();
-    }
+    const result = await untilAborted(
+      signal,
+      () => awaitNative(() => run.result),
+      () => run.cancel(),
+    );
+    return collectOutputs(result, names);
   }
 
   /**
@@ -391,7 +389,8 @@ export class Albert {
   }
 
   /**
-   * The addon's model; how a trainer marks its weights as out of date; and a run of several calls that dispose() waits for.
+   * The addon's model; how a trainer marks its weights as out of date, and brings them up to date; and a run of several calls
+   * that dispose() waits for.
    * @throws AlbertError DISPOSED.
    */
   [internals]() {
@@ -399,21 +398,23 @@ export class Albert {
     return {
       native: this.#native,
       outdate: (refresh: () => Promise<void>) => (this.#refresh = refresh),
+      update: () => this.#ready(),
       hold: <T>(work: () => Promise<T>) => this.#life.hold(work),
     };
   }
 
-  // Waits for the weights of a training that went on since the last call; concurrent calls wait together.
+  // Waits for the weights of the steps that ended before this call; those that end meanwhile are for the next one. Concurrent
+  // calls wait together: a step that ended before one of them was queued before what all of them wait for.
   async #ready(): Promise<void> {
-    while (this.#refresh) {
-      const refresh = this.#refresh;
-      this.#refreshing ??= refresh().finally(() => {
-        this.#refreshing = null;
+    const refresh = this.#refresh;
+    if (!refresh) return;
+    this.#refreshing ??= refresh()
+      .then(() => {
         if (this.#refresh === refresh) this.#refresh = null;
-      });
-      await this.#refreshing;
-      this.#life.require();
-    }
+      })
+      .finally(() => (this.#refreshing = null));
+    await this.#refreshing;
+    this.#life.require();
   }
 }
 

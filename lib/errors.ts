@@ -26,11 +26,6 @@ export class AlbertError extends Error {
   }
 }
 
-/** The error for a call whose signal was aborted. */
-export function aborted(signal: AbortSignal): AlbertError {
-  return new AlbertError('ABORTED', 'the call was aborted by its signal', { cause: signal.reason });
-}
-
 function isCoded(error: unknown): error is Error & { code: ErrorCode } {
   return typeof error === 'object' && error !== null && 'code' in error && 'message' in error;
 }

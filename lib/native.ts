@@ -126,6 +126,7 @@ export interface NativeModel {
   readonly dtype: string;
   readonly isa: string;
   readonly threads: number;
+  readonly batchTokens: number;
   readonly warnings: string[];
   /** Names of parameters that the checkpoint lacks and that were drawn at random. */
   readonly freshParameters: string[];

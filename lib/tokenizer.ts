@@ -4,6 +4,7 @@ import { statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { untilAborted } from './abort';
 import { AlbertError, awaitNative, callNative } from './errors';
 import {
   binding,
@@ -57,11 +58,15 @@ export interface Encoding {
 }
 
 const ID = { min: -0x80000000, max: 0x7fffffff };
+/** Options of encodeRaw(). */
+export type RawOptions = Partial<NativeEncodeOptions> & { signal?: AbortSignal };
+
 const TRUNCATIONS = ['none', 'longest_first', 'only_first', 'only_second'] as const;
 
 // Making JavaScript values blocks the event loop, so long batches return in parts of so many UTF-16 units of text.
 const UNITS_PER_PART = { tokens: 8 * 1024, ids: 128 * 1024 };
-const PARTS_IN_FLIGHT = 4;
+// The addon divides a part between its own threads. Of libuv's four, others have files to read.
+const PARTS_IN_FLIGHT = 2;
 // Below this, a fraction of a millisecond, encoding costs less than a trip to another thread.
 const UNITS_AT_ONCE = 4096;
 const TEXTS_AT_ONCE = 16;
@@ -205,19 +210,23 @@ export class Tokenizer {
     return this.#encodeParts(texts, native, (encoding) => toEncoding(encoding, native.returnOverflowing));
   }
 
-  /** encodeBatch in the addon's own form, for the pipelines: typed arrays only, tokens where asked for. */
+  /**
+   * encodeBatch in the addon's own form, for the pipelines: typed arrays only, tokens where asked for.
+   * @throws AlbertError ABORTED by the signal of its options.
+   */
   async encodeRaw(
     texts: readonly TextOrPair[],
-    options: Partial<NativeEncodeOptions>,
+    { signal, ...options }: RawOptions,
   ): Promise<NativeEncoding[]> {
     const native = { ...nativeOptions(undefined), tokens: false, ...options };
-    return this.#encodeParts(texts, native, (encoding) => encoding);
+    return untilAborted(signal, () => this.#encodeParts(texts, native, (encoding) => encoding, signal));
   }
 
   async #encodeParts<T>(
     texts: readonly TextOrPair[],
     options: NativeEncodeOptions,
     convert: (encoding: NativeEncoding) => T,
+    signal?: AbortSignal,
   ): Promise<T[]> {
     if (!Array.isArray(texts)) throw invalid('an array of strings or pairs', 'texts', texts);
     const split = texts.map((text, i) => splitPair(`texts[${i}]`, text));
@@ -228,7 +237,7 @@ export class Tokenizer {
     const results: T[][] = [];
     let next = 0;
     const work = async () => {
-      while (next < parts.length) {
+      while (next < parts.length && !signal?.aborted) {
         const index = next++;
         const slice = split.slice(...parts[index]);
         const firsts = slice.map((entry) => entry[0]);

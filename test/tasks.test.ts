@@ -255,6 +255,7 @@ describe('SQuAD', () => {
       endLogs: Array.from({ length: 2 }, () => Array.from({ length: 25 }, (_, i) => -0.25 * (1 + (i % 5)))),
     };
     const model = {
+      batchTokens: 1024,
       forward: () => ({
         start_top_index: new Tensor([2, 5], Float32Array.from(beam.starts.flat())),
         start_top_log_probs: new Tensor([2, 5], Float32Array.from(beam.startLogs.flat())),

@@ -69,7 +69,7 @@ export async function embed(
   limits: ReturnType<typeof limitsOf>,
   signal?: AbortSignal,
 ): Promise<Float32Array[]> {
-  const encodings = await encodeFor(model, texts, limits);
+  const encodings = await encodeFor(model, texts, { ...limits, signal });
   const output = OUTPUTS[pooling];
   return runEncodings(model, encodings, { outputs: [output], signal }, (outputs, { row, index }) => {
     const states = outputs[output]!;

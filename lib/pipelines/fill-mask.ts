@@ -111,7 +111,7 @@ export async function fillMask(
     const signal = abortSignal(given.signal);
     const wanted = targetIds(tokenizer, given.targets);
     const limits = limitsOf(model, given);
-    const encodings = await encodeFor(model, texts, limits);
+    const encodings = await encodeFor(model, texts, { ...limits, signal });
     const masks = encodings.map((encoding, i) => {
       const positions: number[] = [];
       encoding.ids.forEach((id, position) => id === mask && positions.push(position));

@@ -58,11 +58,12 @@ export async function multipleChoice(
       context,
       statement(question, choice),
     ]);
-    const encodings = await encodeFor(model, pairs);
+    const signal = abortSignal(given.signal);
+    const encodings = await encodeFor(model, pairs, { signal });
     const { input_ids, token_type_ids } = inputsOf(encodings);
     const { logits } = await model.forward(
       { input_ids: [input_ids], token_type_ids: [token_type_ids] },
-      { outputs: ['logits'], signal: abortSignal(given.signal) },
+      { outputs: ['logits'], signal },
     );
     const scores = softmax(logits!.row(0));
     return topIndices(scores, scores.length).map((index): MultipleChoiceResult => ({

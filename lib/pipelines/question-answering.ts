@@ -137,15 +137,19 @@ export async function questionAnswering(
   const { model } = opened;
 
   /** Questions cut to `limit` tokens, and how many they have. */
-  async function shorten(questions: readonly string[], limit: number) {
-    const encodings = await encodeFor(model, questions, { addSpecialTokens: false, maxLength: limit });
+  async function shorten(questions: readonly string[], limit: number, signal?: AbortSignal) {
+    const encodings = await encodeFor(model, questions, {
+      addSpecialTokens: false,
+      maxLength: limit,
+      signal,
+    });
     return Promise.all(
       questions.map(async (question, i) => {
         const { ids, offsets } = encodings[i];
         if (ids.length < limit) return { text: question, tokens: ids.length };
         // What is cut may have other tokens than its beginning had.
         const text = question.slice(0, offsets[2 * limit - 1]);
-        const [alone] = await encodeFor(model, [text], { addSpecialTokens: false });
+        const [alone] = await encodeFor(model, [text], { addSpecialTokens: false, signal });
         return { text, tokens: alone.ids.length };
       }),
     );
@@ -156,6 +160,7 @@ export async function questionAnswering(
     pairs: readonly [string, string][],
     strides: readonly number[],
     maxLength: number,
+    signal?: AbortSignal,
   ) {
     const windows: Window[][] = [];
     for (const stride of new Set(strides)) {
@@ -163,7 +168,7 @@ export async function questionAnswering(
       const encodings = await encodeFor(
         model,
         members.map((i): TextOrPair => pairs[i]),
-        { maxLength, truncation: 'only_second', stride, returnOverflowing: true },
+        { maxLength, truncation: 'only_second', stride, returnOverflowing: true, signal },
       );
       encodings.forEach((encoding, m) => {
         const all = [encoding, ...encoding.overflowing];
@@ -181,6 +186,7 @@ export async function questionAnswering(
     const given = optionsObject<QuestionAnsweringOptions>('options', callOptions, ANSWERING_OPTIONS);
     const [questions, contexts] = pairsOf('question', questionInput, 'context', contextInput);
     const single = typeof questionInput === 'string' && typeof contextInput === 'string';
+    const signal = abortSignal(given.signal);
     const k = integer('top_k', given.top_k, { min: 1 }, 1);
     const longestAnswer = integer('max_answer_len', given.max_answer_len, { min: 1 }, 15);
     const longestWindow = integer('max_seq_len', given.max_seq_len, { min: 8 }, 384);
@@ -190,7 +196,7 @@ export async function questionAnswering(
     const shared = integer('doc_stride', given.doc_stride, { min: 0 }, Math.min(128, maxLength >> 1));
     const mayBeImpossible = boolean('handle_impossible_answer', given.handle_impossible_answer, false);
 
-    const asked = await shorten(questions, questionLength);
+    const asked = await shorten(questions, questionLength, signal);
     // Windows must move on, and by a quarter of their room where nothing else was asked for; else they share half of it.
     const strides = asked.map(({ tokens }) => {
       const room = maxLength - tokens - 3;
@@ -198,11 +204,11 @@ export async function questionAnswering(
       return shared <= most ? shared : room >> 1;
     });
     const pairs = asked.map(({ text }, i): [string, string] => [text, contexts[i]]);
-    const windows = await windowsOf(pairs, strides, maxLength);
+    const windows = await windowsOf(pairs, strides, maxLength, signal);
     const decoded = await runEncodings(
       model,
       windows.map((window) => window.encoding),
-      { outputs: ['start_logits', 'end_logits'], signal: abortSignal(given.signal) },
+      { outputs: ['start_logits', 'end_logits'], signal },
       (outputs, { row, index }) => {
         const start = probabilities(outputs.start_logits!.row(row), windows[index]);
         const end = probabilities(outputs.end_logits!.row(row), windows[index]);

@@ -2,13 +2,12 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Albert } from '../albert';
 import { inputsOf, type SequenceIds } from '../inputs';
-import type { NativeEncodeOptions, NativeEncoding } from '../native';
+import type { NativeEncoding } from '../native';
 import type { ForwardOutputs } from '../outputs';
-import type { TextOrPair } from '../tokenizer';
+import type { RawOptions, TextOrPair } from '../tokenizer';
 
-// A part keeps every core busy; a few in flight hide the work between them. More would only hold memory.
-const SEQUENCES_PER_PART = 32;
-const TOKENS_PER_PART = 4096;
+// A part keeps every core busy; a few in flight hide the work between them. More would only hold memory, and others up.
+const TOKENS_OF_SHORT_TEXT = 32;
 const PARTS_IN_FLIGHT = 3;
 
 /** What to compute for each sequence. */
@@ -36,11 +35,11 @@ export interface Place {
   firstPosition: number;
 }
 
-/** Ids of texts, cut to what the model takes. */
+/** Ids of texts, cut to what the model takes. @throws AlbertError ABORTED. */
 export function encodeFor(
   model: Albert,
   texts: readonly TextOrPair[],
-  options: Partial<NativeEncodeOptions> = {},
+  options: RawOptions,
 ): Promise<NativeEncoding[]> {
   return model.tokenizer.encodeRaw(texts, {
     maxLength: model.maxLength,
@@ -49,11 +48,12 @@ export function encodeFor(
   });
 }
 
-function split(encodings: SequenceIds[]): [begin: number, end: number][] {
+function split(encodings: SequenceIds[], tokensPerPart: number): [begin: number, end: number][] {
+  const sequencesPerPart = Math.ceil(tokensPerPart / TOKENS_OF_SHORT_TEXT);
   const parts: [number, number][] = [];
   for (let begin = 0, tokens = 0, i = 0; i < encodings.length; i++) {
     const length = encodings[i].ids.length;
-    if (i > begin && (i - begin === SEQUENCES_PER_PART || tokens + length > TOKENS_PER_PART)) {
+    if (i > begin && (i - begin === sequencesPerPart || tokens + length > tokensPerPart)) {
       parts.push([begin, i]);
       begin = i;
       tokens = 0;
@@ -83,7 +83,7 @@ export async function runEncodings<T>(
   read: (outputs: ForwardOutputs, place: Place) => T,
 ): Promise<T[]> {
   const results = new Array<T>(encodings.length);
-  const parts = split(encodings);
+  const parts = split(encodings, model.batchTokens);
   const breather = new Breather();
   let next = 0;
   let done = 0;

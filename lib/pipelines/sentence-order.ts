@@ -48,11 +48,13 @@ export async function sentenceOrder(
     const given = optionsObject<CallOptions>('options', callOptions, CALL_OPTIONS);
     const [firsts, seconds] = pairsOf('first', first, 'second', second);
     const single = typeof first === 'string' && typeof second === 'string';
+    const signal = abortSignal(given.signal);
     const encodings = await encodeFor(
       model,
       firsts.map((text, i): TextOrPair => [text, seconds[i]]),
+      { signal },
     );
-    const plan = { outputs: ['sop_logits'], signal: abortSignal(given.signal) };
+    const plan = { outputs: ['sop_logits'], signal };
     const results = await runEncodings(model, encodings, plan, (outputs, { row }) => {
       const [ordered, swapped] = softmax(outputs.sop_logits!.row(row).subarray(0, 2));
       return { ordered, swapped };

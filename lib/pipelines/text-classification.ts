@@ -96,7 +96,7 @@ export async function textClassification(
     const { items, single } = batchOf<unknown>('text', input, readInput);
     const k = given.top_k === null ? Infinity : integer('top_k', given.top_k, { min: 1 }, 1);
     const signal = abortSignal(given.signal);
-    const encodings = await encodeFor(model, items as TextOrPair[], limitsOf(model, given));
+    const encodings = await encodeFor(model, items as TextOrPair[], { ...limitsOf(model, given), signal });
     const results = await runEncodings(
       model,
       encodings,

@@ -189,8 +189,9 @@ export async function tokenClassification(
     const { items: texts, single } = textsOf('text', input);
     const strategy = oneOf('aggregation_strategy', given.aggregation_strategy, STRATEGIES, 'none');
     const { items: ignored } = textsOf('ignore_labels', given.ignore_labels ?? ['O']);
-    const encodings = await encodeFor(model, texts, { ...limitsOf(model, given), tokens: true });
-    const plan = { outputs: ['logits'], signal: abortSignal(given.signal) };
+    const signal = abortSignal(given.signal);
+    const encodings = await encodeFor(model, texts, { ...limitsOf(model, given), tokens: true, signal });
+    const plan = { outputs: ['logits'], signal };
     const results = await runEncodings(model, encodings, plan, (outputs, { row, index }) => {
       const encoding = encodings[index];
       const width = outputs.logits!.dims[2];

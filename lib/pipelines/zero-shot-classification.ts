@@ -104,8 +104,9 @@ export async function zeroShotClassification(
     const alone = boolean('multi_label', given.multi_label, false) || labels.length === 1;
     const hypotheses = labels.map((label) => template.replace('{}', () => label));
     const pairs = texts.flatMap((text) => hypotheses.map((hypothesis): TextOrPair => [text, hypothesis]));
-    const encodings = await encodeFor(model, pairs, { truncation: 'only_first' });
-    const plan = { outputs: ['logits'], signal: abortSignal(given.signal) };
+    const signal = abortSignal(given.signal);
+    const encodings = await encodeFor(model, pairs, { truncation: 'only_first', signal });
+    const plan = { outputs: ['logits'], signal };
     const logits = await runEncodings(model, encodings, plan, (outputs, { row }) => {
       const values = outputs.logits!.row(row);
       return { yes: values[ids.entailment], no: values[ids.contradiction] };

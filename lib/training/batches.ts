@@ -1,6 +1,7 @@
 /** Batches for pre-training: pairs of text in or out of order with masked n-grams, made off the event loop. */
 import path from 'node:path';
-import { aborted, AlbertError, awaitNative } from '../errors';
+import { throwIfAborted } from '../abort';
+import { AlbertError, awaitNative } from '../errors';
 import type { NativePretraining } from '../native';
 import {
   abortSignal,
@@ -208,7 +209,7 @@ export class PretrainingStream {
   async next(): Promise<PretrainingBatch | null> {
     const { epoch, index } = this.#cursor;
     const { batchSize, epochs, spans, paired, signal } = this.#settings;
-    if (signal?.aborted) throw aborted(signal);
+    throwIfAborted(signal);
     const native = await awaitNative(() => this.#native.batch(epoch, index, batchSize, epochs));
     this.#cursor = { epoch: native.epoch, index: native.index };
     if (native.lengths.length === 0) return null;

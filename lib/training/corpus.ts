@@ -4,7 +4,8 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { aborted, AlbertError, awaitNative } from '../errors';
+import { throwIfAborted } from '../abort';
+import { AlbertError, awaitNative } from '../errors';
 import { binding } from '../native';
 import { makeFolder } from '../source';
 import { readLines } from '../text-files';
@@ -111,7 +112,7 @@ async function tokenizeInto(folder: string, files: string[], tokenizer: Tokenize
   let group: (string | null)[] = [];
   let units = 0;
   const encodeGroup = async () => {
-    if (options.signal?.aborted) throw aborted(options.signal);
+    throwIfAborted(options.signal);
     const texts = group.filter((segment) => segment !== null);
     // Text of a corpus may speak of '[MASK]' without meaning it.
     const encodings = await tokenizer.encodeRaw(texts, { addSpecialTokens: false, splitSpecialTokens: true });

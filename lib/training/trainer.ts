@@ -5,6 +5,7 @@ import path from 'node:path';
 import { Albert, internals } from '../albert';
 import { AlbertError, awaitNative } from '../errors';
 import { HEADS } from '../heads';
+import { Lifetime } from '../lifetime';
 import { binding, type NativeTrainer } from '../native';
 import {
   boolean,
@@ -203,6 +204,10 @@ export class Trainer {
   readonly options: Readonly<Partial<TrainerOptions>>;
   readonly #native: Promise<NativeTrainer>;
   readonly #accumulate: number;
+  readonly #life = new Lifetime(
+    'expected a live trainer but this one has been disposed of; resume it from a checkpoint',
+    () => this.#free(),
+  );
   #last: Promise<unknown> = Promise.resolve();
   #extra: unknown = null;
   #saving: Promise<void> = Promise.resolve();
@@ -247,11 +252,13 @@ export class Trainer {
       );
     }
     const packed = batches.map((one) => packLabelled(one, this.model.head, this.model.config));
-    const { hold, outdate } = this.model[internals]();
-    const result = await hold(async () => {
-      const made = await this.#queue((native) => native.step(packed));
-      outdate(() => this.#publish());
-      return made;
+    const result = await this.#life.hold(() => {
+      const { hold, outdate } = this.model[internals]();
+      return hold(async () => {
+        const made = await this.#queue((native) => native.step(packed));
+        outdate(() => this.#publish());
+        return made;
+      });
     });
     return {
       step: result.step,
@@ -265,7 +272,7 @@ export class Trainer {
   /** The losses of a batch without dropout and without an update. @throws AlbertError as step() does. */
   async evaluate(batch: LabelledInputs): Promise<Evaluation> {
     const packed = packLabelled(batch, this.model.head, this.model.config);
-    const losses = await this.#queue((native) => native.evaluate(packed));
+    const losses = await this.#life.hold(() => this.#queue((native) => native.evaluate(packed)));
     const by = (field: 'count' | 'hits') =>
       Object.fromEntries(losses.parts.map((part) => [part.name, part[field]]));
     return { ...lossesOf(losses), counts: by('count'), hits: by('hits') };
@@ -279,18 +286,20 @@ export class Trainer {
    */
   async save(folder: string, extra: unknown = null): Promise<void> {
     string('folder', folder);
-    const saving = this.#saving.catch(() => {}).then(() => this.#save(folder, extra));
-    this.#saving = saving;
-    return saving;
+    const note = noteOf({ head: this.model.head, options: this.options, extra });
+    return this.#life.hold(() => {
+      const saving = this.#saving.then(() => this.#save(folder, note));
+      this.#saving = saving.catch(() => {});
+      return saving;
+    });
   }
 
-  async #save(folder: string, extra: unknown): Promise<void> {
+  async #save(folder: string, note: string): Promise<void> {
     await this.#last.catch(() => {});
     await this.model.save(folder);
-    const note: Note = { head: this.model.head, options: this.options, extra };
     const file = path.join(folder, STATE_FILE);
     await keepPrevious(file, path.join(folder, PREVIOUS_FILE));
-    await this.#queue((native) => native.save(file, JSON.stringify(note)));
+    await this.#queue((native) => native.save(file, note));
   }
 
   /**
@@ -315,14 +324,19 @@ export class Trainer {
     return trainer;
   }
 
-  /** Frees the state of the run, after steps and saves under way; the model stays and has the last weights. */
-  async dispose(): Promise<void> {
-    await this.#saving.catch(() => {});
-    await this.#last.catch(() => {}); // the weights of a step under way count
+  /**
+   * Frees the state of the run, after steps and saves under way; the model stays and has the last weights. Later calls reject
+   * with DISPOSED.
+   */
+  dispose(): Promise<void> {
+    return this.#life.end();
+  }
+
+  async #free(): Promise<void> {
     try {
-      await this.model.parameter(this.model.parameters()[0].name); // takes the last weights
+      await this.model[internals]().update();
     } catch {
-      // A model that is gone needs none.
+      // A model that is gone needs no weights; one that could not take them says so when it is called.
     }
     if (await this.#native.catch(() => null)) await this.#queue((native) => native.dispose());
   }
@@ -371,6 +385,14 @@ async function keepPrevious(file: string, previous: string): Promise<void> {
         },
       );
     }
+  }
+}
+
+function noteOf(note: Note): string {
+  try {
+    return JSON.stringify(note);
+  } catch {
+    throw invalid('a JSON value', 'extra', note.extra);
   }
 }
 

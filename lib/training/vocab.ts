@@ -5,7 +5,8 @@ import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { aborted, AlbertError } from '../errors';
+import { throwIfAborted } from '../abort';
+import { AlbertError } from '../errors';
 import { abortSignal, boolean, integer, type Names, optionsObject, string } from '../options';
 import { makeFolder } from '../source';
 import { findFiles, readLines } from '../text-files';
@@ -148,7 +149,7 @@ export async function trainVocabulary(options: TrainVocabularyOptions): Promise<
     if (!lowerCase) await writeFile(path.join(path.dirname(output), 'tokenizer_config.json'), CASED_SETTINGS);
     return { sentences };
   } catch (error) {
-    if (signal?.aborted) throw aborted(signal);
+    throwIfAborted(signal);
     if (error instanceof AlbertError) throw error;
     const message = `could not make the vocabulary ${output}: ${(error as Error).message}`;
     throw new AlbertError('DATA', message, { cause: error });

@@ -47,6 +47,7 @@ ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelWra
     self.Set("dtype", Napi::String::New(env, loaded.dtype));
     self.Set("isa", Napi::String::New(env, model.backend().isa()));
     self.Set("threads", Napi::Number::New(env, model.backend().threads()));
+    self.Set("batchTokens", Napi::Number::New(env, static_cast<double>(model.backend().batch_rows())));
     self.Set("warnings", strings_to_js(env, model.warnings()));
     self.Set("freshParameters", strings_to_js(env, weights->fresh()));
     self.Set("hiddenGroups", Napi::Number::New(env, model.config().num_hidden_groups));
