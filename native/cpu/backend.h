@@ -196,9 +196,9 @@ template <typename Body>
 void CpuBackend::for_row_blocks(Precision precision, int64_t rows, const Body& body) {
   if (rows == 0) return;
   if (pool_ && rows < std::min(kMaxSharedRows, kRowsPerThread * threads())) return body(*this, 0, rows);
-  const int64_t tile = kernels_.tile_rows, largest = row_block(precision) / tile * tile;
+  const int64_t step = kernels_.row_step, largest = row_block(precision) / step * step;
   const int64_t blocks = divide_up(rows, largest * threads()) * threads();
-  const int64_t size = std::min(largest, round_up(divide_up(rows, blocks), tile));
+  const int64_t size = std::min(largest, round_up(divide_up(rows, blocks), step));
   for_items(divide_up(rows, size), [&](CpuBackend& backend, int64_t item) {
     body(backend, item * size, std::min(rows, (item + 1) * size));
   });

@@ -111,6 +111,7 @@ struct Kernels {
   int64_t vector_width;    // 32-bit lanes of a register
   int64_t panel_width;     // columns of a weight panel
   int64_t tile_rows;       // rows of x that a tile holds in registers
+  int64_t row_step;        // rows of a block are a multiple: a tile, or 1 where part of one takes less time
   int64_t bf16_row_lanes;  // lanes of a row for each lane of a bf16 panel: 1 or 2
   int64_t query_block;     // queries that attention works on at a time
 

@@ -18,6 +18,7 @@ constexpr Kernels make_table(const char* name) {
           kWidth,
           kPanelWidth,
           kTileRows,
+          kFillsTiles ? kTileRows : 1,
           kBf16RowLanes,
           kQueryBlock,
           {nullptr, bf16_operand, int8_operand},
