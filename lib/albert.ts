@@ -15,6 +15,7 @@ import {
   integer,
   invalid,
   isObject,
+  jsonOf,
   LOAD_OPTIONS,
   type LoadOptions,
   modelOptions,
@@ -192,7 +193,7 @@ export class Albert {
         throw error;
       });
     const [model, words] = await Promise.all([
-      awaitNative(() => binding().loadModel(JSON.stringify(config), file, weights, native, seed, redraw)),
+      awaitNative(() => binding().loadModel(jsonOf('config', config), file, weights, native, seed, redraw)),
       tokenizer,
     ]);
     return new Albert(model, config, folder, words, redraw);
@@ -215,7 +216,7 @@ export class Albert {
       if (typeof value === 'number' && !Number.isFinite(value)) throw invalid('a finite number', name, value); // JSON would make it null
     const { parameter_sharing: sharing } = given;
     const complete = completeConfig(sharing === undefined ? named : withSharing(named, sharing), given.head);
-    const model = await awaitNative(() => binding().createModel(JSON.stringify(complete), seed, native));
+    const model = await awaitNative(() => binding().createModel(jsonOf('config', complete), seed, native));
     return new Albert(model, complete, null, null);
   }
 
@@ -421,5 +422,5 @@ export class Albert {
 /** Names, shapes and the head of the parameters that a configuration describes, without making them. */
 export function describeConfig(config: AlbertConfig, name: string, head?: Head) {
   const chosen = oneOf('head', head, HEADS, null);
-  return callNative(() => binding().describe(JSON.stringify(config), name, chosen));
+  return callNative(() => binding().describe(jsonOf('config', config), name, chosen));
 }

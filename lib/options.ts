@@ -25,6 +25,15 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** A value as JSON. @throws AlbertError INVALID_ARGUMENT for one that JSON cannot say, such as a cycle. */
+export function jsonOf(subject: string, value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    throw invalid('a JSON value', subject, value);
+  }
+}
+
 /** The names of an interface's fields: the compiler refuses a list that lacks one. */
 export type Names<T> = { readonly [K in keyof T]-?: true };
 

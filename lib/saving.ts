@@ -1,10 +1,10 @@
 /** Writes a model as a folder that loads here and in Hugging Face. */
-import { cp, rename, writeFile } from 'node:fs/promises';
+import { cp } from 'node:fs/promises';
 import path from 'node:path';
 import type { AlbertConfig } from './config';
 import { awaitNative } from './errors';
 import type { NativeModel } from './native';
-import { SENTENCE_FILES, TOKENIZER_FILES, writeInto } from './source';
+import { SENTENCE_FILES, replaceFile, TOKENIZER_FILES, writeInto } from './source';
 
 /** Copies the files of a tokenizer that a folder has. */
 export function copyTokenizer(from: string, to: string): Promise<void> {
@@ -36,8 +36,7 @@ export async function saveModel(
   await writeInto(folder, async () => {
     await awaitNative(() => native.save(path.join(folder, 'model.safetensors'), dtype));
     const file = path.join(folder, 'config.json');
-    await writeFile(`${file}.new`, `${JSON.stringify(written, null, 2)}\n`);
-    await rename(`${file}.new`, file);
+    await replaceFile(file, `${JSON.stringify(written, null, 2)}\n`);
     if (origin && path.resolve(folder) !== origin) {
       await copyTokenizer(origin, folder);
       if (native.head === 'base') await copyFiles(origin, folder, SENTENCE_FILES);

@@ -1,6 +1,7 @@
 /** Finds a model's files: in a folder, or by name in the places where models are kept. Never uses the network. */
-import { existsSync, readdirSync, statSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { existsSync, readdirSync, type Stats, statSync } from 'node:fs';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import type { AlbertConfig } from './config';
@@ -62,8 +63,35 @@ const WEIGHT_FILES = [
 
 const packageModels = path.resolve(__dirname, '..', 'models');
 
+// Undefined where there is nothing.
+function statusOf(candidate: string): Stats | undefined {
+  try {
+    return statSync(candidate, { throwIfNoEntry: false });
+  } catch (error) {
+    const reason = (error as Error).message;
+    throw new AlbertError('CHECKPOINT', `could not look at ${show(candidate)}: ${reason}`, { cause: error });
+  }
+}
+
 function isFolder(candidate: string): boolean {
-  return statSync(candidate, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return statusOf(candidate)?.isDirectory() ?? false;
+}
+
+/** @throws AlbertError CHECKPOINT for a path that cannot be looked at. */
+export function isFile(candidate: string): boolean {
+  return statusOf(candidate)?.isFile() ?? false;
+}
+
+/** Gives a file new content: its name stands for the old one or all of the new, also where several write it at once. */
+export async function replaceFile(file: string, content: string): Promise<void> {
+  const fresh = `${file}.${randomUUID()}.tmp`;
+  try {
+    await writeFile(fresh, content);
+    await rename(fresh, file);
+  } catch (error) {
+    await rm(fresh, { force: true });
+    throw error;
+  }
 }
 
 /** Where the Python library keeps what it downloaded. */

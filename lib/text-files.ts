@@ -24,10 +24,12 @@ function globExpression(pattern: string): RegExp {
 
 async function filesBelow(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true, recursive: true });
-  return entries
-    .filter((entry) => entry.isFile() && !entry.name.startsWith('.'))
-    .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name))
-    .sort();
+  const files = entries
+    .filter((entry) => !entry.isDirectory() && !entry.name.startsWith('.'))
+    .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name));
+  // Links count as the files that they mean; those to folders are not followed, as they may lead in a circle.
+  const states = await Promise.all(files.map((file) => stat(file).catch(() => null)));
+  return files.filter((_, i) => states[i]?.isFile()).sort();
 }
 
 /**

@@ -1,6 +1,5 @@
 /** Text to ids and back, exactly as the reference tokenizers do it, with offsets into the caller's own string. */
 import { createHash } from 'node:crypto';
-import { statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
@@ -15,7 +14,7 @@ import {
   type NativeTokenizer,
 } from './native';
 import { boolean, integer, invalid, type Names, oneOf, optionsObject, string } from './options';
-import { findTokenizer, resolveFolder, settingsBeside, type TokenizerFiles } from './source';
+import { findTokenizer, isFile, resolveFolder, settingsBeside, type TokenizerFiles } from './source';
 
 /** One text, or a pair of them. */
 export type TextOrPair = string | [text: string, pair: string];
@@ -154,7 +153,7 @@ export class Tokenizer {
    * @throws AlbertError CHECKPOINT when there is no such model, TOKENIZER when its files are missing or broken.
    */
   static async load(source: string): Promise<Tokenizer> {
-    if (typeof source === 'string' && statSync(source, { throwIfNoEntry: false })?.isFile()) {
+    if (typeof source === 'string' && isFile(source)) {
       const vocabulary = path.resolve(source);
       return Tokenizer.fromFiles({ ...(await settingsBeside(vocabulary)), vocabulary });
     }
@@ -229,7 +228,7 @@ export class Tokenizer {
     signal?: AbortSignal,
   ): Promise<T[]> {
     if (!Array.isArray(texts)) throw invalid('an array of strings or pairs', 'texts', texts);
-    const split = texts.map((text, i) => splitPair(`texts[${i}]`, text));
+    const split = Array.from(texts, (text, i) => splitPair(`texts[${i}]`, text));
     const units = split.reduce((sum, [first, second]) => sum + first.length + (second?.length ?? 0), 0);
     if (units <= UNITS_AT_ONCE && split.length <= TEXTS_AT_ONCE)
       return callNative(() => split.map((text) => convert(this.#native.encode(...text, options))));

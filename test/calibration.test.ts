@@ -68,6 +68,9 @@ test('refuses what it cannot calibrate with, and calibrations that do not fit', 
   await int8({}, (model) => model.calibrate([]));
   await int8({}, (model) => model.calibrate('text' as never));
   await int8({}, (model) => model.calibrate(SENTENCES, { output: 5 as never }));
+  await int8({}, (model) =>
+    model.calibrate(SENTENCES, { output: path.join(folder, 'ranges\0.safetensors') }),
+  );
   await int8({ calibration: 5 as never }, () => Promise.resolve());
   const needsInt8 = await int8({ calibration: file }, () => Promise.resolve());
   expect(needsInt8.message).toContain("dtype 'int8'");

@@ -191,6 +191,22 @@ describe('feature-extraction and sentence-similarity', () => {
     expect((await extract(texts, { pooling: 'mean' })).dims).toEqual([2, 32]);
   });
 
+  test('an abort ends a call that still tokenises', async () => {
+    await using extract = await pipeline('feature-extraction', folder);
+    const texts = Array.from({ length: 2000 }, (_, i) => `${'the whale swam past the ship '.repeat(60)}${i}`);
+    const timeOf = async (call: () => Promise<unknown>) => {
+      const begin = performance.now();
+      await call();
+      return performance.now() - begin;
+    };
+    const whole = await timeOf(() => extract.model.tokenizer.encodeBatch(texts));
+    const signals = { before: () => AbortSignal.abort('no'), meanwhile: () => AbortSignal.timeout(10) };
+    for (const [when, signal] of Object.entries(signals)) {
+      const call = () => failure('ABORTED', () => extract(texts, { pooling: 'mean', signal: signal() }));
+      expect([when, (await timeOf(call)) < whole / 2]).toEqual([when, true]);
+    }
+  });
+
   test('many texts run in parts and come back in order', async () => {
     await using extract = await pipeline('feature-extraction', folder);
     const texts = Array.from({ length: 150 }, (_, i) => `${'whale '.repeat(i % 20)}${i}`);

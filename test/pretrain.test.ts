@@ -210,6 +210,19 @@ test('either state continues a run; without any, only one that has saved nothing
   expect((await pretrain(given)).steps).toBe(2);
 });
 
+test('what a killed run wrote of a line of its log goes', async () => {
+  const output = temporaryFolder();
+  const given = options(output, { totalSteps: 2 });
+  await pretrain(given);
+  const log = path.join(given.output, 'log.jsonl');
+  const whole = readFileSync(log, 'utf8');
+  writeFileSync(log, `${whole}{"step":2,"lo`);
+  await pretrain({ ...given, totalSteps: 3 });
+  const after = readFileSync(log, 'utf8');
+  expect(after.startsWith(`${whole}{"step":2,"time":`)).toBe(true);
+  expect(logOf(output).at(-1)).toMatchObject({ step: 3, evaluation: expect.any(Object) as object });
+});
+
 test('a run goes on with what it was started with where nothing else is asked for', async () => {
   const output = temporaryFolder();
   const given = options(output, { totalSteps: 2, accumulate: 2, holdOut: 0.2 });

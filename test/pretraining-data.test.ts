@@ -1,5 +1,13 @@
 /** Pre-training batches: what they hold, that they are a function of seed and cursor, where text may come from, and TFRecord. */
-import { appendFileSync, copyFileSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { pretrainingBatches, Tokenizer, type PretrainingBatch, type PretrainingDataOptions } from '../lib';
@@ -139,6 +147,26 @@ test('folders, patterns, gzip and raw paragraphs are read, and shards are reused
   appendFileSync(path.join(texts, 'more', 'b.txt'), '\nOne more sentence at the end of the tale.\n');
   await take({ ...options, corpus: texts, format }, 1);
   expect(shards()).toBe(2);
+});
+
+test('streams that make the same shards at once share what the first has made', async () => {
+  const options = { ...setup(400), holdOut: 0.2 };
+  const splits = ['train', 'evaluation', 'train'] as const;
+  const streams = await Promise.all(splits.map((split) => PretrainingStream.open({ ...options, split })));
+  const [train, , again] = await Promise.all(streams.map((stream) => stream.next()));
+  expect(again).toEqual(train);
+  expect(readdirSync(options.cache!)).toHaveLength(1);
+});
+
+test('links in a folder count as the files they mean, and lead into no circle', async () => {
+  const options = setup();
+  const folder = path.join(folderOf(options), 'links');
+  mkdirSync(folder);
+  symlinkSync(options.corpus, path.join(folder, 'text'));
+  symlinkSync(folder, path.join(folder, 'circle'));
+  symlinkSync(path.join(folder, 'nothing'), path.join(folder, 'broken'));
+  const [linked] = await take({ ...options, corpus: folder }, 1);
+  expect(linked).toEqual((await take(options, 1))[0]);
 });
 
 test('a damaged cache is made anew, and what killed runs left of it goes', async () => {

@@ -1,5 +1,5 @@
 /** Where a model's name leads, and which of a folder's files count. */
-import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Albert, pipeline, Tokenizer } from '../lib';
 import { copyModel, temporaryFolder } from './support/data';
@@ -38,6 +38,21 @@ test('a folder that is no model does not hide a name, and is named where nothing
   } finally {
     process.chdir(before);
   }
+});
+
+test('paths that no system takes are refused as such', async () => {
+  const folder = temporaryFolder();
+  symlinkSync(path.join(folder, 'circle'), path.join(folder, 'circle'));
+  for (const bad of [path.join(folder, 'circle'), `${folder}/${'x'.repeat(300)}`, `${folder}/\0`]) {
+    const error = await failure('CHECKPOINT', () => Albert.load(bad));
+    expect(error.message).toMatch(/could not look at '.*/);
+    await failure('CHECKPOINT', () => Tokenizer.load(bad));
+  }
+  await using model = await Albert.load(copyModel('base'));
+  await failure('CHECKPOINT', () => model.save(path.join(folder, 'circle')));
+  const config: Record<string, unknown> = { ...model.config };
+  config.self = config;
+  await failure('INVALID_ARGUMENT', () => Albert.create(config));
 });
 
 test('a name in the local Hugging Face cache, by its main branch or without one', async () => {

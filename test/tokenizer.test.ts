@@ -166,6 +166,7 @@ describe('options', () => {
     await failure('INVALID_ARGUMENT', () => tokenizer.encode(5 as never));
     await failure('INVALID_ARGUMENT', () => tokenizer.encode(['a', 'b', 'c'] as never));
     await failure('INVALID_ARGUMENT', () => tokenizer.encodeBatch('text' as never));
+    await failure('INVALID_ARGUMENT', () => tokenizer.encodeBatch(new Array(20)));
     for (const call of [
       () => tokenizer.idToToken(undefined as never),
       () => tokenizer.decode([2, undefined as never]),

@@ -213,6 +213,35 @@ describe('Trainer', () => {
     );
   });
 
+  test('a model is served and saved while steps follow each other, and an end is an end', async () => {
+    const { trainer, model, batches } = await goldenTrainer('pretraining-lamb', { totalSteps: 1e6 });
+    const input = { input_ids: [[5, 6, 7]] };
+    const folder = temporaryFolder();
+    let going = true;
+    let steps = 0;
+    const loop = (async () => {
+      for (; going; steps++) await trainer.step(batches(0));
+    })();
+    const early = await failure('ABORTED', () => model.forward(input, { signal: AbortSignal.abort() }));
+    expect(early.message).toContain('aborted by its signal');
+    const first = steps;
+    for (let i = 0; i < 5; i++) await model.forward(input);
+    await model.backward({ ...(batches(0) as LabelledInputs) });
+    await trainer.save(folder);
+    await model.save(temporaryFolder());
+    expect(steps).toBeGreaterThan(first);
+    const end = trainer.dispose();
+    await failure('DISPOSED', () => trainer.step(batches(0)));
+    await failure('DISPOSED', () => loop);
+    going = false;
+    await end;
+    const { prediction_logits } = await model.forward(input);
+    expect(prediction_logits!.data.every(Number.isFinite)).toBe(true);
+    await failure('INVALID_ARGUMENT', () => trainer.save(folder, 1n));
+    await failure('DISPOSED', () => trainer.save(folder));
+    await model.dispose();
+  });
+
   test('stops with DIVERGED before anything changes', async () => {
     const { trainer, model, batches } = await goldenTrainer('pretraining-lamb', {
       learningRate: 1e30,

@@ -1,7 +1,7 @@
 /** Tokenises text files once, into shards that later runs map into memory and reuse. */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { throwIfAborted } from '../abort';
@@ -141,23 +141,25 @@ async function tokenizeInto(folder: string, files: string[], tokenizer: Tokenize
   return { shards: writer.shards.map((shard) => path.basename(shard)), documents, segments, tokens };
 }
 
-/** What is in a cached folder; null for a damaged file, as of a full disk: the folder is then made anew. */
-async function readManifest(file: string): Promise<TokenizedCorpus | null> {
+/** What is in a cached folder; null where there is none or it is damaged, as by a full disk: it is then made anew. */
+async function readCached(folder: string): Promise<TokenizedCorpus | null> {
   try {
-    const manifest = JSON.parse(await readFile(file, 'utf8')) as TokenizedCorpus;
-    return Array.isArray(manifest.shards) ? manifest : null;
+    const manifest = JSON.parse(await readFile(path.join(folder, MANIFEST), 'utf8')) as TokenizedCorpus;
+    const shards = manifest.shards.map((shard) => path.join(folder, shard));
+    return shards.every((shard) => existsSync(shard)) ? { ...manifest, shards } : null;
   } catch {
     return null;
   }
 }
 
+const MANIFEST = 'corpus.json';
 const DAY = 24 * 3600e3;
 
 /** Removes what runs that were killed while they tokenised left of this folder: where nothing was written for a day. */
 async function removeLeftovers(folder: string): Promise<void> {
   const parent = path.dirname(folder);
   for (const name of await readdir(parent).catch(() => [])) {
-    if (!name.startsWith(`${path.basename(folder)}.`) || !name.endsWith('.tmp')) continue;
+    if (!name.startsWith(`${path.basename(folder)}.`)) continue;
     const left = path.join(parent, name);
     const { mtimeMs } = await stat(left).catch(() => ({ mtimeMs: Infinity }));
     if (Date.now() - mtimeMs > DAY) await rm(left, { recursive: true, force: true });
@@ -181,25 +183,28 @@ export async function tokenizeCorpus(
   );
   const identity = JSON.stringify([1, states, await tokenizer.fingerprint(), options.format]);
   const folder = path.join(options.cache, createHash('sha256').update(identity).digest('hex').slice(0, 24));
-  const whole = (manifest: TokenizedCorpus): TokenizedCorpus => ({
-    ...manifest,
-    shards: manifest.shards.map((shard) => path.join(folder, shard)),
-  });
-  const manifestFile = path.join(folder, 'corpus.json');
-  if (existsSync(manifestFile)) {
-    const manifest = await readManifest(manifestFile);
-    if (manifest && whole(manifest).shards.every((shard) => existsSync(shard))) return whole(manifest);
-  }
-  // Made beside its place and renamed, so that a run that was stopped leaves nothing that looks whole.
+  const cached = await readCached(folder);
+  if (cached) return cached;
+  // Made beside its place and renamed, so that a run that was stopped leaves nothing that looks whole. Of several that make the
+  // same at once, the first to end has its folder used by all.
   await removeLeftovers(folder);
-  const work = `${folder}.${process.pid}.tmp`;
-  await makeFolder(work);
+  await makeFolder(options.cache);
+  const work = await mkdtemp(`${folder}.`);
   try {
     const manifest = await tokenizeInto(work, files, tokenizer, options);
-    await writeFile(path.join(work, 'corpus.json'), JSON.stringify(manifest));
+    await writeFile(path.join(work, MANIFEST), JSON.stringify(manifest));
+    const others = await readCached(folder);
+    if (others) return others;
     await rm(folder, { recursive: true, force: true });
-    await rename(work, folder);
-    return whole(manifest);
+    await rename(work, folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+    });
+    const made = await readCached(folder);
+    if (made) return made;
+    throw new AlbertError(
+      'DATA',
+      `expected the shards that were just made in ${folder}; are others removing them?`,
+    );
   } finally {
     await rm(work, { recursive: true, force: true });
   }

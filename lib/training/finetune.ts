@@ -10,7 +10,7 @@ import { predictAll, type Report, report } from '../tasks/evaluate';
 import { findTask } from '../tasks';
 import type { Feature, Scores } from '../tasks/task';
 import { FINETUNE_OPTIONS, type FinetuneOptions, type Plan, prepare } from './finetune-plan';
-import { isMarked, readLog } from './log';
+import { dropCutLine, isMarked, readLog } from './log';
 import { epochBatches } from './minibatches';
 import { plotRuns } from './plot';
 import { disposeBoth, hasState, type StepResult, Trainer } from './trainer';
@@ -85,6 +85,7 @@ class Run {
         await disposeBoth(trainer);
         throw mismatch;
       }
+      await dropCutLine(path.join(output, LOG_FILE));
       const run = new Run(plan, output, options, trainer, at);
       if (at.restarts > 0) await run.reopen(at.restarts);
       return run;

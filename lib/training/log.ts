@@ -1,5 +1,6 @@
 /** Reads training logs: JSON lines, one for each step of training and one for each evaluation. */
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
+import { readFile, truncate } from 'node:fs/promises';
 import { AlbertError } from '../errors';
 import { isObject, show } from '../options';
 import { readText } from '../text-files';
@@ -62,9 +63,19 @@ export function parseLog(text: string, name: string): Curves {
   return Object.fromEntries(sorted) as Curves;
 }
 
+/** Takes away what follows a log's last whole line, as a run leaves it that was killed while it wrote. */
+export async function dropCutLine(file: string): Promise<void> {
+  const content = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+  const end = content ? content.lastIndexOf('\n') + 1 : 0;
+  if (content && end < content.length) await truncate(file, end);
+}
+
 /** Whether a log is there and empty: so stands a run that has saved nothing yet, and begins again. */
 export function isMarked(file: string): boolean {
-  return statSync(file, { throwIfNoEntry: false })?.size === 0;
+  return existsSync(file) && statSync(file).size === 0;
 }
 
 /** @throws AlbertError DATA for a file that cannot be read, has a line that is not one of a log, or nothing to draw. */

@@ -15,7 +15,7 @@ import {
   loadVocabulary,
   USUAL_LENGTH,
 } from './batches';
-import { isMarked } from './log';
+import { dropCutLine, isMarked } from './log';
 import { beginRun, continueRun, type Progress, vocabularyFiles } from './pretrain-run';
 import { disposeBoth, hasState, type Trainer, TRAINER_OPTIONS, type TrainerOptions } from './trainer';
 
@@ -205,7 +205,8 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
       holdOut,
     };
     await makeFolder(output);
-    if (!resumes) await writeFile(log, ''); // the mark of a run that has saved nothing yet
+    if (resumes) await dropCutLine(log);
+    else await writeFile(log, ''); // the mark of a run that has saved nothing yet
     stream = await PretrainingStream.open({ ...data, split: 'train' }, signal);
     held = holdsOut(stream, given.holdOut) ? await evaluationBatches(data, evaluations) : [];
     if (progress) stream.seek(progress.cursor);

@@ -13,6 +13,7 @@ import {
   type DeviceChoice,
   integer,
   invalid,
+  jsonOf,
   ISAS,
   type Isa,
   type Names,
@@ -286,9 +287,10 @@ export class Trainer {
    */
   async save(folder: string, extra: unknown = null): Promise<void> {
     string('folder', folder);
-    const note = noteOf({ head: this.model.head, options: this.options, extra });
+    const note: Note = { head: this.model.head, options: this.options, extra };
+    const text = jsonOf('extra', note);
     return this.#life.hold(() => {
-      const saving = this.#saving.then(() => this.#save(folder, note));
+      const saving = this.#saving.then(() => this.#save(folder, text));
       this.#saving = saving.catch(() => {});
       return saving;
     });
@@ -385,14 +387,6 @@ async function keepPrevious(file: string, previous: string): Promise<void> {
         },
       );
     }
-  }
-}
-
-function noteOf(note: Note): string {
-  try {
-    return JSON.stringify(note);
-  } catch {
-    throw invalid('a JSON value', 'extra', note.extra);
   }
 }
 

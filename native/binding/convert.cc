@@ -83,6 +83,13 @@ std::string to_text(const Napi::Value& value, const char* name) {
   return value.As<Napi::String>().Utf8Value();
 }
 
+std::string to_path(const Napi::Value& value, const char* name) {
+  std::string path = to_text(value, name);
+  check(path.find('\0') == std::string::npos, ErrorCode::kInvalidArgument, "expected a path without NUL for ",
+        name);
+  return path;
+}
+
 std::u16string to_utf16(const Napi::Value& value, const char* name) {
   if (!value.IsString()) wrong_type("a string", name);
   return value.As<Napi::String>().Utf16Value();
@@ -133,7 +140,8 @@ ModelOptions to_model_options(const Napi::Value& value) {
   options.device = to_text(object.Get("device"), "device");
   options.isa = to_text_or_none(object.Get("isa"), "isa");
   options.threads = to_int(object.Get("threads"), "threads");
-  options.calibration = to_text_or_none(object.Get("calibration"), "calibration");
+  const Napi::Value calibration = object.Get("calibration");
+  if (!calibration.IsNull()) options.calibration = to_path(calibration, "calibration");
   return options;
 }
 

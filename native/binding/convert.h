@@ -30,6 +30,8 @@ Napi::Value guarded(Napi::Env env, Body body) {
 // Readers of arguments and properties. They throw Error{kInvalidArgument} that names `name`; lib/ has checked
 // values already, so these guard against what would corrupt memory.
 std::string to_text(const Napi::Value& value, const char* name);
+// Text without NUL, at which the system would take it to end.
+std::string to_path(const Napi::Value& value, const char* name);
 std::u16string to_utf16(const Napi::Value& value, const char* name);
 double to_double(const Napi::Value& value, const char* name);
 bool to_bool(const Napi::Value& value, const char* name);

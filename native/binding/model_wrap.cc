@@ -75,7 +75,7 @@ Napi::Value ModelWrap::wrap(Napi::Env env, Loaded loaded) {
 Napi::Value ModelWrap::load(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     std::string config = to_text(info[0], "configJson"), name = to_text(info[1], "configName");
-    std::string weights = to_text(info[2], "weightsPath");
+    std::string weights = to_path(info[2], "weightsPath");
     ModelOptions options = to_model_options(info[3]);
     FreshParameters fresh;
     fresh.seed = to_count(info[4], "seed");
@@ -138,7 +138,7 @@ Napi::Value ModelWrap::forward(const Napi::CallbackInfo& info) {
 Napi::Value ModelWrap::calibrate(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     auto batch = std::make_shared<SequenceBatch>(to_sequence_batch(to_object(info[0], "batch")));
-    const std::string path = to_text(info[1], "path");
+    const std::string path = to_path(info[1], "path");
     return run_work(info.Env(), "albert-native calibrate",
                     [batch, path, model = live_model()] { model->calibrate(*batch, path); });
   });
@@ -146,7 +146,7 @@ Napi::Value ModelWrap::calibrate(const Napi::CallbackInfo& info) {
 
 Napi::Value ModelWrap::save(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    std::string path = to_text(info[0], "path");
+    std::string path = to_path(info[0], "path");
     const DType dtype = to_text(info[1], "dtype") == "fp16" ? DType::kF16 : DType::kF32;
     return run_work(info.Env(), "albert-native save",
                     [path, dtype, model = live_model()] { model->weights()->save(path, dtype); });

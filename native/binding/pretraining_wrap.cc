@@ -83,7 +83,7 @@ Napi::Value PretrainingWrap::open(const Napi::CallbackInfo& info) {
     auto tokenizer = TokenizerWrap::Unwrap(to_object(info[0], "tokenizer"))->shared();
     const Napi::Array array = to_array(info[1], "files");
     std::vector<std::string> files;
-    for (uint32_t i = 0; i < array.Length(); ++i) files.push_back(to_text(array.Get(i), "files"));
+    for (uint32_t i = 0; i < array.Length(); ++i) files.push_back(to_path(array.Get(i), "files"));
     const Napi::Object object = to_object(info[2], "options");
     const ObjectiveOptions options = to_objective(object);
     const bool records = to_bool(object.Get("records"), "records");
@@ -113,7 +113,7 @@ Napi::Value PretrainingWrap::open(const Napi::CallbackInfo& info) {
 
 Napi::Value PretrainingWrap::write_shard(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    const std::string path = to_text(info[0], "path");
+    const std::string path = to_path(info[0], "path");
     auto tokens = to_ints(info[1], "tokens");
     auto lengths = to_ints(info[2], "segmentLengths");
     auto documents = to_ints(info[3], "documentSegments");

@@ -94,7 +94,7 @@ Napi::Value TokenizerWrap::wrap(Napi::Env env, Loaded loaded) {
 Napi::Value TokenizerWrap::load(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     TokenizerFiles files;
-    files.vocabulary_path = to_text(info[0], "vocabularyPath");
+    files.vocabulary_path = to_path(info[0], "vocabularyPath");
     files.tokenizer_config_json = to_text(info[1], "tokenizerConfigJson");
     files.special_tokens_json = to_text(info[2], "specialTokensJson");
     const int threads = to_int(info[3], "threads");

@@ -146,7 +146,7 @@ Napi::Value TrainerWrap::evaluate(const Napi::CallbackInfo& info) {
 
 Napi::Value TrainerWrap::save(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    const std::string path = to_text(info[0], "path"), note = to_text(info[1], "note");
+    const std::string path = to_path(info[0], "path"), note = to_text(info[1], "note");
     return run_work(info.Env(), "albert-native checkpoint", [shared = shared_, path, note] {
       std::lock_guard<std::mutex> lock(shared->mutex);
       shared->live().save(path, note);
@@ -156,7 +156,7 @@ Napi::Value TrainerWrap::save(const Napi::CallbackInfo& info) {
 
 Napi::Value TrainerWrap::restore(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    const std::string path = to_text(info[0], "path");
+    const std::string path = to_path(info[0], "path");
     return run_work(info.Env(), "albert-native restore", [shared = shared_, path] {
       std::lock_guard<std::mutex> lock(shared->mutex);
       shared->live().restore(path);
@@ -195,7 +195,7 @@ Napi::Value TrainerWrap::dispose(const Napi::CallbackInfo& info) {
 
 Napi::Value TrainerWrap::note(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    const std::string path = to_text(info[0], "path");
+    const std::string path = to_path(info[0], "path");
     return PromiseWorker<std::string>::run(
         info.Env(), "albert-native note", [path] { return Trainer::note_of(path); },
         [](Napi::Env env, std::string text) -> Napi::Value { return Napi::String::New(env, text); });

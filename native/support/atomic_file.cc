@@ -9,6 +9,8 @@
 #include <io.h>
 #else
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #endif
 
@@ -17,11 +19,33 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// A file that nobody else writes; null when the name is taken, or for another reason that errno tells.
 std::FILE* create(const std::string& path) {
 #if defined(_WIN32)
   return ::_wfopen(fs::u8path(path).c_str(), L"wbx");
 #else
-  return std::fopen(path.c_str(), "wbxe");
+  constexpr int kFlags = O_RDWR | O_CLOEXEC | O_NOFOLLOW;
+  for (;;) {
+    int descriptor = ::open(path.c_str(), kFlags | O_CREAT | O_EXCL, 0666);
+    const bool is_new = descriptor >= 0;
+    if (!is_new) {
+      if (errno != EEXIST) return nullptr;
+      descriptor = ::open(path.c_str(), kFlags);  // what a killed process left has no lock any more
+      if (descriptor < 0 && errno == ENOENT) continue;
+      if (descriptor < 0) return errno = EEXIST, nullptr;
+    }
+    const bool locked = ::flock(descriptor, LOCK_EX | LOCK_NB) == 0;
+    const bool is_ours =
+        locked || (is_new && errno != EWOULDBLOCK);  // some network file systems have no locks
+    struct stat opened, named;
+    const bool has_name = ::fstat(descriptor, &opened) == 0 && ::stat(path.c_str(), &named) == 0 &&
+                          opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+    std::FILE* file = nullptr;
+    if (is_ours && has_name && ::ftruncate(descriptor, 0) == 0) file = ::fdopen(descriptor, "wb");
+    if (file) return file;
+    ::close(descriptor);
+    if (has_name) return errno = EEXIST, nullptr;
+  }
 #endif
 }
 
@@ -49,7 +73,7 @@ void flush_folder(const fs::path& folder) {
 }  // namespace
 
 AtomicFile::AtomicFile(const std::string& path, ErrorCode code) : path_(path), code_(code) {
-  constexpr int kAttempts = 100;  // other writers, and files left by processes that were killed
+  constexpr int kAttempts = 100;  // other writers
   for (int i = 0; !file_; ++i) {
     temporary_ = str(path, ".", i, ".tmp");
     file_ = create(temporary_);
@@ -57,10 +81,15 @@ AtomicFile::AtomicFile(const std::string& path, ErrorCode code) : path_(path), c
   }
 }
 
+// The name goes before the lock does: whoever has the lock owns the name. Windows removes no open file.
 AtomicFile::~AtomicFile() {
+#if defined(_WIN32)
   if (file_) std::fclose(file_);
+  file_ = nullptr;
+#endif
   std::error_code ignored;
   if (!temporary_.empty()) fs::remove(fs::u8path(temporary_), ignored);
+  if (file_) std::fclose(file_);
 }
 
 void AtomicFile::write(const void* data, size_t bytes) {
@@ -69,9 +98,10 @@ void AtomicFile::write(const void* data, size_t bytes) {
 
 void AtomicFile::commit() {
   if (!flush_to_disk(file_)) fail(errno);
-  int closed = std::fclose(file_);
+#if defined(_WIN32)
+  std::fclose(file_);
   file_ = nullptr;
-  if (closed != 0) fail(errno);
+#endif
   std::error_code reason;
   fs::rename(fs::u8path(temporary_), fs::u8path(path_), reason);
   if (reason) fail(reason.value());

@@ -11,6 +11,7 @@
 namespace albert {
 
 // Every failure throws Error{code} that names the path and the system's reason, and leaves no temporary file.
+// What a process left that was killed is overwritten by the next one.
 class AtomicFile {
  public:
   AtomicFile(const std::string& path, ErrorCode code);
