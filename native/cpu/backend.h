@@ -26,7 +26,7 @@ constexpr int64_t kRowsPerThread = 32;
 // Rows that a shared product must be ready for.
 constexpr int64_t kMaxSharedRows = 256;
 // Rows of a batch for each thread: a few shards, so that threads that draw them end together.
-constexpr int64_t kBatchRowsPerThread = 512;
+constexpr int64_t kBatchRowsPerThread = 1024;
 // Shards are used when the slowest thread has at most this much more than its share.
 constexpr double kMaxImbalance = 1.07;
 

@@ -109,12 +109,12 @@ TEST(small_requests_and_large_ones_take_turns) {
     });
   };
   engine.submit(request(1, 1), [&](ForwardResult, std::exception_ptr) {
-    for (int i = 0; i < 3; ++i) submit_as('L', request(6, 80));
-    for (int i = 0; i < 7; ++i) submit_as('s', request(1, 50));
-    submit_as('l', request(1, 65));  // as large as a large one must be
+    for (int i = 0; i < 3; ++i) submit_as('L', request(12, 80));
+    for (int i = 0; i < 7; ++i) submit_as('s', request(1, 90));
+    submit_as('l', request(2, 65));  // as large as a large one must be
   });
   all.get_future().wait();
-  // 512 tokens a batch: two small ones of 50 before a large one of 480, and none beside it.
+  // 1,024 tokens a batch: two small ones of 90 before a large one of 960, and none beside it.
   EXPECT(order == "ssLssLssLsl", order);
 }
 
