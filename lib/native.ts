@@ -242,6 +242,8 @@ export interface NativePeak {
 
 export interface NativeBinding {
   version: string;
+  /** [sync] Holds a file until the result is called; null when another process, or this one, holds it. */
+  holdFile(path: string): (() => void) | null;
   cpuInfo(): { isa: string; available: string[]; cores: number; threads: number };
   devices(): {
     type: 'cpu' | 'cuda';

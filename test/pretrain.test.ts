@@ -5,6 +5,7 @@ import path from 'node:path';
 import {
   Albert,
   type AlbertConfig,
+  type AlbertError,
   pipeline,
   pretrain,
   type PretrainOptions,
@@ -208,6 +209,17 @@ test('either state continues a run; without any, only one that has saved nothing
   expect(bytesOf(output).equals(bytes)).toBe(true);
   writeFileSync(path.join(given.output, 'log.jsonl'), ''); // as a run leaves it that was killed while it saved first
   expect((await pretrain(given)).steps).toBe(2);
+});
+
+test('one run at a time writes into a folder', async () => {
+  const output = temporaryFolder();
+  const given = options(output, { totalSteps: 4 });
+  let second: Promise<AlbertError> | null = null;
+  const onProgress = () => void (second ??= failure('INVALID_ARGUMENT', () => pretrain(given)));
+  await pretrain({ ...given, onProgress });
+  expect((await second!).message).toMatch(/expected a folder that no other run writes into/);
+  expect(logOf(output).filter((line) => 'loss' in line)).toHaveLength(4);
+  expect((await pretrain({ ...given, totalSteps: 5 })).steps).toBe(5);
 });
 
 test('what a killed run wrote of a line of its log goes', async () => {

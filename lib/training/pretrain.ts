@@ -2,7 +2,8 @@
 import { appendFile, copyFile, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { AlbertError } from '../errors';
+import { AlbertError, callNative } from '../errors';
+import { binding } from '../native';
 import { abortSignal, integer, type Names, number, optionsObject, pick, string, without } from '../options';
 import { type AlbertConfig, positionsOf } from '../config';
 import { makeFolder } from '../source';
@@ -151,9 +152,20 @@ function holdsOut(stream: PretrainingStream, asked: number | undefined): boolean
   return false;
 }
 
+/** Keeps other runs out of a folder until the result is called. @throws AlbertError INVALID_ARGUMENT when one is in it. */
+function holdRun(log: string, output: string): () => void {
+  const release = callNative(() => binding().holdFile(log));
+  if (release) return release;
+  throw new AlbertError(
+    'INVALID_ARGUMENT',
+    `expected a folder that no other run writes into for output but one is at work in ${output}; wait for its end or choose another`,
+  );
+}
+
 /**
  * Pre-trains a model with masked n-grams and sentence order, or continues the run that `output` holds, bit for bit as if it had
  * not stopped. Writes the model, its vocabulary, the state of the run and log.jsonl (one JSON object a step or evaluation).
+ * One run at a time may do so in a folder.
  * @throws AlbertError DIVERGED when the loss is no longer finite: the last checkpoint stays. DATA, INVALID_ARGUMENT,
  *   INVALID_CONFIG, TOKENIZER or CHECKPOINT for what cannot be read or written.
  */
@@ -188,6 +200,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   let stream: PretrainingStream;
   let held: PretrainingBatch[];
   let at: Progress;
+  let release = () => {};
   try {
     const positions = positionsOf(trainer.model.config);
     const data: PretrainingDataOptions = {
@@ -205,6 +218,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
       holdOut,
     };
     await makeFolder(output);
+    release = holdRun(log, output);
     if (resumes) await dropCutLine(log);
     else await writeFile(log, ''); // the mark of a run that has saved nothing yet
     stream = await PretrainingStream.open({ ...data, split: 'train' }, signal);
@@ -218,6 +232,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     }
   } catch (error) {
     await disposeBoth(trainer);
+    release();
     throw error;
   }
 
@@ -286,6 +301,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     await save();
   } finally {
     await disposeBoth(trainer);
+    release();
   }
   return { output, steps: at.step, evaluation };
 }

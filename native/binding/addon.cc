@@ -5,6 +5,7 @@
 #include "ops.h"
 #include "pretraining_wrap.h"
 #include "probe.h"
+#include "support/file_lock.h"
 #include "tokenizer_wrap.h"
 #include "trainer_wrap.h"
 
@@ -69,6 +70,16 @@ Napi::Value describe(const Napi::CallbackInfo& info) {
   });
 }
 
+// (path) -> a function that lets go of the file, as the garbage collector would; null when somebody else
+// holds it
+Napi::Value hold_file(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    std::shared_ptr<FileLock> lock = FileLock::hold(to_path(info[0], "path"), ErrorCode::kCheckpoint);
+    if (!lock) return info.Env().Null();
+    return Napi::Function::New(info.Env(), [lock](const Napi::CallbackInfo&) mutable { lock.reset(); });
+  });
+}
+
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   Environment::install(env);
   Environment& environment = Environment::of(env);
@@ -81,6 +92,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("cpuInfo", Napi::Function::New(env, cpu_info_to_js, "cpuInfo"));
   exports.Set("devices", Napi::Function::New(env, devices, "devices"));
   exports.Set("describe", Napi::Function::New(env, describe, "describe"));
+  exports.Set("holdFile", Napi::Function::New(env, hold_file, "holdFile"));
   exports.Set("loadModel", Napi::Function::New(env, ModelWrap::load, "loadModel"));
   exports.Set("createModel", Napi::Function::New(env, ModelWrap::create, "createModel"));
   exports.Set("measureCpuPeak", Napi::Function::New(env, measure_cpu_peak_to_js, "measureCpuPeak"));

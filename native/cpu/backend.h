@@ -25,8 +25,9 @@ constexpr int64_t kShardRows[] = {128, 64};
 constexpr int64_t kRowsPerThread = 32;
 // Rows that a shared product must be ready for.
 constexpr int64_t kMaxSharedRows = 256;
-// Rows of a batch for each thread: a few shards, so that threads that draw them end together.
-constexpr int64_t kBatchRowsPerThread = 1024;
+// Rows of a batch for each thread: a few shards, so that threads that draw them end together. Of many threads
+// each has fewer, as activations of all rows may be in memory at once.
+constexpr int64_t kBatchRowsPerThread = 1024, kMaxBatchRows = 16384;
 // Shards are used when the slowest thread has at most this much more than its share.
 constexpr double kMaxImbalance = 1.07;
 
@@ -61,7 +62,7 @@ class CpuBackend final : public Backend {
   const char* device() const override { return "cpu"; }
   const char* isa() const override { return kernels_.name; }
   int threads() const override { return pool_ ? pool_->size() : 1; }
-  int64_t batch_rows() const override { return kBatchRowsPerThread * threads(); }
+  int64_t batch_rows() const override { return std::min(kMaxBatchRows, kBatchRowsPerThread * threads()); }
 
   float* allocate(size_t floats, Place) override { return allocate_floats(floats); }
   void release(float* memory) override { release_floats(memory); }

@@ -1,0 +1,26 @@
+// Holds a file against everybody else who would hold it, in this process or another, until destroyed. Others
+// may read and write it all the same, and the system lets go of what a killed process held.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "error.h"
+
+namespace albert {
+
+class FileLock {
+ public:
+  // Creates the file where there is none. Null when somebody else holds it; where files have no such locks,
+  // as on Windows, nobody is refused. Throws Error{code} for a file that cannot be opened.
+  static std::unique_ptr<FileLock> hold(const std::string& path, ErrorCode code);
+  ~FileLock();
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  explicit FileLock(int descriptor) : descriptor_(descriptor) {}
+  int descriptor_;
+};
+
+}  // namespace albert
