@@ -233,7 +233,7 @@ export class Albert {
    */
   async parameter(name: string): Promise<Tensor> {
     this.#life.require();
-    if (this.#refresh) await this.#ready(); // not otherwise: runs queue in the order of the calls
+    if (this.#refresh) await this.#ready();
     string('name', name);
     const { dims, data } = await awaitNative(() => this.#native.parameter(name));
     return new Tensor(dims, data);
@@ -357,11 +357,13 @@ export class Albert {
    * @throws AlbertError CHECKPOINT when the folder cannot be written.
    */
   async save(folder: string, options?: { dtype?: 'fp32' | 'fp16' }): Promise<void> {
-    return this.#life.hold(() => {
-      const saving = this.#saving.then(() => this.#save(folder, options));
-      this.#saving = saving.catch(() => {});
-      return saving;
-    });
+    return this.#life.hold(() => this.#saveInTurn(folder, options));
+  }
+
+  #saveInTurn(folder: string, options?: { dtype?: 'fp32' | 'fp16' }): Promise<void> {
+    const saving = this.#saving.then(() => this.#save(folder, options));
+    this.#saving = saving.catch(() => {});
+    return saving;
   }
 
   async #save(folder: string, options?: { dtype?: 'fp32' | 'fp16' }): Promise<void> {
@@ -390,8 +392,8 @@ export class Albert {
   }
 
   /**
-   * The addon's model; how a trainer marks its weights as out of date, and brings them up to date; and a run of several calls
-   * that dispose() waits for.
+   * The addon's model; how a trainer marks its weights as out of date, and brings them up to date; saving, for whoever holds
+   * the model; and a run of several calls that dispose() waits for.
    * @throws AlbertError DISPOSED.
    */
   [internals]() {
@@ -400,22 +402,24 @@ export class Albert {
       native: this.#native,
       outdate: (refresh: () => Promise<void>) => (this.#refresh = refresh),
       update: () => this.#ready(),
+      save: (folder: string) => this.#saveInTurn(folder),
       hold: <T>(work: () => Promise<T>) => this.#life.hold(work),
     };
   }
 
-  // Waits for the weights of the steps that ended before this call; those that end meanwhile are for the next one. Concurrent
-  // calls wait together: a step that ended before one of them was queued before what all of them wait for.
+  // Waits for the weights of the last step that ended before this call; those that end meanwhile are for the next one.
+  // Concurrent calls wait together, and once more where they waited for the weights of another trainer.
   async #ready(): Promise<void> {
-    const refresh = this.#refresh;
-    if (!refresh) return;
-    this.#refreshing ??= refresh()
-      .then(() => {
-        if (this.#refresh === refresh) this.#refresh = null;
-      })
-      .finally(() => (this.#refreshing = null));
-    await this.#refreshing;
-    this.#life.require();
+    const asked = this.#refresh;
+    while (asked && this.#refresh === asked) {
+      this.#refreshing ??= asked()
+        .then(() => {
+          if (this.#refresh === asked) this.#refresh = null;
+        })
+        .finally(() => (this.#refreshing = null));
+      await this.#refreshing;
+      this.#life.require();
+    }
   }
 }
 

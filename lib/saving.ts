@@ -4,7 +4,8 @@ import path from 'node:path';
 import type { AlbertConfig } from './config';
 import { awaitNative } from './errors';
 import type { NativeModel } from './native';
-import { SENTENCE_FILES, replaceFile, TOKENIZER_FILES, writeInto } from './source';
+import { sentenceFiles } from './sentence-settings';
+import { replaceFile, TOKENIZER_FILES, writeInto } from './source';
 
 /** Copies the files of a tokenizer that a folder has. */
 export function copyTokenizer(from: string, to: string): Promise<void> {
@@ -39,7 +40,7 @@ export async function saveModel(
     await replaceFile(file, `${JSON.stringify(written, null, 2)}\n`);
     if (origin && path.resolve(folder) !== origin) {
       await copyTokenizer(origin, folder);
-      if (native.head === 'base') await copyFiles(origin, folder, SENTENCE_FILES);
+      if (native.head === 'base') await copyFiles(origin, folder, await sentenceFiles(origin));
     }
   });
 }

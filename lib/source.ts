@@ -43,14 +43,6 @@ export async function makeFolder(folder: string): Promise<void> {
 export const SETTINGS_FILES = ['tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json'];
 export const TOKENIZER_FILES = ['spiece.model', 'tokenizer.json', 'vocab.txt', ...SETTINGS_FILES];
 
-/** What sentence-transformers keeps beside an encoder, in the layout that it writes. */
-export const SENTENCE_FILES = [
-  'modules.json',
-  'sentence_bert_config.json',
-  'sentence_albert_config.json',
-  path.join('1_Pooling', 'config.json'),
-];
-
 /** Any of these makes a folder that of a model. */
 const MODEL_FILES = ['config.json', ...TOKENIZER_FILES];
 
@@ -63,11 +55,12 @@ const WEIGHT_FILES = [
 
 const packageModels = path.resolve(__dirname, '..', 'models');
 
-// Undefined where there is nothing.
+// Undefined where there is nothing, as below a file.
 function statusOf(candidate: string): Stats | undefined {
   try {
     return statSync(candidate, { throwIfNoEntry: false });
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined;
     const reason = (error as Error).message;
     throw new AlbertError('CHECKPOINT', `could not look at ${show(candidate)}: ${reason}`, { cause: error });
   }
@@ -86,7 +79,7 @@ export function isFile(candidate: string): boolean {
 export async function replaceFile(file: string, content: string): Promise<void> {
   const fresh = `${file}.${randomUUID()}.tmp`;
   try {
-    await writeFile(fresh, content);
+    await writeFile(fresh, content, { flush: true });
     await rename(fresh, file);
   } catch (error) {
     await rm(fresh, { force: true });

@@ -24,12 +24,14 @@ function globExpression(pattern: string): RegExp {
 
 async function filesBelow(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true, recursive: true });
-  const files = entries
-    .filter((entry) => !entry.isDirectory() && !entry.name.startsWith('.'))
-    .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name));
-  // Links count as the files that they mean; those to folders are not followed, as they may lead in a circle.
-  const states = await Promise.all(files.map((file) => stat(file).catch(() => null)));
-  return files.filter((_, i) => states[i]?.isFile()).sort();
+  const files: string[] = [];
+  for (const entry of entries) {
+    const file = path.join(entry.parentPath ?? entry.path, entry.name);
+    // A link counts as the file that it means; those to folders are not followed, as they may lead in a circle.
+    const status = entry.isSymbolicLink() ? await stat(file).catch(() => null) : entry;
+    if (status?.isFile() && !entry.name.startsWith('.')) files.push(file);
+  }
+  return files.sort();
 }
 
 /**

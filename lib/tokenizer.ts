@@ -247,7 +247,11 @@ export class Tokenizer {
         await setImmediate();
       }
     };
-    await Promise.all(Array.from({ length: Math.min(PARTS_IN_FLIGHT, parts.length) }, work));
+    try {
+      await Promise.all(Array.from({ length: Math.min(PARTS_IN_FLIGHT, parts.length) }, work));
+    } finally {
+      next = parts.length; // where one part fails, the others need not go on
+    }
     return results.flat();
   }
 

@@ -157,11 +157,11 @@ describe('feature-extraction and sentence-similarity', () => {
     const type = (name: string) => `sentence_transformers.models.${name}`;
     const modules = [
       { idx: 0, name: '0', path: '', type: type('Transformer') },
-      { idx: 1, name: '1', path: '1_Pooling', type: type('Pooling') },
+      { idx: 1, name: '1', path: '2_Pooling', type: type('Pooling') },
     ];
     write('modules.json', modules);
     write('sentence_bert_config.json', { max_seq_length: 5, do_lower_case: false });
-    write('1_Pooling/config.json', { word_embedding_dimension: 32, pooling_mode_cls_token: true });
+    write('2_Pooling/config.json', { word_embedding_dimension: 32, pooling_mode_cls_token: true });
     const short = { pooling: 'cls', max_length: 5 } as const;
     expect(await extract(texts, { pooling: 'sentence' })).toEqual(await extract(texts, short));
     expect(await compare(texts[0], texts[1])).toBeCloseTo(await cosine(short), 5);
@@ -180,12 +180,14 @@ describe('feature-extraction and sentence-similarity', () => {
       await extract(texts, { pooling: 'sentence' }),
     );
 
-    write('1_Pooling/config.json', { pooling_mode_max_tokens: true, pooling_mode_mean_tokens: false });
+    write('2_Pooling/config.json', { pooling_mode_max_tokens: true, pooling_mode_mean_tokens: false });
     const odd = await failure('CHECKPOINT', () => compare(texts[0], texts[1]));
-    expect(odd.message).toMatch(/by mean or first token in .*1_Pooling.* but found pooling_mode_max_tokens/);
+    expect(odd.message).toMatch(/by mean or first token in .*2_Pooling.* but found pooling_mode_max_tokens/);
     write('modules.json', [{ type: type('Dense') }]);
     const dense = await failure('CHECKPOINT', () => extract(texts, { pooling: 'sentence' }));
     expect(dense.message).toMatch(/modules.json but found 'sentence_transformers.models.Dense'/);
+    write('modules.json', [{ type: type('Pooling'), path: '../elsewhere' }]);
+    await failure('CHECKPOINT', () => compare(texts[0], texts[1]));
     write('modules.json', {});
     await failure('CHECKPOINT', () => compare(texts[0], texts[1]));
     expect((await extract(texts, { pooling: 'mean' })).dims).toEqual([2, 32]);

@@ -242,6 +242,27 @@ describe('Trainer', () => {
     await model.dispose();
   });
 
+  test('the last of two trainers of a model counts, and a save that was asked for before its end is made', async () => {
+    const { trainer, model, batches } = await goldenTrainer('pretraining-lamb', { warmupSteps: 0 });
+    const other = new Trainer(model, { learningRate: 0.5, totalSteps: 10 });
+    const weights = async () => Array.from((await model.parameter('albert.pooler.weight')).data);
+    await trainer.step(batches(0));
+    const waiting = [trainer.evaluate(batches(0) as LabelledInputs), weights()];
+    await other.step(batches(0));
+    const after = await weights();
+    await Promise.all(waiting);
+    expect(await weights()).toEqual(after);
+    const folder = temporaryFolder();
+    const saving = other.save(folder);
+    const end = model.dispose();
+    await saving;
+    await end;
+    await using saved = await Albert.load(folder, { head: 'pretraining' });
+    expect(Array.from((await saved.parameter('albert.pooler.weight')).data)).toEqual(after);
+    await trainer.dispose();
+    await other.dispose();
+  });
+
   test('stops with DIVERGED before anything changes', async () => {
     const { trainer, model, batches } = await goldenTrainer('pretraining-lamb', {
       learningRate: 1e30,

@@ -17,7 +17,7 @@ import {
   textsOf,
 } from './open';
 import { Breather, encodeFor, runEncodings } from './run';
-import { sentenceSettings } from './sentence-settings';
+import { sentenceSettings } from '../sentence-settings';
 
 const POOLINGS = ['none', 'mean', 'cls', 'first_token', 'pooler', 'sentence'] as const;
 

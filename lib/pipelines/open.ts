@@ -71,8 +71,8 @@ export const TEXT_OPTIONS: Names<TextOptions> = {
 
 /** Where texts are cut, as the tokenizer takes it. */
 export function limitsOf(model: Albert, { max_length, truncation }: Partial<TextOptions>) {
-  const asked = integer('max_length', max_length, { min: 1 }, model.maxLength);
-  return { maxLength: Math.min(asked, model.maxLength), truncation: truncationOf(truncation) };
+  const asked = integer('max_length', max_length ?? undefined, { min: 1 }, model.maxLength);
+  return { maxLength: Math.min(asked, model.maxLength), truncation: truncationOf(truncation ?? undefined) };
 }
 
 /** What every pipeline has besides being callable. */

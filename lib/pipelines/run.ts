@@ -107,6 +107,10 @@ export async function runEncodings<T>(
       plan.onProgress?.({ done, total: encodings.length });
     }
   };
-  await Promise.all(Array.from({ length: Math.min(PARTS_IN_FLIGHT, parts.length) }, work));
+  try {
+    await Promise.all(Array.from({ length: Math.min(PARTS_IN_FLIGHT, parts.length) }, work));
+  } finally {
+    next = parts.length; // where one part fails, the others need not go on
+  }
   return results;
 }

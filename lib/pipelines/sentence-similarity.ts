@@ -13,7 +13,7 @@ import {
   type PipelineOptions,
   textsOf,
 } from './open';
-import { sentenceSettings } from './sentence-settings';
+import { sentenceSettings } from '../sentence-settings';
 
 export interface SentenceSimilarityPipeline extends Pipeline<'sentence-similarity'> {
   /** From -1 to 1. */

@@ -76,7 +76,13 @@ export async function zeroShotClassification(
     heads: ['sequence-classification'],
   });
   const { model } = opened;
-  const ids = inferenceIds(model);
+  let ids: ReturnType<typeof inferenceIds>;
+  try {
+    ids = inferenceIds(model);
+  } catch (error) {
+    if (opened.owned) await model.dispose();
+    throw error;
+  }
 
   const call = async (
     input: string | readonly string[],

@@ -193,11 +193,11 @@ export async function tokenizeCorpus(
   try {
     const manifest = await tokenizeInto(work, files, tokenizer, options);
     await writeFile(path.join(work, MANIFEST), JSON.stringify(manifest));
-    const others = await readCached(folder);
-    if (others) return others;
-    await rm(folder, { recursive: true, force: true });
-    await rename(work, folder).catch((error: NodeJS.ErrnoException) => {
+    await rename(work, folder).catch(async (error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+      if (await readCached(folder)) return;
+      await rm(folder, { recursive: true, force: true });
+      await rename(work, folder);
     });
     const made = await readCached(folder);
     if (made) return made;

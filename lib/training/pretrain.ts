@@ -152,14 +152,20 @@ function holdsOut(stream: PretrainingStream, asked: number | undefined): boolean
   return false;
 }
 
-/** Keeps other runs out of a folder until the result is called. @throws AlbertError INVALID_ARGUMENT when one is in it. */
-function holdRun(log: string, output: string): () => void {
+/** What keeps other runs out of a folder, once there is something to keep. */
+interface Hold {
+  release: () => void;
+}
+
+/** Takes hold of a folder by its log. @throws AlbertError INVALID_ARGUMENT when another run has it, or had it meanwhile. */
+function takeHold(hold: Hold, log: string, output: string, resumes: boolean): void {
   const release = callNative(() => binding().holdFile(log));
-  if (release) return release;
-  throw new AlbertError(
-    'INVALID_ARGUMENT',
-    `expected a folder that no other run writes into for output but one is at work in ${output}; wait for its end or choose another`,
-  );
+  if (release) hold.release = release;
+  if (!release || hasState(output) !== resumes)
+    throw new AlbertError(
+      'INVALID_ARGUMENT',
+      `expected a folder that no other run writes into for output but one is at work in ${output}; wait for its end or choose another`,
+    );
 }
 
 /**
@@ -170,6 +176,15 @@ function holdRun(log: string, output: string): () => void {
  *   INVALID_CONFIG, TOKENIZER or CHECKPOINT for what cannot be read or written.
  */
 export async function pretrain(options: PretrainOptions): Promise<PretrainResult> {
+  const hold: Hold = { release() {} };
+  try {
+    return await pretrainIn(hold, options);
+  } finally {
+    hold.release();
+  }
+}
+
+async function pretrainIn(hold: Hold, options: PretrainOptions): Promise<PretrainResult> {
   const given = optionsObject<PretrainOptions>('options', options, PRETRAIN_OPTIONS);
   const output = path.resolve(string('output', given.output));
   const signal = abortSignal(given.signal);
@@ -188,6 +203,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
       `expected a folder without a model for output but ${output} holds one, and no run to continue; choose another`,
     );
   }
+  if (resumes) takeHold(hold, log, output, resumes); // what it holds does not change any more
   // What takes long, tokenising the corpus, comes after all that may be wrong with the rest.
   const tokenizer = await loadVocabulary(given.vocabulary);
   const trainerOptions = pick(given, UPDATE_OPTIONS);
@@ -200,7 +216,6 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   let stream: PretrainingStream;
   let held: PretrainingBatch[];
   let at: Progress;
-  let release = () => {};
   try {
     const positions = positionsOf(trainer.model.config);
     const data: PretrainingDataOptions = {
@@ -218,9 +233,12 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
       holdOut,
     };
     await makeFolder(output);
-    release = holdRun(log, output);
-    if (resumes) await dropCutLine(log);
-    else await writeFile(log, ''); // the mark of a run that has saved nothing yet
+    if (resumes) {
+      await dropCutLine(log);
+    } else {
+      takeHold(hold, log, output, resumes);
+      await writeFile(log, ''); // the mark of a run that has saved nothing yet
+    }
     stream = await PretrainingStream.open({ ...data, split: 'train' }, signal);
     held = holdsOut(stream, given.holdOut) ? await evaluationBatches(data, evaluations) : [];
     if (progress) stream.seek(progress.cursor);
@@ -232,7 +250,6 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     }
   } catch (error) {
     await disposeBoth(trainer);
-    release();
     throw error;
   }
 
@@ -301,7 +318,6 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     await save();
   } finally {
     await disposeBoth(trainer);
-    release();
   }
   return { output, steps: at.step, evaluation };
 }

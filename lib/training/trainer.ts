@@ -290,15 +290,18 @@ export class Trainer {
     const note: Note = { head: this.model.head, options: this.options, extra };
     const text = jsonOf('extra', note);
     return this.#life.hold(() => {
-      const saving = this.#saving.then(() => this.#save(folder, text));
-      this.#saving = saving.catch(() => {});
-      return saving;
+      const { hold } = this.model[internals]();
+      return hold(() => {
+        const saving = this.#saving.then(() => this.#save(folder, text));
+        this.#saving = saving.catch(() => {});
+        return saving;
+      });
     });
   }
 
   async #save(folder: string, note: string): Promise<void> {
     await this.#last.catch(() => {});
-    await this.model.save(folder);
+    await this.model[internals]().save(folder);
     const file = path.join(folder, STATE_FILE);
     await keepPrevious(file, path.join(folder, PREVIOUS_FILE));
     await this.#queue((native) => native.save(file, note));

@@ -42,7 +42,7 @@ class Engine {
   using Queue = std::deque<Job>;
   void run();
   std::vector<Job> take();
-  // Moves jobs from the front of a queue to `jobs` while these have at most `budget` tokens.
+  // Moves jobs from the front of a queue to `jobs` while these have at most `budget` tokens, or one of more.
   static void move_some(Queue& from, size_t budget, std::vector<Job>* jobs);
   void answer(std::vector<Job>& jobs);
 

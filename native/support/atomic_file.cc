@@ -2,6 +2,7 @@
 #include "atomic_file.h"
 
 #include <cerrno>
+#include <ctime>
 #include <filesystem>
 #include <system_error>
 
@@ -19,33 +20,37 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// A temporary file that nobody has written to for so long, and that nobody has locked, has no writer any
+// more.
+constexpr std::time_t kLeftSeconds = 600;
+
 // A file that nobody else writes; null when the name is taken, or for another reason that errno tells.
 std::FILE* create(const std::string& path) {
 #if defined(_WIN32)
   return ::_wfopen(fs::u8path(path).c_str(), L"wbx");
 #else
   constexpr int kFlags = O_RDWR | O_CLOEXEC | O_NOFOLLOW;
-  for (;;) {
-    int descriptor = ::open(path.c_str(), kFlags | O_CREAT | O_EXCL, 0666);
-    const bool is_new = descriptor >= 0;
-    if (!is_new) {
-      if (errno != EEXIST) return nullptr;
-      descriptor = ::open(path.c_str(), kFlags);  // what a killed process left has no lock any more
-      if (descriptor < 0 && errno == ENOENT) continue;
-      if (descriptor < 0) return errno = EEXIST, nullptr;
-    }
-    const bool locked = ::flock(descriptor, LOCK_EX | LOCK_NB) == 0;
-    const bool is_ours =
-        locked || (is_new && errno != EWOULDBLOCK);  // some network file systems have no locks
-    struct stat opened, named;
-    const bool has_name = ::fstat(descriptor, &opened) == 0 && ::stat(path.c_str(), &named) == 0 &&
-                          opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
-    std::FILE* file = nullptr;
-    if (is_ours && has_name && ::ftruncate(descriptor, 0) == 0) file = ::fdopen(descriptor, "wb");
-    if (file) return file;
-    ::close(descriptor);
-    if (has_name) return errno = EEXIST, nullptr;
+  int descriptor = ::open(path.c_str(), kFlags | O_CREAT | O_EXCL, 0666);
+  const bool is_new = descriptor >= 0;
+  if (!is_new) {
+    if (errno != EEXIST) return nullptr;
+    descriptor = ::open(path.c_str(), kFlags);
+    if (descriptor < 0) return errno = EEXIST, nullptr;
   }
+  // What a killed process left has no lock any more. Locks need not reach writers on other machines; their
+  // files are young.
+  struct stat opened, named;
+  const bool locked = ::flock(descriptor, LOCK_EX | LOCK_NB) == 0;
+  const bool has_name = ::fstat(descriptor, &opened) == 0 && ::stat(path.c_str(), &named) == 0 &&
+                        opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+  const bool is_left = locked && has_name && std::time(nullptr) - opened.st_mtime > kLeftSeconds;
+  std::FILE* file = nullptr;
+  if (is_new || (is_left && ::ftruncate(descriptor, 0) == 0)) file = ::fdopen(descriptor, "wb");
+  if (file) return file;
+  const int reason = is_new ? errno : EEXIST;
+  if (is_new) ::unlink(path.c_str());
+  ::close(descriptor);
+  return errno = reason, nullptr;
 #endif
 }
 

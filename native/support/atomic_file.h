@@ -11,7 +11,7 @@
 namespace albert {
 
 // Every failure throws Error{code} that names the path and the system's reason, and leaves no temporary file.
-// What a process left that was killed is overwritten by the next one.
+// What a process left that was killed is overwritten some minutes later, where files have locks.
 class AtomicFile {
  public:
   AtomicFile(const std::string& path, ErrorCode code);

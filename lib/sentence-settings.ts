@@ -1,9 +1,9 @@
 /** What sentence-transformers keeps beside a model: how its states become the embedding of a text. */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { AlbertError } from '../errors';
-import { show } from '../options';
-import { readJson } from '../source';
+import { AlbertError } from './errors';
+import { show } from './options';
+import { readJson } from './source';
 
 export interface SentenceSettings {
   pooling: 'mean' | 'cls';
@@ -13,6 +13,7 @@ export interface SentenceSettings {
 }
 
 const POOLINGS = { pooling_mode_mean_tokens: 'mean', pooling_mode_cls_token: 'cls' } as const;
+const LIST = 'modules.json';
 const LENGTH_FILES = ['sentence_bert_config.json', 'sentence_albert_config.json'];
 
 async function settingsIn(file: string): Promise<Record<string, unknown>> {
@@ -33,6 +34,40 @@ async function poolingOf(file: string): Promise<SentenceSettings['pooling']> {
   );
 }
 
+interface Module {
+  type: string;
+  /** Where its files are, '.' for the folder itself. */
+  place: string;
+}
+
+async function modulesOf(folder: string): Promise<Module[]> {
+  const file = path.join(folder, LIST);
+  if (!existsSync(file)) return [];
+  const { value } = await readJson<({ type?: unknown; path?: unknown } | null)[]>(
+    file,
+    'CHECKPOINT',
+    'array',
+  );
+  return value.map((module) => {
+    const place = path.normalize(typeof module?.path === 'string' ? module.path : '');
+    if (path.isAbsolute(place) || place.startsWith('..'))
+      throw new AlbertError(
+        'CHECKPOINT',
+        `expected paths within the folder in ${file} but found ${show(place)}`,
+      );
+    return { type: String(module?.type), place };
+  });
+}
+
+/** Names of the files that a folder's settings may be in, for whoever copies them; none of a folder whose list is broken. */
+export async function sentenceFiles(folder: string): Promise<string[]> {
+  const modules = await modulesOf(folder).catch(() => []);
+  const inside = modules.flatMap(({ place }) =>
+    [...LENGTH_FILES, ...(place === '.' ? [] : ['config.json'])].map((name) => path.join(place, name)),
+  );
+  return modules.length > 0 ? [LIST, ...new Set(inside)] : [];
+}
+
 /**
  * The settings of modules.json and the files that it names; the mean without them.
  * @param folder of the model, or null for one that has none.
@@ -40,16 +75,10 @@ async function poolingOf(file: string): Promise<SentenceSettings['pooling']> {
  */
 export async function sentenceSettings(folder: string | null): Promise<SentenceSettings> {
   const settings: SentenceSettings = { pooling: 'mean', normalize: false };
-  const list = folder === null ? '' : path.join(folder, 'modules.json');
-  if (folder === null || !existsSync(list)) return settings;
-  const { value: modules } = await readJson<({ type?: unknown; path?: unknown } | null)[]>(
-    list,
-    'CHECKPOINT',
-    'array',
-  );
-  for (const { type, path: place } of modules.map((module) => module ?? {})) {
-    const kind = String(type).split('.').at(-1)!;
-    const inside = (name: string) => path.join(folder, typeof place === 'string' ? place : '', name);
+  if (folder === null) return settings;
+  for (const { type, place } of await modulesOf(folder)) {
+    const kind = type.split('.').at(-1)!;
+    const inside = (name: string) => path.join(folder, place, name);
     if (kind === 'Transformer') {
       for (const name of LENGTH_FILES) {
         const { max_seq_length } = await settingsIn(inside(name));
@@ -62,7 +91,7 @@ export async function sentenceSettings(folder: string | null): Promise<SentenceS
     } else {
       throw new AlbertError(
         'CHECKPOINT',
-        `expected modules Transformer, Pooling and Normalize in ${list} but found ${show(type)}; ask for a pooling and do ` +
+        `expected modules Transformer, Pooling and Normalize in ${path.join(folder, LIST)} but found ${show(type)}; ask for a pooling and do ` +
           'the rest yourself',
       );
     }
