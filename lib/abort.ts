@@ -25,7 +25,7 @@ function stopListening(signal: AbortSignal, ring: () => void): void {
 }
 
 /** Calls back, once, when `signal` aborts. @returns what ends the waiting. */
-export function onAbort(signal: AbortSignal, callback: () => void): () => void {
+function onAbort(signal: AbortSignal, callback: () => void): () => void {
   const own = waiting.get(signal) ?? listen(signal);
   own.callbacks.add(callback);
   return () => {

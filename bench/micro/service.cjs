@@ -1,4 +1,4 @@
-// What a service would feel: event-loop delay while texts are embedded, and memory over calls and over load and dispose.
+// What a service would feel: event-loop delay while texts are embedded, what a short text waits for, and memory over calls and over load and dispose.
 // Usage: node --expose-gc bench/micro/service.cjs [VOCABULARY [TEXT_FILE]]   (defaults: the test vocabulary, its own lines)
 'use strict';
 const fs = require('node:fs');
@@ -56,6 +56,18 @@ async function main() {
       await delayDuring('200 calls at once', () =>
         Promise.all(texts.map((text) => embed(text, { pooling: 'mean' }))),
       );
+    const long = texts.slice(0, 100).map((text) => text.repeat(3));
+    let busy = true;
+    const job = embed(long, { pooling: 'mean' }).finally(() => (busy = false));
+    const waits = [];
+    while (busy) {
+      const begin = performance.now();
+      await embed('a short text', { pooling: 'mean' });
+      if (busy) waits.push(performance.now() - begin);
+    }
+    await job;
+    const middle = waits.sort((a, b) => a - b)[waits.length >> 1];
+    console.log(`a short text beside a call of ${long.length}: median ${middle?.toFixed(0)} ms`);
     await embed.dispose();
 
     const small = await Albert.create({ ...preset('tiny'), vocab_size: 2000 }, { head: 'base' });

@@ -10,10 +10,11 @@ import { predictAll, type Report, report } from '../tasks/evaluate';
 import { findTask } from '../tasks';
 import type { Feature, Scores } from '../tasks/task';
 import { FINETUNE_OPTIONS, type FinetuneOptions, type Plan, prepare } from './finetune-plan';
+import { hasState } from './checkpoint';
 import { dropCutLine, isMarked, readLog } from './log';
 import { epochBatches } from './minibatches';
 import { plotRuns } from './plot';
-import { disposeBoth, hasState, type StepResult, Trainer } from './trainer';
+import { disposeBoth, type StepResult, Trainer } from './trainer';
 
 export interface FinetuneResult extends Report {
   output: string;

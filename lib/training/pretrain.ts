@@ -16,9 +16,10 @@ import {
   loadVocabulary,
   USUAL_LENGTH,
 } from './batches';
+import { hasState } from './checkpoint';
 import { dropCutLine, isMarked } from './log';
 import { beginRun, continueRun, type Progress, vocabularyFiles } from './pretrain-run';
-import { disposeBoth, hasState, type Trainer, TRAINER_OPTIONS, type TrainerOptions } from './trainer';
+import { disposeBoth, type Trainer, TRAINER_OPTIONS, type TrainerOptions } from './trainer';
 
 export interface PretrainOptions
   extends

@@ -1,10 +1,6 @@
 /** Optimisation of a model step by step, with a state that continues bit-exactly from its checkpoint. */
-import { existsSync } from 'node:fs';
-import { link, rename, rm } from 'node:fs/promises';
-import path from 'node:path';
 import { Albert, internals } from '../albert';
 import { AlbertError, awaitNative } from '../errors';
-import { HEADS } from '../heads';
 import { Lifetime } from '../lifetime';
 import { binding, type NativeTrainer } from '../native';
 import {
@@ -23,6 +19,7 @@ import {
   pick,
   string,
 } from '../options';
+import { findState, type Note, placeForState } from './checkpoint';
 import { type LabelledInputs, type Losses, lossesOf, packLabelled, requireHead } from './labels';
 
 /** How parameters whose names begin with `prefix` are changed. */
@@ -90,15 +87,6 @@ export interface StepResult extends Losses {
 export interface Evaluation extends Losses {
   counts: Record<string, number>;
   hits: Record<string, number>;
-}
-
-/** The file of a run's state in a checkpoint folder, and the one before it. */
-const STATE_FILE = 'training.safetensors';
-const PREVIOUS_FILE = 'training.previous.safetensors';
-
-/** Whether a folder holds a state that resume() takes. */
-export function hasState(folder: string): boolean {
-  return [STATE_FILE, PREVIOUS_FILE].some((name) => existsSync(path.join(folder, name)));
 }
 
 /** Options that whoever makes a trainer passes on as they are. */
@@ -186,13 +174,6 @@ function trainingOptions(options: Partial<TrainerOptions>, model: Albert) {
         : null,
     threads: integer('threads', options.threads, { min: 1, max: 1024 }, model.threads),
   };
-}
-
-/** What a checkpoint says about its run. */
-interface Note {
-  head: Albert['head'];
-  options: Partial<TrainerOptions>;
-  extra: unknown;
 }
 
 /**
@@ -302,8 +283,7 @@ export class Trainer {
   async #save(folder: string, note: string): Promise<void> {
     await this.#last.catch(() => {});
     await this.model[internals]().save(folder);
-    const file = path.join(folder, STATE_FILE);
-    await keepPrevious(file, path.join(folder, PREVIOUS_FILE));
+    const file = await placeForState(folder);
     await this.#queue((native) => native.save(file, note));
   }
 
@@ -371,52 +351,4 @@ export class Trainer {
 export async function disposeBoth(trainer: Trainer): Promise<void> {
   await trainer.dispose();
   await trainer.model.dispose();
-}
-
-// A second name for the last state, so that at every moment one of the two is whole.
-async function keepPrevious(file: string, previous: string): Promise<void> {
-  const fresh = `${previous}.new`;
-  try {
-    await rm(fresh, { force: true });
-    await link(file, fresh);
-    await rename(fresh, previous);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-      throw new AlbertError(
-        'CHECKPOINT',
-        `could not keep ${file} as ${previous}: ${(error as Error).message}`,
-        {
-          cause: error,
-        },
-      );
-    }
-  }
-}
-
-function parseNote(file: string, text: string): Note {
-  let note: Partial<Note> | null = null;
-  try {
-    note = JSON.parse(text) as Partial<Note> | null;
-  } catch {
-    // It is refused below.
-  }
-  if (typeof note?.options === 'object' && note.options !== null && HEADS.includes(note.head!))
-    return note as Note;
-  throw new AlbertError(
-    'CHECKPOINT',
-    `${file}: expected what save() notes of a run but it is damaged; go on from another checkpoint`,
-  );
-}
-
-async function findState(folder: string): Promise<{ file: string; note: Note }> {
-  let first: unknown;
-  for (const name of [STATE_FILE, PREVIOUS_FILE]) {
-    const file = path.join(folder, name);
-    try {
-      return { file, note: parseNote(file, await awaitNative(() => binding().trainingNote(file))) };
-    } catch (error) {
-      first ??= error;
-    }
-  }
-  throw first;
 }
