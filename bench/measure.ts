@@ -178,6 +178,7 @@ export class Bench {
   async #alternate(given: Case, opened: Opened[]): Promise<Side[]> {
     const { rounds } = this.#settings;
     const { batches } = opened[0];
+    const watch = given.work.kind === 'texts';
     const peaks: Peak[] = [];
     const passes = batches === 1 ? rounds : Math.ceil(rounds / ROUNDS_PER_PASS);
     const sides = [];
@@ -191,9 +192,9 @@ export class Bench {
       for (let batch = 0; batch < batches; batch++) {
         for (const { contestant, repeats, times, delays } of sides) {
           await sleep(PAUSE_MS);
-          const reply = await contestant.ask({ type: 'time', batch, repeats });
+          const reply = await contestant.ask({ type: 'time', batch, repeats, watch });
           times[batch].push(...reply.times);
-          delays.push(reply.delay);
+          if (reply.delay) delays.push(reply.delay);
           // A clock that moves with load and neighbours moves the peak too.
           if (contestant === sides[0].contestant && given.targets.some(({ kind }) => kind === 'share'))
             peaks.push(await native().measureCpuPeak(this.#settings.threads, given.isa ?? '', true));
@@ -203,7 +204,7 @@ export class Bench {
     return sides.map(({ times, ready, delays }, side) => ({
       ...timedSide(times, ready.error),
       ...(side === 0 && peaks.length > 0 ? { peak: middlePeak(peaks) } : {}),
-      ...(given.work.kind === 'texts' ? { delay: summary(delays) } : {}),
+      ...(watch ? { delay: summary(delays) } : {}),
     }));
   }
 

@@ -15,7 +15,8 @@ export type Request =
     }
   /** Run the first batch until it is warm. */
   | { type: 'warm' }
-  | { type: 'time'; batch: number; repeats: number };
+  /** With `watch`, a timer of 1 ms tells how late the event loop is; on few cores it takes some percent of them. */
+  | { type: 'time'; batch: number; repeats: number; watch: boolean };
 
 /** What a fresh process found out while it loaded and ran for the first time. */
 export interface Ready {
@@ -36,8 +37,8 @@ export type Reply =
       type: 'time';
       /** One a repeat, in milliseconds. */
       times: number[];
-      /** Delay of a timer of 1 ms in this round, in milliseconds. */
-      delay: { p99: number; max: number };
+      /** Delay of a timer of 1 ms in this round, in milliseconds, if it was watched. */
+      delay: { p99: number; max: number } | null;
     }
   | { type: 'unavailable'; reason: string }
   | { type: 'failed'; reason: string };

@@ -61,7 +61,8 @@ async function warm(): Promise<number> {
   return median(times);
 }
 
-async function round(batch: number, repeats: number): Promise<Reply> {
+async function round(batch: number, repeats: number, watch: boolean): Promise<Reply> {
+  if (!watch) return { type: 'time', times: await time(runs[batch], repeats), delay: null };
   const monitor = monitorEventLoopDelay({ resolution: 1 });
   monitor.enable();
   const times = await time(runs[batch], repeats);
@@ -74,7 +75,7 @@ async function answer(request: Request): Promise<Reply> {
   try {
     if (request.type === 'load') return await load(request);
     if (request.type === 'warm') return { type: 'warm', ms: await warm() };
-    return await round(request.batch, request.repeats);
+    return await round(request.batch, request.repeats, request.watch);
   } catch (error) {
     if (error instanceof NotAvailable) return { type: 'unavailable', reason: error.message };
     return { type: 'failed', reason: (error as Error).message };

@@ -11,6 +11,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "cpu/gelu_pieces.h"
 #include "cpu/kernels.h"
 #include "cpu/processor.h"
 #include "support/rng.h"

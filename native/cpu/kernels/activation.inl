@@ -46,6 +46,15 @@ inline Vec sigmoid_product(Vec x, Vec t) {
   return mul(x, approximate_reciprocal(add(broadcast(1), exp2<false>(min(t, broadcast(126))))));
 }
 
+// GELU to the precision of bf16, by the pieces of g. NaN stays NaN, since max gives its second argument then.
+inline Vec gelu_of_pieces(Vec x, const GeluPieces& pieces) {
+  const Vec a = min(abs(x), broadcast(GeluPieces::kEnd));
+  const Vec piece = fma(a, broadcast(GeluPieces::kPerUnit), broadcast(kNoFraction));  // in its lowest bits
+  Vec g = look_up(pieces.coefficients[3], piece);
+  for (int power = 2; power >= 0; --power) g = fma(g, a, look_up(pieces.coefficients[power], piece));
+  return sub(max(zero(), x), g);
+}
+
 template <bool>
 struct Identity {
   static Vec apply(Vec x) { return x; }
@@ -68,6 +77,7 @@ struct Silu {
 template <bool kExact>
 struct GeluNew {
   static Vec apply(Vec x) {
+    if constexpr (!kExact && kLooksUp) return gelu_of_pieces(x, kTanhPieces);
     constexpr float kLinear = -2 * 0.7978845608028654f * kLog2E, kCubic = kLinear * 0.044715f;
     return sigmoid_product<kExact>(x, mul(x, fma(mul(x, x), broadcast(kCubic), broadcast(kLinear))));
   }
@@ -86,6 +96,7 @@ struct GeluNew {
 template <bool kExact>
 struct Gelu {
   static Vec apply(Vec x) {
+    if constexpr (!kExact && kLooksUp) return gelu_of_pieces(x, kErfPieces);
     if constexpr (!kExact) {
       const Vec square = min(mul(x, x), broadcast(36));
       Vec u = fma(square, broadcast(7.83919941e-4f * kLog2E), broadcast(-7.46186794e-2f * kLog2E));

@@ -86,55 +86,65 @@ inline void panel_tile(int64_t rows, bool spare_rows, Lane* sums, const Lane* x,
   }
 }
 
-// Epilogues. begin() names a vector of columns [column, column + count); put() finishes one row of it.
+// Epilogues. begin() names a vector of columns [column, column + count) and a row; put() finishes one vector
+// after another down the rows. What they need of the task is copied, as a store might change the task for all
+// that the compiler knows.
 template <typename Function, typename T>
 struct StoreActivation {
-  const LinearTask& task;
-  T* column = nullptr;
-  int64_t count = 0;
-  void begin(int64_t first, int64_t valid) { column = static_cast<T*>(task.y) + first, count = valid; }
-  void put(int64_t row, Vec v) { store_some(column + row * task.y_stride, Function::apply(v), count); }
+  explicit StoreActivation(const LinearTask& task) : y(static_cast<T*>(task.y)), stride(task.y_stride) {}
+  void begin(int64_t row, int64_t column, int64_t valid) { at = y + row * stride + column, count = valid; }
+  void put(Vec v) {
+    store_some(at, Function::apply(v), count);
+    at += stride;
+  }
+  T *y, *at = nullptr;
+  int64_t stride, count = 0;
 };
 
 struct AddResidual {
-  const LinearTask& task;
-  float* column = nullptr;
-  int64_t count = 0;
-  void begin(int64_t first, int64_t valid) { column = static_cast<float*>(task.y) + first, count = valid; }
-  void put(int64_t row, Vec v) {
-    float* y = column + row * task.y_stride;
-    store_some(y, add(v, load_some(y, count)), count);
+  explicit AddResidual(const LinearTask& task) : y(static_cast<float*>(task.y)), stride(task.y_stride) {}
+  void begin(int64_t row, int64_t column, int64_t valid) { at = y + row * stride + column, count = valid; }
+  void put(Vec v) {
+    store_some(at, add(v, load_some(at, count)), count);
+    at += stride;
   }
+  float *y, *at = nullptr;
+  int64_t stride, count = 0;
 };
 
 // Scatters columns to query, key and value of their head. A vector may straddle heads when D is no multiple
 // of kWidth.
 template <typename T>
 struct StoreHeads {
-  const LinearTask& task;
-  T* column = nullptr;      // of row 0, when the vector lies in one head
-  T* columns[kWidth] = {};  // of row 0, when it does not
-  int64_t count = 0;
+  explicit StoreHeads(const LinearTask& task)
+      : heads(task.heads), head_rows(task.head_rows), first_row(task.first_row) {}
 
-  T* element(int64_t c) const {
-    const Heads& heads = task.heads;
+  T* element(int64_t row, int64_t c) const {
     const int64_t hidden = heads.heads * heads.size, inner = c % hidden;
     T* matrix = static_cast<T*>(c < hidden ? heads.query : c < 2 * hidden ? heads.key : heads.value);
-    return matrix + (inner / heads.size * task.head_rows + task.first_row) * heads.stride +
-           inner % heads.size;
+    return matrix + (inner / heads.size * head_rows + first_row + row) * heads.stride + inner % heads.size;
   }
-  void begin(int64_t begin, int64_t valid) {
+  void begin(int64_t row, int64_t column, int64_t valid) {
     count = valid;
-    column = begin % task.heads.size + valid <= task.heads.size ? element(begin) : nullptr;
-    if (!column)
-      for (int64_t i = 0; i < valid; ++i) columns[i] = element(begin + i);
+    at = column % heads.size + valid <= heads.size ? element(row, column) : nullptr;
+    if (!at)
+      for (int64_t i = 0; i < valid; ++i) each[i] = element(row, column + i);
   }
-  void put(int64_t row, Vec v) {
-    if (column) return store_some(column + row * task.heads.stride, v, count);
+  void put(Vec v) {
+    if (at) {
+      store_some(at, v, count);
+      at += heads.stride;
+      return;
+    }
     T values[kWidth];
     store(values, v);
-    for (int64_t i = 0; i < count; ++i) columns[i][row * task.heads.stride] = values[i];
+    for (int64_t i = 0; i < count; ++i, each[i - 1] += heads.stride) *each[i] = values[i];
   }
+  const Heads heads;
+  int64_t head_rows, first_row;
+  T* at = nullptr;       // where the vector lies in one head
+  T* each[kWidth] = {};  // of its columns, where it does not
+  int64_t count = 0;
 };
 
 // The part of the next panel that the tile at `row` fetches into L2 while it multiplies. The first tile of a
@@ -169,20 +179,22 @@ void linear_with(const LinearTask& task, Finish finish) {
         const int64_t column = panel * kPanelWidth + v * kWidth, count = std::min(kWidth, task.out - column);
         if (count <= 0) break;
         const Vec bias = load(task.bias + column);
-        finish.begin(column, count);
+        const Lane* sum = sums + v * kWidth;
+        finish.begin(row, column, count);
         if constexpr (kPrecision == Precision::kInt8) {
-          const Vec scale_of_column = load(task.column_scale + column), sum = load(task.column_sum + column);
-          for (int64_t r = 0; r < rows; ++r) {
-            const int64_t at = (r * kTileVectors + v) * kWidth;
-            const Vec product = to_float(load_lanes(sums + at));
-            Vec y = fma(mul(product, broadcast(task.row_scale[row + r])), scale_of_column,
-                        fma(broadcast(task.row_offset[row + r]), sum, bias));
-            if (task.outliers) y = add(y, as_vec(load_lanes(outliers + at)));
-            finish.put(row + r, y);
+          const Vec column_scale = load(task.column_scale + column),
+                    column_sum = load(task.column_sum + column);
+          const float *row_scale = task.row_scale + row, *row_offset = task.row_offset + row;
+          const Lane* outlier = task.outliers ? outliers + v * kWidth : nullptr;
+          for (int64_t r = 0; r < rows; ++r, sum += kPanelWidth) {
+            Vec y = fma(mul(to_float(load_lanes(sum)), broadcast(row_scale[r])), column_scale,
+                        fma(broadcast(row_offset[r]), column_sum, bias));
+            if (outlier) y = add(y, as_vec(load_lanes(outlier + r * kPanelWidth)));
+            finish.put(y);
           }
         } else {
-          for (int64_t r = 0; r < rows; ++r)
-            finish.put(row + r, add(as_vec(load_lanes(sums + (r * kTileVectors + v) * kWidth)), bias));
+          for (int64_t r = 0; r < rows; ++r, sum += kPanelWidth)
+            finish.put(add(as_vec(load_lanes(sum)), bias));
         }
       }
     }
@@ -192,7 +204,7 @@ void linear_with(const LinearTask& task, Finish finish) {
 template <Precision kPrecision, typename T>
 void linear_activation(const LinearTask& task) {
   with_activation<std::is_same_v<T, float>>(task.activation, [&](auto function) {
-    linear_with<kPrecision>(task, StoreActivation<decltype(function), T>{task});
+    linear_with<kPrecision>(task, StoreActivation<decltype(function), T>(task));
   });
 }
 
@@ -200,11 +212,11 @@ template <Precision kPrecision>
 void linear(const LinearTask& task) {
   switch (task.epilogue) {
     case Epilogue::kResidual:
-      return linear_with<kPrecision>(task, AddResidual{task});
+      return linear_with<kPrecision>(task, AddResidual(task));
     case Epilogue::kHeads:
       if (kPrecision == Precision::kFp32 || task.heads.precision == Precision::kFp32)
-        return linear_with<kPrecision>(task, StoreHeads<float>{task});
-      return linear_with<kPrecision>(task, StoreHeads<Bf16>{task});
+        return linear_with<kPrecision>(task, StoreHeads<float>(task));
+      return linear_with<kPrecision>(task, StoreHeads<Bf16>(task));
     case Epilogue::kActivation:
       break;
   }

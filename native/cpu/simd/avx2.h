@@ -35,6 +35,9 @@ inline Vec scale(Vec v, Vec n) {
   return _mm256_mul_ps(v, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
 }
 constexpr bool kScaleSaturates = false;
+constexpr bool kLooksUp = false;
+template <typename T>
+Vec look_up(const T* table, Vec i);
 // a where x < 0, else b
 inline Vec where_negative(Vec x, Vec a, Vec b) {
   return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ));

@@ -29,6 +29,11 @@ inline Vec approximate_reciprocal(Vec v) { return _mm512_rcp14_ps(v); }
 inline Vec fraction(Vec v) { return _mm512_reduce_ps(v, _MM_FROUND_TO_NEG_INF); }
 inline Vec scale(Vec v, Vec n) { return _mm512_scalef_ps(v, n); }
 constexpr bool kScaleSaturates = true;
+// table[i] for every lane, i its lowest four bits.
+constexpr bool kLooksUp = true;
+inline Vec look_up(const float* table, Vec i) {
+  return _mm512_permutexvar_ps(_mm512_castps_si512(i), _mm512_load_ps(table));
+}
 // a where x < 0, else b
 inline Vec where_negative(Vec x, Vec a, Vec b) {
   return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ), b, a);

@@ -43,6 +43,9 @@ inline Vec scale(Vec v, Vec n) {
   return vmulq_f32(v, vreinterpretq_f32_s32(vshlq_n_s32(exponent, 23)));
 }
 constexpr bool kScaleSaturates = false;
+constexpr bool kLooksUp = false;
+template <typename T>
+Vec look_up(const T* table, Vec i);
 // a where x < 0, else b
 inline Vec where_negative(Vec x, Vec a, Vec b) { return vbslq_f32(vcltzq_f32(x), a, b); }
 inline float reduce_add(Vec v) { return vaddvq_f32(v); }
