@@ -55,7 +55,7 @@ void CpuBackend::repack(PackedLinear& weights, const std::vector<LinearSource>& 
 }
 
 void CpuBackend::reserve(const BackendLimits& limits) {
-  const Precision precision = limits.precision;
+  const Precision precision = precision_ = limits.precision;
   const int64_t rows = pool_ ? std::min(kMaxSharedRows, kRowsPerThread * threads()) : row_block(precision);
   scratch_rows_ = rows + kernels_.tile_rows;
   const auto allocate_rows = [&](int64_t width) {
@@ -84,29 +84,43 @@ void CpuBackend::reserve(const BackendLimits& limits) {
 // ---- scheduling
 
 ShardPlan CpuBackend::plan(const Segments& segments) const {
-  for (const int64_t least : kShardRows) {
-    ShardPlan plan;
-    plan.workers = threads();
-    plan.begin.push_back(0);
-    for (int64_t s = 0; s < segments.count; ++s) {
-      const int64_t rows = segments.row_begin[s + 1] - segments.row_begin[plan.begin.back()];
-      if (rows < least && s + 1 < segments.count) continue;
-      plan.begin.push_back(static_cast<int32_t>(s + 1));
-      plan.max_rows = std::max(plan.max_rows, rows);
-    }
-    if (!pool_ || balances(plan, segments)) return plan;
+  ShardPlan best{1, segments.rows(), {0, static_cast<int32_t>(segments.count)}};
+  double least = shared_cost(precision_) * cost_of(segments.rows()) / threads();
+  for (const int64_t rows : kShardRows) {
+    ShardPlan plan = shards_of(segments, rows);
+    const double cost = cost_of(plan, segments);
+    if (cost < least) least = cost, best = std::move(plan);
   }
-  return {1, segments.rows(), {0, static_cast<int32_t>(segments.count)}};
+  return best;
 }
 
-// Workers draw shards in order; what the busiest of them would get tells whether that is fair.
-bool CpuBackend::balances(const ShardPlan& plan, const Segments& segments) const {
-  std::vector<int64_t> load(static_cast<size_t>(threads()), 0);
+// Each of at least so many rows, but the last.
+ShardPlan CpuBackend::shards_of(const Segments& segments, int64_t least_rows) const {
+  ShardPlan plan;
+  plan.workers = threads();
+  plan.begin.push_back(0);
+  for (int64_t s = 0; s < segments.count; ++s) {
+    const int64_t rows = segments.row_begin[s + 1] - segments.row_begin[plan.begin.back()];
+    if (rows < least_rows && s + 1 < segments.count) continue;
+    plan.begin.push_back(static_cast<int32_t>(s + 1));
+    plan.max_rows = std::max(plan.max_rows, rows);
+  }
+  return plan;
+}
+
+// In rows' worth of time of one thread.
+double CpuBackend::cost_of(int64_t rows) const {
+  return static_cast<double>(rows) +
+         kRowsOfBlock * static_cast<double>(divide_up(rows, row_block(precision_)));
+}
+
+// What the busiest of the threads that draw shards in order would get.
+double CpuBackend::cost_of(const ShardPlan& plan, const Segments& segments) const {
+  std::vector<double> load(static_cast<size_t>(threads()), 0);
   for (size_t i = 0; i + 1 < plan.begin.size(); ++i)
     *std::min_element(load.begin(), load.end()) +=
-        segments.row_begin[plan.begin[i + 1]] - segments.row_begin[plan.begin[i]];
-  const double share = static_cast<double>(segments.rows()) / threads();
-  return static_cast<double>(*std::max_element(load.begin(), load.end())) <= kMaxImbalance * share;
+        cost_of(segments.row_begin[plan.begin[i + 1]] - segments.row_begin[plan.begin[i]]);
+  return *std::max_element(load.begin(), load.end());
 }
 
 void CpuBackend::run(const ShardPlan& plan, const ShardBody& body) {

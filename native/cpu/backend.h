@@ -18,8 +18,15 @@ namespace albert::cpu {
 // Rows a thread works on at a time, while every panel of weights passes by. Bytes of int8 weights are few,
 // and so may be its rows (docs/performance.md).
 constexpr int64_t row_block(Precision precision) { return precision == Precision::kInt8 ? 64 : 128; }
-// A shard has at least the first number of rows where that balances, else the second.
-constexpr int64_t kShardRows[] = {128, 64};
+// A shard has at least one of these numbers of rows: that which lets the busiest thread end first.
+constexpr int64_t kShardRows[] = {64, 96, 128, 160, 192, 224, 256};
+// What a block of rows costs beside its rows, in rows: the weights that pass by. Measured
+// (docs/performance.md).
+constexpr double kRowsOfBlock = 4;
+// What whole operations cost, whose blocks of rows all threads draw from, beside shards that balance
+// perfectly: activations of all rows, which leave L2, and threads that wait for each other. Measured
+// likewise.
+constexpr double shared_cost(Precision precision) { return precision == Precision::kInt8 ? 1.035 : 1.01; }
 // Below this many rows a thread, the threads share each product; above, each takes rows through a whole
 // operation and meets the others at its end.
 constexpr int64_t kRowsPerThread = 32;
@@ -28,8 +35,6 @@ constexpr int64_t kMaxSharedRows = 256;
 // Rows of a batch for each thread: a few shards, so that threads that draw them end together. Of many threads
 // each has fewer, as activations of all rows may be in memory at once.
 constexpr int64_t kBatchRowsPerThread = 1024, kMaxBatchRows = 16384;
-// Shards are used when the slowest thread has at most this much more than its share.
-constexpr double kMaxImbalance = 1.07;
 
 inline int64_t divide_up(int64_t value, int64_t divisor) { return (value + divisor - 1) / divisor; }
 inline int64_t round_up(int64_t value, int64_t multiple) { return divide_up(value, multiple) * multiple; }
@@ -137,7 +142,9 @@ class CpuBackend final : public Backend {
 
  private:
   void reserve_training(const BackendLimits& limits);
-  bool balances(const ShardPlan& plan, const Segments& segments) const;
+  ShardPlan shards_of(const Segments& segments, int64_t least_rows) const;
+  double cost_of(int64_t rows) const;
+  double cost_of(const ShardPlan& plan, const Segments& segments) const;
   // body(backend, item) for each of `items` independent items, each on one thread.
   template <typename Body>
   void for_items(int64_t items, const Body& body);
@@ -161,6 +168,7 @@ class CpuBackend final : public Backend {
   float* row_scale_ = nullptr;  // [2][rows] scales, then offsets; int8
   float* outliers_ = nullptr;   // Lane [rows][lanes of kMaxOutliers]; int8
   int64_t scratch_rows_ = 0;
+  Precision precision_ = Precision::kFp32;  // of products, as reserve() was told
   float* inner_ = nullptr;  // [rows][row_stride(F)] of the feed-forward block, bf16 for bf16 and int8
   float* attention_scratch_ = nullptr;
 
@@ -198,10 +206,10 @@ void CpuBackend::for_row_blocks(Precision precision, int64_t rows, const Body& b
   if (rows == 0) return;
   if (pool_ && rows < std::min(kMaxSharedRows, kRowsPerThread * threads())) return body(*this, 0, rows);
   const int64_t step = kernels_.row_step, largest = row_block(precision) / step * step;
-  const int64_t blocks = divide_up(rows, largest * threads()) * threads();
-  const int64_t size = std::min(largest, round_up(divide_up(rows, blocks), step));
-  for_items(divide_up(rows, size), [&](CpuBackend& backend, int64_t item) {
-    body(backend, item * size, std::min(rows, (item + 1) * size));
+  const int64_t steps = divide_up(rows, step);
+  const int64_t blocks = std::min(steps, divide_up(rows, largest * threads()) * threads());
+  for_items(blocks, [&](CpuBackend& backend, int64_t item) {
+    body(backend, steps * item / blocks * step, std::min(rows, steps * (item + 1) / blocks * step));
   });
 }
 
