@@ -122,33 +122,41 @@ std::vector<float> spread_of(const Weights& weights, const std::vector<std::stri
 class FoldedLinear {
  public:
   FoldedLinear(const LinearSource& first, int64_t in, const std::vector<LinearSource>& second, int64_t middle,
-               Backend& backend) {
+               Backend& backend)
+      : other_(backend.computes_on_host() ? nullptr : make_cpu_backend("", 0)),
+        memory_(other_ ? *other_ : backend) {
+    Backend& cpu = other_ ? *other_ : backend;
     std::vector<LinearSource> unbiased = second;
     for (LinearSource& part : unbiased) part.bias = nullptr, out_ += part.out;
-    const std::unique_ptr<Backend> other = backend.computes_on_host() ? nullptr : make_cpu_backend("", 0);
-    Backend& cpu = other ? *other : backend;
     const std::unique_ptr<PackedLinear> packed = cpu.pack(unbiased, middle, {});
-    // The columns of U and a, as rows.
-    std::vector<float> columns(static_cast<size_t>((in + 1) * middle));
+    const size_t of_columns = static_cast<size_t>((in + 1) * middle),
+                 of_products = static_cast<size_t>((in + 1) * out_),
+                 of_weight = static_cast<size_t>(in * out_);
+    memory_.reset(Workspace::rounded(of_columns) + Workspace::rounded(of_products) +
+                  Workspace::rounded(of_weight));
+    float* const columns = memory_.take(of_columns);  // of U and a, as rows
     for (int64_t m = 0; m < middle; ++m) {
       for (int64_t i = 0; i < in; ++i) columns[i * middle + m] = first.weight[m * in + i];
       columns[in * middle + m] = first.bias[m];
     }
-    std::vector<float> products(static_cast<size_t>((in + 1) * out_));
-    cpu.linear_forward(products.data(), out_, columns.data(), middle, *packed, Activation::kIdentity, in + 1);
-    weight_.resize(static_cast<size_t>(in * out_));
+    float* const products = memory_.take(of_products);
+    cpu.linear_forward(products, out_, columns, middle, *packed, Activation::kIdentity, in + 1);
+    weight_ = memory_.take(of_weight);
     for (int64_t o = 0; o < out_; ++o)
       for (int64_t i = 0; i < in; ++i) weight_[o * in + i] = products[i * out_ + o];
-    bias_.assign(products.begin() + in * out_, products.end());
+    bias_.assign(products + in * out_, products + (in + 1) * out_);
     int64_t o = 0;
     for (const LinearSource& part : second)
       for (int64_t k = 0; k < part.out; ++k) bias_[o++] += part.bias[k];
   }
-  LinearSource source() const { return {weight_.data(), bias_.data(), out_}; }
+  LinearSource source() const { return {weight_, bias_.data(), out_}; }
 
  private:
+  const std::unique_ptr<Backend> other_;
+  Workspace memory_;  // megabytes that a heap would keep
   int64_t out_ = 0;
-  std::vector<float> weight_, bias_;
+  float* weight_ = nullptr;
+  std::vector<float> bias_;
 };
 
 }  // namespace

@@ -113,7 +113,7 @@ struct AddResidual {
 };
 
 // Scatters columns to query, key and value of their head. A vector may straddle heads when D is no multiple
-// of kWidth.
+// of kWidth: each part of it goes to a head.
 template <typename T>
 struct StoreHeads {
   explicit StoreHeads(const LinearTask& task)
@@ -126,25 +126,30 @@ struct StoreHeads {
   }
   void begin(int64_t row, int64_t column, int64_t valid) {
     count = valid;
-    at = column % heads.size + valid <= heads.size ? element(row, column) : nullptr;
-    if (!at)
-      for (int64_t i = 0; i < valid; ++i) each[i] = element(row, column + i);
+    parts = 0;
+    for (int64_t lane = 0, end; lane < valid; lane = end) {
+      end = std::min(valid, lane + heads.size - (column + lane) % heads.size);
+      part[parts++] = {element(row, column + lane), lane, end};
+    }
   }
   void put(Vec v) {
-    if (at) {
-      store_some(at, v, count);
-      at += heads.stride;
+    if (parts == 1) {
+      store_some(part[0].at, v, count);
+      part[0].at += heads.stride;
       return;
     }
-    T values[kWidth];
-    store(values, v);
-    for (int64_t i = 0; i < count; ++i, each[i - 1] += heads.stride) *each[i] = values[i];
+    for (int64_t i = 0; i < parts; ++i) {
+      store_part(part[i].at, v, part[i].begin, part[i].end);
+      part[i].at += heads.stride;
+    }
   }
+  struct Part {
+    T* at;
+    int64_t begin, end;  // lanes of the vector
+  };
   const Heads heads;
-  int64_t head_rows, first_row;
-  T* at = nullptr;       // where the vector lies in one head
-  T* each[kWidth] = {};  // of its columns, where it does not
-  int64_t count = 0;
+  int64_t head_rows, first_row, count = 0, parts = 0;
+  Part part[kWidth] = {};
 };
 
 // The part of the next panel that the tile at `row` fetches into L2 while it multiplies. The first tile of a

@@ -13,6 +13,14 @@ inline void store_some(T* p, Vec v, int64_t count) {
     store_first(p, v, count);
 }
 
+// The lanes [begin, end) of v, from p on. AVX-512 has its own.
+template <typename T>
+inline void store_part(T* p, Vec v, int64_t begin, int64_t end) {
+  T values[kWidth];
+  store(values, v);
+  std::copy(values + begin, values + end, p);
+}
+
 // Two values a lane.
 inline void bf16_pairs(Lane* lanes, const float* x, int64_t width) {
   Bf16* out = reinterpret_cast<Bf16*>(lanes);

@@ -123,6 +123,13 @@ inline void store(Bf16* p, Vec v) { _mm256_storeu_si256(reinterpret_cast<__m256i
 inline void store_first(Bf16* p, Vec v, int64_t count) {
   _mm256_mask_storeu_epi16(p, first(count), narrow_bf16(v));
 }
+// The lanes [begin, end) of v, from p on.
+inline void store_part(float* p, Vec v, int64_t begin, int64_t end) {
+  _mm512_mask_storeu_ps(p - begin, first(end) & ~first(begin), v);
+}
+inline void store_part(Bf16* p, Vec v, int64_t begin, int64_t end) {
+  _mm256_mask_storeu_epi16(p - begin, first(end) & ~first(begin), narrow_bf16(v));
+}
 // Rounded to integers and clamped to 0..255.
 inline void store_bytes(uint8_t* p, Vec v, int64_t count) {
   const Lanes integers = _mm512_max_epi32(_mm512_cvtps_epi32(v), _mm512_setzero_si512());
