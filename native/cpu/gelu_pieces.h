@@ -4,7 +4,7 @@
 namespace albert::cpu {
 
 // gelu(x) = max(x, 0) - g(|x|), where g(a) = a Phi(-a), Phi by its erf or its tanh form. Piece p holds for
-// round(kPiecesPerUnit a) = p, and g ends with the last one: off by at most 7e-6, and by 2e-4 of g below 3.
+// round(kPerUnit a) = p, and g ends with the last one: off by at most 7e-6, and by 2e-4 of g below 3.
 struct GeluPieces {
   static constexpr int kCount = 16;
   static constexpr float kPerUnit = 3, kEnd = 15.49f / kPerUnit;
