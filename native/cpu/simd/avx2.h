@@ -35,7 +35,7 @@ inline Vec scale(Vec v, Vec n) {
   return _mm256_mul_ps(v, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
 }
 constexpr bool kScaleSaturates = false;
-constexpr bool kLooksUp = false;
+constexpr bool kLooksUp = false;  // so that nothing calls look_up()
 template <typename T>
 Vec look_up(const T* table, Vec i);
 // a where x < 0, else b

@@ -43,7 +43,7 @@ inline Vec scale(Vec v, Vec n) {
   return vmulq_f32(v, vreinterpretq_f32_s32(vshlq_n_s32(exponent, 23)));
 }
 constexpr bool kScaleSaturates = false;
-constexpr bool kLooksUp = false;
+constexpr bool kLooksUp = false;  // so that nothing calls look_up()
 template <typename T>
 Vec look_up(const T* table, Vec i);
 // a where x < 0, else b

@@ -37,7 +37,7 @@ inline Vec approximate_reciprocal(Vec v) { return 1 / v; }
 inline Vec fraction(Vec v) { return v - std::floor(v); }
 inline Vec scale(Vec v, Vec n) { return n == n ? std::ldexp(v, static_cast<int>(std::floor(n))) : n; }
 constexpr bool kScaleSaturates = false;
-constexpr bool kLooksUp = false;
+constexpr bool kLooksUp = false;  // so that nothing calls look_up()
 template <typename T>
 Vec look_up(const T* table, Vec i);
 inline Vec where_negative(Vec x, Vec a, Vec b) { return x < 0 ? a : b; }
