@@ -101,6 +101,7 @@ struct Segments {
   int64_t query_count(int64_t s) const {
     return queries ? query_begin[s + 1] - query_begin[s] : row_count(s);
   }
+  int64_t query_rows() const { return first_query(count); }  // R, or N where every row is a query
 };
 
 // Queries, keys and values of a packed batch, head by head, so that one head of one sequence is contiguous.
@@ -281,6 +282,18 @@ class Backend {
                                                  const float* input,  // [N, row_stride(K)]
                                                  const PackedLinear& weights, const LayerNormWeights& norm,
                                                  int64_t rows) = 0;
+
+  // x = LayerNorm(x + context W^T + b), the context that of attention_forward. Nothing else reads it, so that
+  // it may have whatever form in its memory.
+  virtual void attention_linear_residual_layernorm_forward(
+      float* x,              // [R, row_stride(H)], read and written
+      float* context,        // [R, row_stride(H)], written
+      float* probabilities,  // as those of attention_forward
+      const Heads& heads, const Segments& segments, const PackedLinear& weights,
+      const LayerNormWeights& norm) {
+    attention_forward(context, probabilities, heads, segments, {});
+    linear_residual_layernorm_forward(x, context, weights, norm, segments.query_rows());
+  }
 
   // x = LayerNorm(x + activation(x U^T + b) W^T + c)
   virtual void feed_forward_forward(float* x,  // [N, row_stride(H)], read and written

@@ -65,7 +65,14 @@ struct Observer {
   void operator()(ProductInput input, const float* x, int64_t rows) const {
     if (calibration) calibration->observe(input, block, x, rows);
   }
-  // The inner activations too, which otherwise exist only within the operation.
+  // The context and the inner activations exist only within an operation otherwise.
+  void context(Backend& backend, const Heads& heads, const Segments& segments) const {
+    if (!calibration) return;
+    const int64_t rows = segments.query_rows(), stride = row_stride(heads.heads * heads.size);
+    std::vector<float> context(static_cast<size_t>(rows * stride));
+    backend.attention_forward(context.data(), nullptr, heads, segments, {});
+    calibration->observe(ProductInput::kContext, block, context.data(), rows);
+  }
   void feed_forward(Backend& backend, const Config& config, const PackedLinear& up, const float* x,
                     int64_t rows) const {
     if (!calibration) return;
@@ -84,15 +91,14 @@ float* block_forward(Backend& backend, const Config& config, const AttentionWeig
                      const FeedForwardWeights& feed_forward, const Segments& segments,
                      const Activations& activations, float* x, float* selected, float* probabilities,
                      const Observer& observe) {
-  int64_t rows = segments.rows();
-  backend.attention_forward(activations.context, probabilities, activations.heads, segments, {});
-  observe(ProductInput::kContext, activations.context, rows);
+  const int64_t rows = segments.query_rows();
   if (segments.queries) {
     backend.gather_queries(selected, x, segments, config.hidden_size);
-    rows = segments.query_begin[segments.count] - segments.query_begin[0];
     x = selected;
   }
-  backend.linear_residual_layernorm_forward(x, activations.context, *attention.output, attention.norm, rows);
+  observe.context(backend, activations.heads, segments);
+  backend.attention_linear_residual_layernorm_forward(
+      x, activations.context, probabilities, activations.heads, segments, *attention.output, attention.norm);
   observe.feed_forward(backend, config, *feed_forward.up, x, rows);
   backend.feed_forward_forward(x, *feed_forward.up, config.hidden_act, *feed_forward.down, feed_forward.norm,
                                rows);

@@ -160,7 +160,7 @@ LinearTask CpuBackend::product(const PackedLinear& weights, const Matrix& x, int
   if (multiplied_as_it_is) {
     task.x = static_cast<const Lane*>(x.values);
     task.x_stride = x.stride / values_per_lane(linear.precision);
-    task.spare_rows = x.values == inner_;
+    task.spare_rows = x.spare_rows;
     return task;
   }
   OperandTask convert{};
@@ -173,10 +173,9 @@ LinearTask CpuBackend::product(const PackedLinear& weights, const Matrix& x, int
     task.row_scale = convert.row_scale = row_scale_;
     task.row_offset = convert.row_offset = row_scale_ + scratch_rows_;
   }
-  const size_t element = x.is_bf16 ? sizeof(Bf16) : sizeof(float);
   for_parts(rows, [&](int64_t begin, int64_t end) {
     OperandTask part = convert;
-    part.x = static_cast<const char*>(x.values) + static_cast<size_t>(begin * x.stride) * element;
+    part.x = x.from(begin).values;
     part.lanes = reinterpret_cast<Lane*>(operand_) + begin * part.lane_stride;
     if (part.row_scale) part.row_scale += begin, part.row_offset += begin;
     part.rows = end - begin;

@@ -41,9 +41,17 @@ inline int64_t round_up(int64_t value, int64_t multiple) { return divide_up(valu
 
 // Rows of fp32 or bf16 values.
 struct Matrix {
+  // The rows from `row` on.
+  Matrix from(int64_t row) const {
+    const size_t element = is_bf16 ? sizeof(Bf16) : sizeof(float);
+    return {static_cast<const char*>(values) + static_cast<size_t>(row * stride) * element, is_bf16, stride,
+            spare_rows};
+  }
+
   const void* values;
   bool is_bf16;
   int64_t stride;
+  bool spare_rows = false;  // rows up to the next multiple of a tile's may be read
 };
 
 // The part of a task that computes its rows [begin, end).
@@ -102,6 +110,10 @@ class CpuBackend final : public Backend {
                          const Dropout& dropout) override;
   void linear_residual_layernorm_forward(float* x, const float* input, const PackedLinear& weights,
                                          const LayerNormWeights& norm, int64_t rows) override;
+  void attention_linear_residual_layernorm_forward(float* x, float* context, float* probabilities,
+                                                   const Heads& heads, const Segments& segments,
+                                                   const PackedLinear& weights,
+                                                   const LayerNormWeights& norm) override;
   void feed_forward_forward(float* x, const PackedLinear& up, Activation activation, const PackedLinear& down,
                             const LayerNormWeights& norm, int64_t rows) override;
   void linear_forward(float* y, int64_t y_stride, const float* x, int64_t x_stride,
@@ -159,6 +171,12 @@ class CpuBackend final : public Backend {
   // A product of all panels with rows of x, converted into this backend's scratch where its precision asks.
   LinearTask product(const PackedLinear& weights, const Matrix& x, int64_t rows);
   void run(const LinearTask& task, Precision precision);
+  // attention_forward and linear_residual_layernorm_forward, for a context of fp32 or bf16 values in rows of
+  // row_stride(H) values.
+  void attend(void* context, bool context_is_bf16, float* probabilities, const Heads& heads,
+              const Segments& segments, const Dropout& dropout);
+  void add_product(float* x, const Matrix& input, const PackedLinear& weights, const LayerNormWeights& norm,
+                   int64_t rows);
   void normalise(float* x, const LayerNormWeights& norm, int64_t width, int64_t rows);
 
   const Kernels& kernels_;

@@ -84,12 +84,13 @@ struct AttentionTask {
   int64_t stride, head_size, keys;
   const int32_t* query_rows;  // [queries] row numbers into `query`; null: rows 0, 1, ...
   int64_t queries;
-  float* context;  // [queries, context_stride], the columns of this head
-  int64_t context_stride;
-  float* probabilities;  // null, or [queries, keys]
-  Dropout dropout;       // fp32 only
-  int64_t first_row;     // the number of query row 0 among all rows of all heads, for dropout
-  Lane* scratch;         // attention_scratch(head_size, keys) lanes, 64-byte aligned
+  void* context;           // [queries, context_stride], the columns of this head
+  bool context_is_bf16;    // else it is fp32
+  int64_t context_stride;  // values between rows
+  float* probabilities;    // null, or [queries, keys]
+  Dropout dropout;         // fp32 only
+  int64_t first_row;       // the number of query row 0 among all rows of all heads, for dropout
+  Lane* scratch;           // attention_scratch(head_size, keys) lanes, 64-byte aligned
 };
 
 // The gradient of one head's attention in one sequence, all of whose rows are queries. Rows past the keys

@@ -39,8 +39,14 @@ void CpuBackend::qkv_forward(const Heads& heads, const float* x, const PackedLin
 
 void CpuBackend::attention_forward(float* context, float* probabilities, const Heads& heads,
                                    const Segments& segments, const Dropout& dropout) {
+  attend(context, false, probabilities, heads, segments, dropout);
+}
+
+void CpuBackend::attend(void* context, bool context_is_bf16, float* probabilities, const Heads& heads,
+                        const Segments& segments, const Dropout& dropout) {
   const int64_t head_rows = segments.rows(), context_stride = row_stride(heads.heads * heads.size);
-  const size_t element = heads.precision == Precision::kFp32 ? sizeof(float) : sizeof(Bf16);
+  const size_t element = heads.precision == Precision::kFp32 ? sizeof(float) : sizeof(Bf16),
+               context_element = context_is_bf16 ? sizeof(Bf16) : sizeof(float);
   const auto attention = kernels_.attention[static_cast<int>(heads.precision)];
   // More threads than heads: the queries of a head are divided too.
   const int64_t parts =
@@ -65,7 +71,9 @@ void CpuBackend::attention_forward(float* context, float* probabilities, const H
       task.query_rows = segments.queries + segments.query_begin[s] + begin;
     else
       task.query = static_cast<const char*>(task.query) + static_cast<size_t>(begin * heads.stride) * element;
-    task.context = context + (segments.first_query(s) + begin) * context_stride + head * heads.size;
+    const int64_t first = (segments.first_query(s) + begin) * context_stride + head * heads.size;
+    task.context = static_cast<char*>(context) + static_cast<size_t>(first) * context_element;
+    task.context_is_bf16 = context_is_bf16;
     task.context_stride = context_stride;
     task.dropout = dropout;
     task.first_row = head * head_rows + segments.first_row(s) + begin;
@@ -81,10 +89,28 @@ void CpuBackend::attention_forward(float* context, float* probabilities, const H
 
 void CpuBackend::linear_residual_layernorm_forward(float* x, const float* input, const PackedLinear& weights,
                                                    const LayerNormWeights& norm, int64_t rows) {
-  const int64_t stride = row_stride(weights.out), input_stride = row_stride(weights.in);
+  add_product(x, {input, false, row_stride(weights.in)}, weights, norm, rows);
+}
+
+// The context is bf16 where its heads are.
+void CpuBackend::attention_linear_residual_layernorm_forward(float* x, float* context, float* probabilities,
+                                                             const Heads& heads, const Segments& segments,
+                                                             const PackedLinear& weights,
+                                                             const LayerNormWeights& norm) {
+  const bool is_bf16 = heads.precision == Precision::kBf16;
+  const int64_t rows = segments.query_rows(), stride = row_stride(weights.in);
+  attend(context, is_bf16, probabilities, heads, segments, {});
+  if (is_bf16 && weights.in % 2) clear_column(context, stride, weights.in, rows);
+  // It takes half of its memory, so that another row is behind each.
+  const bool spare_rows = is_bf16 && rows >= kernels_.tile_rows;
+  add_product(x, {context, is_bf16, stride, spare_rows}, weights, norm, rows);
+}
+
+void CpuBackend::add_product(float* x, const Matrix& input, const PackedLinear& weights,
+                             const LayerNormWeights& norm, int64_t rows) {
+  const int64_t stride = row_stride(weights.out);
   for_row_blocks(weights.precision, rows, [&](CpuBackend& backend, int64_t begin, int64_t end) {
-    LinearTask task =
-        backend.product(weights, {input + begin * input_stride, false, input_stride}, end - begin);
+    LinearTask task = backend.product(weights, input.from(begin), end - begin);
     task.epilogue = Epilogue::kResidual;
     task.y = x + begin * stride;
     task.y_stride = stride;
@@ -108,7 +134,8 @@ void CpuBackend::feed_forward_forward(float* x, const PackedLinear& up, Activati
     backend.run(widen, up.precision);
     if (narrow_inner && up.out % 2) clear_column(backend.inner_, inner_stride, up.out, end - begin);
 
-    LinearTask narrow = backend.product(down, {backend.inner_, narrow_inner, inner_stride}, end - begin);
+    LinearTask narrow =
+        backend.product(down, {backend.inner_, narrow_inner, inner_stride, true}, end - begin);
     narrow.epilogue = Epilogue::kResidual;
     narrow.y = block;
     narrow.y_stride = stride;

@@ -233,14 +233,17 @@ float head_value(const void* matrix, Precision precision, int64_t index) {
 TEST(qkv_and_attention) {
   on_every_backend(kEveryPrecision, [](Backend& backend, Precision precision, const std::string& where) {
     for (const auto& [head_count, size] :
-         {std::pair<int64_t, int64_t>{4, 12}, {2, 26}, {3, 64}, {2, 13}, {1, 70}}) {
+         {std::pair<int64_t, int64_t>{4, 12}, {2, 26}, {3, 64}, {3, 13}, {1, 70}}) {
       const Precision of_heads = backend.inference_heads(precision);
       const int64_t hidden = head_count * size, stride = backend.head_stride(size, of_heads);
       const std::vector<int32_t> begin{0, 5, 5, 75, 76, 179}, keys{5, 0, 70, 1, 102};
       const std::vector<int32_t> queries{0, 4, 0, 33, 69, 0, 102}, query_begin{0, 2, 2, 5, 6, 7};
       const int64_t rows = begin.back();
       const Linear q(hidden, hidden), k(hidden, hidden), v(hidden, hidden);
-      const auto packed = backend.pack({q.source(), k.source(), v.source()}, hidden, {precision, {}, {}});
+      const Linear output(hidden, hidden);
+      const Norm norm(hidden);
+      const auto packed = backend.pack({q.source(), k.source(), v.source()}, hidden, {precision, {}, {}}),
+                 packed_output = backend.pack({output.source()}, hidden, {precision, {}, {}});
       Rows x(rows, hidden, true);
       const int64_t matrix = head_count * rows * stride;
       std::vector<float> matrices(static_cast<size_t>(3 * matrix), kPoison);
@@ -301,6 +304,21 @@ TEST(qkv_and_attention) {
                                      selected ? ", selected," : "", " on ", where);
         expect_close(truth, visible(context, results), what, tolerance(of_heads));
         expect_close(weight_truth, probabilities, what + ": probabilities", tolerance(of_heads));
+
+        Rows stream(results, hidden, true);
+        std::vector<double> stream_truth;
+        for (int64_t r = 0; r < results; ++r) {
+          const auto of_row = truth.begin() + r * hidden;
+          const std::vector<float> input(of_row, of_row + hidden);
+          std::vector<double> row;
+          for (int64_t o = 0; o < hidden; ++o) row.push_back(output.dot(input.data(), o) + stream.at(r, o));
+          norm.apply(row);
+          stream_truth.insert(stream_truth.end(), row.begin(), row.end());
+        }
+        std::fill(context.data.begin(), context.data.end(), kPoison);
+        backend.attention_linear_residual_layernorm_forward(stream.data.data(), context.data.data(), nullptr,
+                                                            heads, segments, *packed_output, norm.view());
+        expect_close(stream_truth, visible(stream, results), what + " and its output", tolerance(precision));
       }
     }
   });

@@ -145,10 +145,14 @@ inline void attention_context(const float* inverse, int64_t begin, int64_t queri
                                    task.stride, lanes_of(task.keys, kPrecision));
     for (int64_t r = 0; r < rows; ++r)
       for (int v = 0; v < kVectors; ++v) {
-        const int64_t at = column + v * kWidth;
-        const Vec sum = as_vec(load_lanes(sums + (r * kVectors + v) * kWidth));
-        store_some(task.context + (begin + q + r) * task.context_stride + at,
-                   mul(sum, broadcast(inverse[q + r])), task.head_size - at);
+        const Vec sum = as_vec(load_lanes(sums + (r * kVectors + v) * kWidth)),
+                  mean = mul(sum, broadcast(inverse[q + r]));
+        const int64_t first = column + v * kWidth, count = task.head_size - first,
+                      at = (begin + q + r) * task.context_stride + first;
+        if (task.context_is_bf16)
+          store_some(static_cast<Bf16*>(task.context) + at, mean, count);
+        else
+          store_some(static_cast<float*>(task.context) + at, mean, count);
       }
   }
 }
@@ -198,8 +202,10 @@ void attention_block(const AttentionTask& task, int64_t begin, int64_t queries,
 template <Precision kPrecision>
 void attention(const AttentionTask& task) {
   if (task.keys == 0) {  // nothing may be attended to: the context is zero
+    const size_t value = task.context_is_bf16 ? sizeof(Bf16) : sizeof(float);
     for (int64_t q = 0; q < task.queries; ++q)
-      std::fill_n(task.context + q * task.context_stride, task.head_size, 0.0f);
+      std::memset(static_cast<char*>(task.context) + static_cast<size_t>(q * task.context_stride) * value, 0,
+                  static_cast<size_t>(task.head_size) * value);
     return;
   }
   const AttentionScratch<kPrecision> scratch(task);
