@@ -394,8 +394,8 @@ struct CpuPeak {
   double read_bandwidth = 0;  // bytes per second from memory, beyond every cache
 };
 // Keeps `threads` cores busy for about two seconds; for benchmarks only. isa: empty for everything the
-// processor has, or 'avx2' for what it does without AVX-512. brief: what it does at this moment, in a third
-// of a second and without the bandwidth.
+// processor has, or 'avx2' for what it does without AVX-512. brief: what it does at this moment, in half a
+// second and without the bandwidth.
 CpuPeak measure_cpu_peak(int threads, const std::string& isa, bool brief);
 
 // isa: empty for the best, or one of cpu_info().available. threads: 0 for cpu_info().threads.

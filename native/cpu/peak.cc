@@ -1,4 +1,4 @@
-// Measures what the machine can do at most: each loop on all threads at once, best of several samples.
+// Measures what the machine can do at most: each loop on all threads at once, several times.
 #include "cpu/peak.h"
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 namespace albert {
 namespace {
 
-constexpr int kSamples = 6, kBriefSamples = 2;
+constexpr int kSamples = 7, kBriefSamples = 3;
 constexpr double kSampleSeconds = 0.04;
 // All threads together; several times the largest cache of most machines.
 constexpr int64_t kReadBytes = int64_t{512} << 20;
@@ -33,14 +33,18 @@ double seconds_of(cpu::ThreadPool& pool, Body body) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
+// Of the median sample, as passes are measured: neighbours slow some, and a clock that is set makes others
+// look faster than the machine is.
 double operations_per_second(cpu::ThreadPool& pool, const cpu::PeakLoop& loop, int samples) {
   if (!loop.run) return 0;
   int64_t rounds = 1 << 16;
-  double seconds;
-  while ((seconds = seconds_of(pool, [&](int) { loop.run(rounds); })) < kSampleSeconds) rounds *= 2;
-  for (int sample = 0; sample < samples; ++sample)
-    seconds = std::min(seconds, seconds_of(pool, [&](int) { loop.run(rounds); }));
-  return static_cast<double>(rounds) * loop.operations * pool.size() / seconds;
+  const auto sample = [&] { return seconds_of(pool, [&](int) { loop.run(rounds); }); };
+  while (sample() < kSampleSeconds) rounds *= 2;
+  std::vector<double> seconds(static_cast<size_t>(samples));
+  std::generate(seconds.begin(), seconds.end(), sample);
+  std::nth_element(seconds.begin(), seconds.begin() + samples / 2, seconds.end());
+  return static_cast<double>(rounds) * loop.operations * pool.size() /
+         seconds[static_cast<size_t>(samples / 2)];
 }
 
 double read_bytes_per_second(cpu::ThreadPool& pool) {
