@@ -75,8 +75,11 @@ export function isFile(candidate: string): boolean {
   return statusOf(candidate)?.isFile() ?? false;
 }
 
-/** Gives a file new content: its name stands for the old one or all of the new, also where several write it at once. */
-export async function replaceFile(file: string, content: string): Promise<void> {
+/**
+ * Gives a file new content, one part after another where there are several: its name stands for the old one or all of the new,
+ * also where several write it at once.
+ */
+export async function replaceFile(file: string, content: string | Iterable<Uint8Array>): Promise<void> {
   const fresh = `${file}.${randomUUID()}.tmp`;
   try {
     await writeFile(fresh, content, { flush: true });

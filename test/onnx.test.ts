@@ -1,6 +1,6 @@
 /** Exports to ONNX: what the files hold, and that onnxruntime computes what this package does. */
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, readFileSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { Albert, type AlbertConfig, exportOnnx, type Head, pipeline, Tensor, Tokenizer } from '../lib';
 import { albertGraph } from '../lib/formats/onnx-albert';
@@ -194,11 +194,16 @@ test('a decoder of its own is exported, a tied one is not stored twice', async (
   await tied.dispose();
 });
 
-test('weights beyond the limit of a file go to one beside it', async () => {
+async function freshGraph() {
   const model = await Albert.create(SHAPE, { head: 'base' });
   const parameters = new Map<string, Tensor>();
   for (const { name } of model.parameters()) parameters.set(name, await model.parameter(name));
-  const graph = albertGraph({ head: 'base', config: model.config, parameters }, 'fp32');
+  await model.dispose();
+  return albertGraph({ head: 'base', config: model.config, parameters }, 'fp32');
+}
+
+test('weights beyond the limit of a file go to one beside it', async () => {
+  const graph = await freshGraph();
   const folder = temporaryFolder();
   const [one, two] = ['one', 'two'].map((name) => path.join(folder, `${name}.onnx`));
   await writeOnnx(one, graph, '0');
@@ -219,7 +224,14 @@ test('weights beyond the limit of a file go to one beside it', async () => {
     const [a, b] = runOnnx([one, two].map((file) => [file, toFeeds(smallBatch(60))]));
     expect(b).toEqual(a);
   }
-  await model.dispose();
+});
+
+test('of two that write a file at once, one has it whole, and nothing else stays', async () => {
+  const graph = await freshGraph();
+  const file = path.join(temporaryFolder(), 'model.onnx');
+  await Promise.all([1, 2].map(() => writeOnnx(file, graph, '0')));
+  await checkStructure(file);
+  expect(readdirSync(path.dirname(file))).toEqual(['model.onnx']);
 });
 
 describe('the folder around the graph', () => {

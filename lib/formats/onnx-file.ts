@@ -1,6 +1,7 @@
 /** Writes a graph as an ONNX file, weights straight from memory, or beside it where the file would be too large. */
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
+import { replaceFile } from '../source';
 import type { Graph, Initializer } from './onnx-graph';
 import { DATA_TYPES, GRAPH_FIELD, INITIALIZER_FIELD, message, RAW_DATA_FIELD } from './onnx-schema';
 
@@ -21,26 +22,6 @@ function bytesOf({ data }: Initializer): Uint8Array {
 
 function total(parts: Uint8Array[]): number {
   return parts.reduce((sum, part) => sum + part.byteLength, 0);
-}
-
-async function writeAll(file: FileHandle, parts: Uint8Array[]): Promise<void> {
-  for (const part of parts) {
-    for (let done = 0; done < part.byteLength;) {
-      done += (await file.write(part, done, Math.min(part.byteLength - done, 1 << 30))).bytesWritten;
-    }
-  }
-}
-
-/** Writes a file under another name first, so that an interrupt leaves the old one. */
-async function replace(name: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
-  const file = await open(`${name}.new`, 'w');
-  try {
-    await write(file).finally(() => file.close());
-    await rename(`${name}.new`, name);
-  } catch (error) {
-    await rm(`${name}.new`, { force: true });
-    throw error;
-  }
 }
 
 /**
@@ -93,10 +74,10 @@ export async function writeOnnx(
     return [prefix(INITIALIZER_FIELD, total(start) + bytes.byteLength), ...start, bytes];
   });
   const parts = [model, prefix(GRAPH_FIELD, total([nodes, ...tensors])), nodes, ...tensors];
-  await replace(name, (file) => writeAll(file, parts));
+  await replaceFile(name, parts);
   const written = [{ file: name, bytes: total(parts) }];
   if (external) {
-    await replace(`${name}_data`, (file) => writeAll(file, beside));
+    await replaceFile(`${name}_data`, beside);
     written.push({ file: `${name}_data`, bytes: total(beside) });
   } else {
     await rm(`${name}_data`, { force: true });
