@@ -68,6 +68,15 @@ export async function findFiles(corpus: unknown): Promise<string[]> {
   return [...new Set(found)];
 }
 
+/** The bytes of a file that `input` reads, gunzipped where its name ends in .gz. */
+function unpacked(file: string, input: Readable): Readable {
+  if (!file.endsWith('.gz')) return input;
+  const bytes = createGunzip();
+  // Errors of the file would otherwise be lost on the way through the pipe.
+  input.on('error', (error) => bytes.destroy(error));
+  return input.pipe(bytes);
+}
+
 /**
  * Lines of a text file, gunzipped where its name ends in .gz. They end in a line feed, or a carriage return before it; a mark of
  * byte order is no part of the first.
@@ -78,9 +87,6 @@ export async function* readLines(
   file: string,
   input: Readable = createReadStream(file, { highWaterMark: 1 << 18 }),
 ): AsyncGenerator<string> {
-  const bytes = file.endsWith('.gz') ? input.pipe(createGunzip()) : input;
-  // Errors of the file would otherwise be lost on the way through the pipe.
-  if (bytes !== input) input.on('error', (error) => bytes.destroy(error));
   let rest = Buffer.alloc(0);
   let number = 0;
   const decode = (line: Buffer): string => {
@@ -95,7 +101,7 @@ export async function* readLines(
     return number === 1 ? text.replace(BYTE_ORDER_MARK, '') : text;
   };
   try {
-    for await (const chunk of bytes) {
+    for await (const chunk of unpacked(file, input)) {
       const data = Buffer.concat([rest, chunk as Buffer]);
       let begin = 0;
       for (let end = data.indexOf(10); end >= 0; end = data.indexOf(10, begin)) {
@@ -116,12 +122,12 @@ export async function* readLines(
 }
 
 /**
- * The whole of a text file, without its mark of byte order.
+ * The whole of a text file, gunzipped where its name ends in .gz, without its mark of byte order.
  * @param input what is read in place of the file.
  * @throws AlbertError DATA.
  */
 export async function readText(file: string, input: Readable = createReadStream(file)): Promise<string> {
-  const bytes = await buffer(input).catch((error: Error) => {
+  const bytes = await buffer(unpacked(file, input)).catch((error: Error) => {
     throw new AlbertError('DATA', `could not read ${file}: ${error.message}`, { cause: error });
   });
   if (!isUtf8(bytes))

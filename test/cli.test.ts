@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { preset } from '../lib';
 import { HEADS } from '../lib/heads';
 import { albert, main } from './support/cli';
@@ -81,6 +82,11 @@ test('tag, answer, choose, order, embed and similarity', async () => {
   const reader = await tinyModel('question-answering');
   const [found] = records(albert(['answer', '-m', reader, '--json', 'Who swam?'], 'The whale swam.').lines);
   expect('The whale swam.').toContain(found.answer);
+  const packed = path.join(temporaryFolder(), 'context.txt.gz');
+  writeFileSync(packed, gzipSync('The whale swam.'));
+  expect(records(albert(['answer', '-m', reader, '--json', '--file', packed, 'Who swam?']).lines)).toEqual([
+    found,
+  ]);
   const chooser = await tinyModel('multiple-choice');
   const choices = albert(['choose', '-m', chooser, '--json', '-c', 'It rained.', 'It was _ .', 'wet', 'dry']);
   expect(choices.lines).toHaveLength(2);

@@ -1,6 +1,7 @@
 /** Tasks on a user's own data: columns, tags, questions and choices, descriptions, and what malformed ones are told. */
 import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { findTask, type TaskDescription, TASK_NAMES } from '../lib/tasks';
 import { tagging, tagSpans } from '../lib/tasks/tagging';
 import type { TaggingExample, Task } from '../lib/tasks/task';
@@ -24,6 +25,21 @@ describe("a user's own data", () => {
       { id: '0', text: 'Good, "very" good\nindeed', pair: '', label: 1, slices: { topic: 'films' } },
       { id: '1', text: 'bad', pair: '', label: 0, slices: { topic: 'books' } },
     ]);
+  });
+
+  test('files that gzip packed, CSV read whole and TSV line by line', async () => {
+    const folder = temporaryFolder();
+    writeFileSync(path.join(folder, 'a.csv.gz'), gzipSync('text,label\n"a, b",x\nc,y\n'));
+    writeFileSync(path.join(folder, 'a.tsv.gz'), gzipSync('text\tlabel\na, b\tx\nc\ty\n'));
+    const files = { train: 'a.csv.gz', dev: 'a.tsv.gz' };
+    for (const split of ['train', 'dev'] as const)
+      expect(await read({ type: 'classification', files, labels: ['x', 'y'] }, folder, split)).toMatchObject([
+        { text: 'a, b', label: 0 },
+        { text: 'c', label: 1 },
+      ]);
+    writeFileSync(path.join(folder, 'a.csv.gz'), 'text,label\n');
+    const plain = await failure('DATA', () => read({ type: 'classification', files }, folder, 'train'));
+    expect(plain.message).toMatch(/could not read .*a\.csv\.gz: /);
   });
 
   test('several labels, values, and columns without names', async () => {

@@ -56,7 +56,7 @@ export function verb(program: Command, usage: string, description: string, examp
     .addOption(new Option('--dtype <dtype>', 'precision of the weights').choices(DTYPES))
     .option('--device <device>', 'where to run: auto, cpu, cuda or cuda:1')
     .option('--threads <count>', 'threads to use; default: all this process may use', positive)
-    .option('-f, --file <path>', 'read text from a file')
+    .option('-f, --file <path>', 'read text from a file; .gz too')
     .option('--json', 'print JSON, one line a result')
     .option('--allow-untrained', 'accept a checkpoint without a trained head for this task')
     .addHelpText('after', `\nExamples:\n${examples.map((example) => `  $ ${example}`).join('\n')}`);
