@@ -308,6 +308,8 @@ test('the best checkpoint stays, patience ends the run, and the log holds both',
   const log = readJsonLines<{ step: number; evaluation?: { accuracy: number } }>(
     path.join(given.output, 'log.jsonl'),
   );
+  const trained = log.filter((record) => !record.evaluation).map((record) => record.step);
+  expect(trained).toEqual(Array.from({ length: steps }, (_, i) => i + 1));
   const evaluations = log.filter((record) => record.evaluation);
   const best = Math.max(...evaluations.map(({ evaluation }) => evaluation!.accuracy));
   expect(metrics.accuracy).toBe(best);

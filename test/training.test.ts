@@ -271,7 +271,8 @@ describe('Trainer', () => {
     await trainer.step(batches(0));
     const weights = () => model.parameter('albert.pooler.weight');
     const before = await weights();
-    await failure('DIVERGED', () => trainer.step(batches(1)));
+    const diverged = await failure('DIVERGED', () => trainer.step(batches(1)));
+    expect(diverged.message).toMatch(/diverged after 1 steps: /);
     expect((await weights()).data).toEqual(before.data);
   });
 

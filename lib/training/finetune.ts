@@ -202,7 +202,7 @@ class Run {
     const tokens_per_second = Math.round(speed);
     const time = Number(at.seconds.toFixed(2));
     await this.log({
-      step: result.step,
+      step: at.step,
       time,
       tokens: at.tokens,
       loss,

@@ -289,7 +289,7 @@ async function pretrainIn(hold: Hold, options: PretrainOptions): Promise<Pretrai
       const tokens_per_second = Math.round(result.tokens / seconds);
       const time = Number(at.seconds.toFixed(2));
       await write({
-        step: result.step,
+        step,
         time,
         tokens: at.tokens,
         loss,

@@ -74,7 +74,7 @@ export interface TrainerOptions {
 
 /** One update. Losses are means over its batches. */
 export interface StepResult extends Losses {
-  /** Updates made before this one. */
+  /** Updates made before this one: 0 of the first, as `rates` and the schedule count them. Logs and onProgress count those done. */
   step: number;
   /** Euclidean, over all weights, before clipping. */
   grad_norm: number;

@@ -77,9 +77,9 @@ StepResult Trainer::step(const std::vector<LabelledBatch>& batches) {
   }
   result.losses = mean_losses(losses);
   const auto check_finite = [&](const char* what, double value) {
-    check(std::isfinite(value), ErrorCode::kDiverged, "training diverged at step ", steps_, ": the ", what,
-          " is ", value, "; use a smaller learning rate or a longer warm-up, and continue from the last ",
-          "checkpoint");
+    check(std::isfinite(value), ErrorCode::kDiverged, "training diverged after ", steps_, " steps: the ",
+          what, " is ", value,
+          "; use a smaller learning rate or a longer warm-up, and continue from the last checkpoint");
   };
   check_finite("loss", result.losses.total);
   const Optimizer::Step update = optimizer_.update(steps_, static_cast<int64_t>(batches.size()));
