@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import {
   Albert,
+  type AlbertError,
   dryRun,
   evaluate,
   finetune,
@@ -263,6 +264,22 @@ test('a run that was stopped continues bit-exactly', async () => {
   ).toBe(true);
   const error = await failure('INVALID_ARGUMENT', () => finetune(given));
   expect(error.message).toMatch(/holds a run; resume it or choose another/);
+});
+
+test('one run at a time writes into a folder', async () => {
+  const given = await options({ steps: 4, evaluateEvery: 4 });
+  const outcome = (run: Promise<unknown>) =>
+    run.then(() => null).catch((error: AlbertError) => error.message);
+  // Two at once: one begins. One that would resume it while it is at work is refused before it has read anything.
+  const later: Promise<string | null>[] = [];
+  const onProgress = () => void later.push(outcome(finetune({ ...given, data: './nowhere', resume: true })));
+  const both = [1, 2].map(() => outcome(finetune({ ...given, onProgress })));
+  const refused = expect.stringMatching(/no other run writes into|holds a run/) as string;
+  expect((await Promise.all(both)).sort()).toEqual([refused, null]);
+  expect(later).toHaveLength(4);
+  for (const message of await Promise.all(later))
+    expect(message).toMatch(/one is at work in .*; wait for its end/);
+  expect((await finetune({ ...given, steps: 5, resume: true })).steps).toBe(5);
 });
 
 test('a run that was stopped at the end of an epoch goes on with the next', async () => {

@@ -11,6 +11,7 @@ import { findTask } from '../tasks';
 import type { Feature, Scores } from '../tasks/task';
 import { FINETUNE_OPTIONS, type FinetuneOptions, type Plan, prepare } from './finetune-plan';
 import { hasState } from './checkpoint';
+import { Hold } from './hold';
 import { dropCutLine, isMarked, readLog } from './log';
 import { epochBatches } from './minibatches';
 import { plotRuns } from './plot';
@@ -74,10 +75,16 @@ class Run {
     private at: Position,
   ) {}
 
-  static async open(plan: Plan, output: string, options: Partial<FinetuneOptions>): Promise<Run> {
+  /** @param hold what has the folder where the run resumes; else it takes it. */
+  static async open(
+    plan: Plan,
+    output: string,
+    options: Partial<FinetuneOptions>,
+    resumes: boolean,
+    hold: Hold,
+  ): Promise<Run> {
     const checkpoint = path.join(output, CHECKPOINT);
-    const held = hasState(checkpoint);
-    if (options.resume && held) {
+    if (resumes) {
       const trainer = await Trainer.resume(checkpoint, plan.trainer);
       await plan.model.dispose();
       const at = trainer.extra as Position;
@@ -96,6 +103,7 @@ class Run {
     const files = (await readdir(output)).filter(
       (name) => ![CHECKPOINT, LOG_FILE].includes(name) || !isMarked(log),
     );
+    const held = hasState(checkpoint);
     if (held || files.length > 0) {
       const found = held ? 'a run; resume it or choose another' : 'files but no run; choose another';
       throw new AlbertError(
@@ -103,6 +111,7 @@ class Run {
         `expected an empty folder for output but ${output} holds ${found}`,
       );
     }
+    hold.take(log, checkpoint, false);
     const trainer = new Trainer(plan.model, plan.trainer);
     await trainer.ready();
     await writeFile(log, ''); // the mark of a run that has saved nothing yet
@@ -289,7 +298,7 @@ class Run {
 
 /**
  * Fine-tunes a model for a task. `output` becomes the checkpoint with the best score on the development split, with log.jsonl,
- * result.json and curves.svg beside it, and checkpoint/ from which `resume` goes on bit-exactly.
+ * result.json and curves.svg beside it, and checkpoint/ from which `resume` goes on bit-exactly. One run at a time may write there.
  * @throws AlbertError DATA for examples that cannot be used (before training starts), DIVERGED, INVALID_ARGUMENT, CHECKPOINT, or
  *   what Trainer.step() throws.
  */
@@ -297,16 +306,23 @@ export async function finetune(options: FinetuneOptions): Promise<FinetuneResult
   const given = optionsObject<FinetuneOptions>('options', options, FINETUNE_OPTIONS);
   const output = path.resolve(string('output', given.output));
   const signal = abortSignal(given.signal);
-  boolean('resume', given.resume, false);
-  const plan = await prepare(given);
+  const checkpoint = path.join(output, CHECKPOINT);
+  const resumes = boolean('resume', given.resume, false) && hasState(checkpoint);
+  const hold = new Hold();
   try {
-    const run = await Run.open(plan, output, given).catch(async (error: unknown) => {
-      await plan.model.dispose();
-      throw error;
-    });
-    return await run.train(signal);
+    if (resumes) hold.take(path.join(output, LOG_FILE), checkpoint, true);
+    const plan = await prepare(given);
+    try {
+      const run = await Run.open(plan, output, given, resumes, hold).catch(async (error: unknown) => {
+        await plan.model.dispose();
+        throw error;
+      });
+      return await run.train(signal);
+    } finally {
+      await plan.cleanUp();
+    }
   } finally {
-    await plan.cleanUp();
+    hold.release();
   }
 }
 

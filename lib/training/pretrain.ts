@@ -2,8 +2,7 @@
 import { appendFile, copyFile, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { AlbertError, callNative } from '../errors';
-import { binding } from '../native';
+import { AlbertError } from '../errors';
 import { abortSignal, integer, type Names, number, optionsObject, pick, string, without } from '../options';
 import { type AlbertConfig, positionsOf } from '../config';
 import { makeFolder } from '../source';
@@ -17,6 +16,7 @@ import {
   USUAL_LENGTH,
 } from './batches';
 import { hasState } from './checkpoint';
+import { Hold } from './hold';
 import { dropCutLine, isMarked } from './log';
 import { beginRun, continueRun, type Progress, vocabularyFiles } from './pretrain-run';
 import { disposeBoth, type Trainer, TRAINER_OPTIONS, type TrainerOptions } from './trainer';
@@ -153,22 +153,6 @@ function holdsOut(stream: PretrainingStream, asked: number | undefined): boolean
   return false;
 }
 
-/** What keeps other runs out of a folder, once there is something to keep. */
-interface Hold {
-  release: () => void;
-}
-
-/** Takes hold of a folder by its log. @throws AlbertError INVALID_ARGUMENT when another run has it, or had it meanwhile. */
-function takeHold(hold: Hold, log: string, output: string, resumes: boolean): void {
-  const release = callNative(() => binding().holdFile(log));
-  if (release) hold.release = release;
-  if (!release || hasState(output) !== resumes)
-    throw new AlbertError(
-      'INVALID_ARGUMENT',
-      `expected a folder that no other run writes into for output but one is at work in ${output}; wait for its end or choose another`,
-    );
-}
-
 /**
  * Pre-trains a model with masked n-grams and sentence order, or continues the run that `output` holds, bit for bit as if it had
  * not stopped. Writes the model, its vocabulary, the state of the run and log.jsonl (one JSON object a step or evaluation).
@@ -177,7 +161,7 @@ function takeHold(hold: Hold, log: string, output: string, resumes: boolean): vo
  *   INVALID_CONFIG, TOKENIZER or CHECKPOINT for what cannot be read or written.
  */
 export async function pretrain(options: PretrainOptions): Promise<PretrainResult> {
-  const hold: Hold = { release() {} };
+  const hold = new Hold();
   try {
     return await pretrainIn(hold, options);
   } finally {
@@ -204,7 +188,7 @@ async function pretrainIn(hold: Hold, options: PretrainOptions): Promise<Pretrai
       `expected a folder without a model for output but ${output} holds one, and no run to continue; choose another`,
     );
   }
-  if (resumes) takeHold(hold, log, output, resumes); // what it holds does not change any more
+  if (resumes) hold.take(log, output, resumes); // what it holds does not change any more
   // What takes long, tokenising the corpus, comes after all that may be wrong with the rest.
   const tokenizer = await loadVocabulary(given.vocabulary);
   const trainerOptions = pick(given, UPDATE_OPTIONS);
@@ -237,7 +221,7 @@ async function pretrainIn(hold: Hold, options: PretrainOptions): Promise<Pretrai
     if (resumes) {
       await dropCutLine(log);
     } else {
-      takeHold(hold, log, output, resumes);
+      hold.take(log, output, resumes);
       await writeFile(log, ''); // the mark of a run that has saved nothing yet
     }
     stream = await PretrainingStream.open({ ...data, split: 'train' }, signal);
