@@ -352,7 +352,8 @@ export class Albert {
   }
 
   /**
-   * Writes config.json, model.safetensors and the tokenizer's files: a folder that loads here and in Hugging Face.
+   * Writes config.json, model.safetensors and the tokenizer's files: a folder that loads here and in Hugging Face. Waits while
+   * another model is saved there.
    * @param options `dtype: 'fp16'` rounds the weights to half the size; the default, 'fp32', keeps them.
    * @throws AlbertError CHECKPOINT when the folder cannot be written.
    */
@@ -360,18 +361,22 @@ export class Albert {
     return this.#life.hold(() => this.#saveInTurn(folder, options));
   }
 
-  #saveInTurn(folder: string, options?: { dtype?: 'fp32' | 'fp16' }): Promise<void> {
-    const saving = this.#saving.then(() => this.#save(folder, options));
+  #saveInTurn(folder: string, options?: { dtype?: 'fp32' | 'fp16' }, beside = async () => {}): Promise<void> {
+    const saving = this.#saving.then(() => this.#save(folder, options, beside));
     this.#saving = saving.catch(() => {});
     return saving;
   }
 
-  async #save(folder: string, options?: { dtype?: 'fp32' | 'fp16' }): Promise<void> {
+  async #save(
+    folder: string,
+    options: { dtype?: 'fp32' | 'fp16' } | undefined,
+    beside: () => Promise<void>,
+  ): Promise<void> {
     if (this.#refresh) await this.#ready();
     string('folder', folder);
     const given = optionsObject<{ dtype?: 'fp32' | 'fp16' }>('options', options, { dtype: true });
     const dtype = oneOf('dtype', given.dtype, ['fp32', 'fp16'] as const, 'fp32');
-    await saveModel(this.#native, this.savedConfig(), dtype, this.folder, folder);
+    await saveModel(this.#native, this.savedConfig(), dtype, this.folder, folder, beside);
   }
 
   /** config.json as save() and exports write it. */
@@ -392,8 +397,8 @@ export class Albert {
   }
 
   /**
-   * The addon's model; how a trainer marks its weights as out of date, and brings them up to date; saving, for whoever holds
-   * the model; and a run of several calls that dispose() waits for.
+   * The addon's model; how a trainer marks its weights as out of date, and brings them up to date; saving with more
+   * beside it, for whoever holds the model; and a run of several calls that dispose() waits for.
    * @throws AlbertError DISPOSED.
    */
   [internals]() {
@@ -402,7 +407,7 @@ export class Albert {
       native: this.#native,
       outdate: (refresh: () => Promise<void>) => (this.#refresh = refresh),
       update: () => this.#ready(),
-      save: (folder: string) => this.#saveInTurn(folder),
+      save: (folder: string, beside: () => Promise<void>) => this.#saveInTurn(folder, undefined, beside),
       hold: <T>(work: () => Promise<T>) => this.#life.hold(work),
     };
   }

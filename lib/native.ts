@@ -242,7 +242,7 @@ export interface NativePeak {
 
 export interface NativeBinding {
   version: string;
-  /** [sync] Holds a file until the result is called; null when another process, or this one, holds it. */
+  /** [sync] Holds a file or folder until the result is called; null when another process, or this one, holds it. */
   holdFile(path: string): (() => void) | null;
   cpuInfo(): { isa: string; available: string[]; cores: number; threads: number };
   devices(): {

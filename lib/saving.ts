@@ -24,6 +24,7 @@ async function copyFiles(from: string, to: string, names: readonly string[]): Pr
 /**
  * Writes model.safetensors and config.json, and copies the tokenizer's files of the folder that the model came from, with an
  * encoder also those that say how it embeds sentences.
+ * @param beside writes what else belongs to the model.
  * @throws AlbertError CHECKPOINT when the folder cannot be written.
  */
 export async function saveModel(
@@ -32,6 +33,7 @@ export async function saveModel(
   dtype: 'fp32' | 'fp16',
   origin: string | null,
   folder: string,
+  beside: () => Promise<void>,
 ): Promise<void> {
   const written = { ...config, torch_dtype: dtype === 'fp16' ? 'float16' : 'float32' };
   await writeInto(folder, async () => {
@@ -42,5 +44,6 @@ export async function saveModel(
       await copyTokenizer(origin, folder);
       if (native.head === 'base') await copyFiles(origin, folder, await sentenceFiles(origin));
     }
+    await beside();
   });
 }

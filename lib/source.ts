@@ -4,8 +4,10 @@ import { existsSync, readdirSync, type Stats, statSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type { AlbertConfig } from './config';
-import { AlbertError } from './errors';
+import { AlbertError, callNative } from './errors';
+import { binding } from './native';
 import { invalid, isObject, show } from './options';
 import { readText } from './text-files';
 
@@ -20,23 +22,38 @@ export interface TokenizerFiles {
   maxLength: number;
 }
 
-/** Makes a folder where there is none, and runs work that writes into it. @throws AlbertError CHECKPOINT, or what the work throws. */
-export async function writeInto<T>(folder: string, work: () => Promise<T>): Promise<T> {
-  try {
-    await mkdir(folder, { recursive: true });
-    return await work();
-  } catch (error) {
-    if (error instanceof AlbertError) throw error;
-    const reason = (error as Error).message;
-    throw new AlbertError('CHECKPOINT', `expected a writable folder at ${folder}: ${reason}`, {
-      cause: error,
-    });
-  }
+function unwritable(folder: string, error: Error): AlbertError {
+  return new AlbertError('CHECKPOINT', `expected a writable folder at ${folder}: ${error.message}`, {
+    cause: error,
+  });
 }
 
 /** Makes a folder where there is none. @throws AlbertError CHECKPOINT. */
 export async function makeFolder(folder: string): Promise<void> {
-  await writeInto(folder, async () => {});
+  await mkdir(folder, { recursive: true }).catch((error: Error) => {
+    throw unwritable(folder, error);
+  });
+}
+
+/** Milliseconds between looks whether a folder is free: waiting on a thread would take it from the work that is waited for. */
+const LOOK_EVERY = 20;
+
+/**
+ * Makes a folder where there is none, and runs work that writes into it once no other does, here or in another process: of
+ * several, the folder has all files of the last. (On Windows nobody waits.)
+ * @throws AlbertError CHECKPOINT, or what the work throws.
+ */
+export async function writeInto<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  await makeFolder(folder);
+  let release: (() => void) | null;
+  while (!(release = callNative(() => binding().holdFile(folder)))) await setTimeout(LOOK_EVERY);
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof AlbertError ? error : unwritable(folder, error as Error);
+  } finally {
+    release();
+  }
 }
 
 /** Files that save() copies along with a model. */

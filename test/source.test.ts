@@ -1,7 +1,16 @@
 /** Where a model's name leads, and which of a folder's files count. */
-import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
-import { Albert, pipeline, Tokenizer } from '../lib';
+import { Albert, pipeline, preset, Tokenizer } from '../lib';
 import { copyModel, temporaryFolder } from './support/data';
 import { failure } from './support/errors';
 import { tinyModel } from './support/tiny';
@@ -115,6 +124,20 @@ test('save writes a folder that loads again with the same numbers and vocabulary
   expect(Array.from(b.logits!.data)).toEqual(Array.from(a.logits!.data));
   expect(again.parameters()).toEqual(model.parameters());
   await Promise.all([model.dispose(), again.dispose()]);
+});
+
+test('of models that are saved into one folder at once, the folder has one whole', async () => {
+  const widths = [48, 96, 144, 192];
+  const models = await Promise.all(
+    widths.map((hidden_size) => Albert.create({ ...preset('tiny'), hidden_size }, { head: 'base' })),
+  );
+  for (let round = 0; round < 5; round++) {
+    const folder = temporaryFolder();
+    await Promise.all(models.map((model) => model.save(folder)));
+    await loads(folder);
+    expect(readdirSync(folder).sort()).toEqual(['config.json', 'model.safetensors']);
+  }
+  await Promise.all(models.map((model) => model.dispose()));
 });
 
 test('create is deterministic in its seed', async () => {

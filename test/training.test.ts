@@ -242,6 +242,23 @@ describe('Trainer', () => {
     await model.dispose();
   });
 
+  test('of runs that are saved into one folder at once, the folder has one whole', async () => {
+    const folder = temporaryFolder();
+    const widths = [32, 48, 64];
+    const models = await Promise.all(
+      widths.map((hidden_size) => Albert.create({ ...DROPPED, hidden_size }, { head: 'pretraining' })),
+    );
+    const trainers = models.map((model) => new Trainer(model, { learningRate: 0.5, totalSteps: 10 }));
+    for (let round = 0; round < 5; round++) {
+      await Promise.all(trainers.map((trainer, i) => trainer.save(folder, widths[i])));
+      const resumed = await Trainer.resume(folder);
+      expect(resumed.model.config.hidden_size).toBe(resumed.extra);
+      await resumed.dispose();
+      await resumed.model.dispose();
+    }
+    for (const each of [...trainers, ...models]) await each.dispose();
+  });
+
   test('the last of two trainers of a model counts, and a save that was asked for before its end is made', async () => {
     const { trainer, model, batches } = await goldenTrainer('pretraining-lamb', { warmupSteps: 0 });
     const other = new Trainer(model, { learningRate: 0.5, totalSteps: 10 });

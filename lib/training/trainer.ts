@@ -282,9 +282,10 @@ export class Trainer {
 
   async #save(folder: string, note: string): Promise<void> {
     await this.#last.catch(() => {});
-    await this.model[internals]().save(folder);
-    const file = await placeForState(folder);
-    await this.#queue((native) => native.save(file, note));
+    await this.model[internals]().save(folder, async () => {
+      const file = await placeForState(folder);
+      await this.#queue((native) => native.save(file, note));
+    });
   }
 
   /**

@@ -70,8 +70,8 @@ Napi::Value describe(const Napi::CallbackInfo& info) {
   });
 }
 
-// (path) -> a function that lets go of the file, as the garbage collector would; null when somebody else
-// holds it
+// (path) -> a function that lets go of the file or folder, as the garbage collector would; null when somebody
+// else holds it
 Napi::Value hold_file(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     std::shared_ptr<FileLock> lock = FileLock::hold(to_path(info[0], "path"), ErrorCode::kCheckpoint);

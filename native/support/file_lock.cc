@@ -22,7 +22,8 @@ FileLock::~FileLock() = default;
 #else
 
 std::unique_ptr<FileLock> FileLock::hold(const std::string& path, ErrorCode code) {
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (descriptor < 0 && errno == EISDIR) descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   check(descriptor >= 0, code, path, ": cannot be opened: ", std::generic_category().message(errno));
   std::unique_ptr<FileLock> lock(new FileLock(descriptor));
   const bool refused = ::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;

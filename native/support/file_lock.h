@@ -1,5 +1,5 @@
-// Holds a file against everybody else who would hold it, in this process or another, until destroyed. Others
-// may read and write it all the same, and the system lets go of what a killed process held.
+// Holds a file or folder against everybody else who would hold it, in this process or another, until
+// destroyed. Others may read and write it all the same, and the system lets go of what a killed process held.
 #pragma once
 
 #include <memory>
@@ -11,8 +11,8 @@ namespace albert {
 
 class FileLock {
  public:
-  // Creates the file where there is none. Null when somebody else holds it; where files have no such locks,
-  // as on Windows, nobody is refused. Throws Error{code} for a file that cannot be opened.
+  // Creates a file where there is nothing. Null when somebody else holds it; where files have no such locks,
+  // as on Windows, nobody is refused. Throws Error{code} for what cannot be opened.
   static std::unique_ptr<FileLock> hold(const std::string& path, ErrorCode code);
   ~FileLock();
   FileLock(const FileLock&) = delete;
