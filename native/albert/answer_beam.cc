@@ -102,15 +102,10 @@ void answer_beam_forward(Backend& backend, const AnswerBeam& beam, float* expect
                          const AnswerBeamWeights& weights, Workspace& workspace) {
   const int64_t hidden = weights.start->in, stride = row_stride(hidden);
   const int64_t count = static_cast<int64_t>(rows.size());
-  const size_t matrix = static_cast<size_t>(count * stride), few = static_cast<size_t>(kTopStarts * stride);
-  workspace.reset(3 * Workspace::rounded(matrix) + 2 * Workspace::rounded(few) +
-                  Workspace::rounded(static_cast<size_t>(count)));
-  float* const tokens = workspace.take(matrix);
-  float* const seen = workspace.take(matrix);  // dense_0's half of the tokens
-  float* const states = workspace.take(matrix);
-  float* const starts = workspace.take(few);
-  float* const shifts = workspace.take(few);  // dense_0's half of the starts
-  float* const logits = workspace.take(static_cast<size_t>(count));
+  const int64_t matrix = count * stride, few = kTopStarts * stride;
+  // seen and shifts: dense_0's halves of the tokens and the starts
+  const auto [tokens, seen, states, starts, shifts, logits] =
+      workspace.slices({matrix, matrix, matrix, few, few, count});
 
   backend.gather_rows(tokens, stride, x, stride, rows.data(), hidden, count);
   backend.linear_forward(logits, 1, tokens, stride, *weights.start, Activation::kIdentity, count);
@@ -143,8 +138,7 @@ void answer_beam_forward(Backend& backend, const AnswerBeam& beam, float* expect
 void answer_class_forward(Backend& backend, float* y, const float* x, const AnswerBeamWeights& weights,
                           Workspace& workspace, int64_t rows) {
   const int64_t stride = row_stride(weights.class_hidden->out);
-  workspace.reset(static_cast<size_t>(rows * stride));
-  float* const states = workspace.take(static_cast<size_t>(rows * stride));
+  const auto [states] = workspace.slices({rows * stride});
   backend.linear_forward(states, stride, x, row_stride(weights.class_hidden->in), *weights.class_hidden,
                          Activation::kTanh, rows);
   backend.linear_forward(y, 1, states, stride, *weights.class_logit, Activation::kIdentity, rows);

@@ -36,13 +36,6 @@ Heads heads_of(const Config& config, const Backend& backend, Precision precision
   return heads;
 }
 
-size_t activation_floats(const Config& config, const Heads& heads, int64_t rows, bool selects) {
-  const size_t stream = static_cast<size_t>(rows * row_stride(config.hidden_size));
-  return 3 * Workspace::rounded(head_floats(heads, rows)) +
-         Workspace::rounded(static_cast<size_t>(rows * row_stride(config.embedding_size))) +
-         (selects ? 2 : 1) * Workspace::rounded(stream);
-}
-
 Activations take_activations(const Config& config, const Heads& heads, int64_t rows, bool selects,
                              Workspace& from) {
   Activations activations;
@@ -135,19 +128,14 @@ class FoldedLinear {
     std::vector<LinearSource> unbiased = second;
     for (LinearSource& part : unbiased) part.bias = nullptr, out_ += part.out;
     const std::unique_ptr<PackedLinear> packed = cpu.pack(unbiased, middle, {});
-    const size_t of_columns = static_cast<size_t>((in + 1) * middle),
-                 of_products = static_cast<size_t>((in + 1) * out_),
-                 of_weight = static_cast<size_t>(in * out_);
-    memory_.reset(Workspace::rounded(of_columns) + Workspace::rounded(of_products) +
-                  Workspace::rounded(of_weight));
-    float* const columns = memory_.take(of_columns);  // of U and a, as rows
+    // columns: of U and a, as rows
+    const auto [columns, products, weight] = memory_.slices({(in + 1) * middle, (in + 1) * out_, in * out_});
+    weight_ = weight;
     for (int64_t m = 0; m < middle; ++m) {
       for (int64_t i = 0; i < in; ++i) columns[i * middle + m] = first.weight[m * in + i];
       columns[in * middle + m] = first.bias[m];
     }
-    float* const products = memory_.take(of_products);
     cpu.linear_forward(products, out_, columns, middle, *packed, Activation::kIdentity, in + 1);
-    weight_ = memory_.take(of_weight);
     for (int64_t o = 0; o < out_; ++o)
       for (int64_t i = 0; i < in; ++i) weight_[o * in + i] = products[i * out_ + o];
     bias_.assign(products + in * out_, products + (in + 1) * out_);
@@ -269,14 +257,13 @@ const float* encoder_forward(Backend& backend, const Config& config, const Encod
   const Heads heads = heads_of(config, backend, weights.map->precision);
   const ShardPlan plan = backend.plan(batch.segments(0, static_cast<int64_t>(batch.keys.size()), false));
 
-  const size_t result_floats = static_cast<size_t>(batch.result_rows() * stride);
-  workspace.reset(Workspace::rounded(result_floats) +
-                  static_cast<size_t>(plan.workers) *
-                      activation_floats(config, heads, plan.max_rows, selects));
-  float* const result = workspace.take(result_floats);
-  std::vector<Activations> activations;
-  for (int64_t worker = 0; worker < plan.workers; ++worker)
-    activations.push_back(take_activations(config, heads, plan.max_rows, selects, workspace));
+  float* result = nullptr;
+  std::vector<Activations> activations(static_cast<size_t>(plan.workers));
+  workspace.lay_out([&] {
+    result = workspace.take(static_cast<size_t>(batch.result_rows() * stride));
+    for (Activations& own : activations)
+      own = take_activations(config, heads, plan.max_rows, selects, workspace);
+  });
   std::atomic<bool> stopped{false};
 
   backend.run(plan, [&](Backend& ops, int64_t worker, int64_t shard) {

@@ -55,13 +55,10 @@ const float* Results::pooled() {
   }
   pooled_.assign(static_cast<size_t>(sequences * stride), 0.0f);
   const int64_t count = static_cast<int64_t>(rows.size());
-  const size_t floats = static_cast<size_t>(count * stride);
-  workspace_.reset(2 * Workspace::rounded(floats));
-  float* first_rows = workspace_.take(floats);
-  float* results = workspace_.take(floats);
+  const auto [first_rows, results] = workspace_.slices({count * stride, count * stride});
   backend_.gather_rows(first_rows, stride, hidden_, stride, rows.data(), config_.hidden_size, count);
   pooler_forward(backend_, results, first_rows, weights_, count);
-  const HostView view(backend_, results, floats);
+  const HostView view(backend_, results, static_cast<size_t>(count * stride));
   for (int64_t r = 0; r < count; ++r)
     std::copy_n(view.data() + r * stride, config_.hidden_size, pooled_.begin() + owners[r] * stride);
   return pooled_.data();
@@ -147,8 +144,7 @@ OutputTensor Results::pooled_logits(const char* name, const Range& range, int32_
 OutputTensor Results::token_logits(const Range& range) {
   const int64_t labels = weights_.classifier->out, begin = result_begin(range.first);
   const int64_t rows = result_begin(range.first + range.count) - begin;
-  workspace_.reset(static_cast<size_t>(rows * labels));
-  float* logits = workspace_.take(static_cast<size_t>(rows * labels));
+  const auto [logits] = workspace_.slices({rows * labels});
   classifier_forward(backend_, logits, hidden_ + begin * row_stride(config_.hidden_size), weights_, rows);
   const HostView view(backend_, logits, static_cast<size_t>(rows * labels));
   return token_rows("logits", range, view.data() - begin * labels, labels, labels);
@@ -200,8 +196,7 @@ OutputTensor Results::language_logits(const char* name, const Range& range, cons
   const int64_t vocabulary = config_.vocab_size, stride = row_stride(config_.embedding_size);
   const int64_t begin = result_begin(range.first), rows = result_begin(range.first + range.count) - begin;
   OutputTensor output = make_output(name, {range.count, range.length, vocabulary});
-  workspace_.reset(static_cast<size_t>(rows * stride));
-  float* transformed = workspace_.take(static_cast<size_t>(rows * stride));
+  const auto [transformed] = workspace_.slices({rows * stride});
   transform_forward(backend_, transformed, hidden_ + begin * row_stride(config_.hidden_size), weights_,
                     config_.hidden_act, rows);
   // Where each row of `transformed` goes, as a row of the output, which may be large: runs of neighbours go
@@ -233,11 +228,7 @@ OutputTensor Results::selected_language_logits(const char* name, const Range& ra
   for (size_t i = 0; i < pairs.size(); i += 2)
     rows.push_back(static_cast<int32_t>(batch_.result_row(range.first + pairs[i], pairs[i + 1])));
   OutputTensor output = make_output(name, {count, config_.vocab_size});
-  const size_t hidden_floats = static_cast<size_t>(count * hidden_stride),
-               floats = static_cast<size_t>(count * stride);
-  workspace_.reset(Workspace::rounded(hidden_floats) + Workspace::rounded(floats));
-  float* gathered = workspace_.take(hidden_floats);
-  float* transformed = workspace_.take(floats);
+  const auto [gathered, transformed] = workspace_.slices({count * hidden_stride, count * stride});
   backend_.gather_rows(gathered, hidden_stride, hidden_, hidden_stride, rows.data(), config_.hidden_size,
                        count);
   transform_forward(backend_, transformed, gathered, weights_, config_.hidden_act, count);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -16,11 +17,42 @@ class Workspace {
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
-  // Makes room for `floats` and forgets every slice; there is memory even for none. Throws
-  // Error{kOutOfMemory} and then holds nothing.
-  void reset(size_t floats) {
+  // Forgets every slice and runs `layout`, which takes new ones, twice: first to measure, when they are null,
+  // then with memory for all of them; there is some even for none. Throws Error{kOutOfMemory} and then holds
+  // nothing.
+  template <typename Layout>
+  void lay_out(const Layout& layout) {
+    begin_ = nullptr;
     used_ = 0;
-    floats = std::max<size_t>(floats, 1);
+    layout();
+    reserve(std::max<size_t>(used_, 1));
+    begin_ = memory_;
+    used_ = 0;
+    layout();
+  }
+
+  // The next slice of a layout; slices start on 64 bytes.
+  float* take(size_t floats) {
+    float* slice = begin_ ? begin_ + used_ : nullptr;
+    used_ += rounded(floats);
+    return slice;
+  }
+
+  // A layout of one slice of each of these sizes.
+  template <size_t N>
+  std::array<float*, N> slices(const int64_t (&floats)[N]) {
+    std::array<float*, N> slices{};
+    lay_out([&] {
+      for (size_t i = 0; i < N; ++i) slices[i] = take(static_cast<size_t>(floats[i]));
+    });
+    return slices;
+  }
+  static size_t rounded(size_t floats) { return (floats + 15) / 16 * 16; }
+
+  size_t bytes() const { return capacity_ * sizeof(float); }
+
+ private:
+  void reserve(size_t floats) {
     if (floats <= capacity_) return;
     backend_.release(memory_);
     memory_ = nullptr;
@@ -29,21 +61,11 @@ class Workspace {
     capacity_ = floats;
   }
 
-  // The next slice; slices start on 64 bytes. What reset() was told must cover all of them.
-  float* take(size_t floats) {
-    float* slice = memory_ + used_;
-    used_ += rounded(floats);
-    return slice;
-  }
-  static size_t rounded(size_t floats) { return (floats + 15) / 16 * 16; }
-
-  size_t bytes() const { return capacity_ * sizeof(float); }
-
- private:
   Backend& backend_;
   Place place_;
   float* memory_ = nullptr;
   size_t capacity_ = 0;
+  float* begin_ = nullptr;  // of the layout; null while it is measured
   size_t used_ = 0;
 };
 

@@ -81,11 +81,9 @@ std::vector<LossPart> TrainingAnswerBeam::forward_backward(float* dx, const floa
                                                            const Dropout& dropout) {
   find_rows(batch, labels);
   const int64_t count = static_cast<int64_t>(rows_.size());
-  const size_t matrix = static_cast<size_t>(count * stride_);
-  workspace_.reset(2 * Workspace::rounded(matrix) + Workspace::rounded(rows_.size()));
-  float* const tokens = workspace_.take(matrix);
-  float* const dtokens = dx ? workspace_.take(matrix) : nullptr;
-  float* const starts = workspace_.take(rows_.size());
+  const int64_t matrix = count * stride_;
+  const auto [tokens, gradients, starts] = workspace_.slices({matrix, dx ? matrix : 0, count});
+  float* const dtokens = dx ? gradients : nullptr;
   if (dx) std::fill_n(dtokens, matrix, 0.0f);
 
   backend_.gather_rows(tokens, stride_, x, stride_, rows_.data(), hidden_, count);
@@ -130,15 +128,10 @@ void TrainingAnswerBeam::end_loss(LossPart& part, float* dtokens, const float* t
     targets.push_back({count, span.length, span.end});
     count += span.length;
   }
-  const size_t matrix = static_cast<size_t>(count * stride_),
-               pair = static_cast<size_t>(count * pair_stride_);
-  end_workspace_.reset(3 * Workspace::rounded(matrix) + Workspace::rounded(pair) +
-                       Workspace::rounded(static_cast<size_t>(count)));
-  float* const pairs = end_workspace_.take(pair);
-  float* const before = end_workspace_.take(matrix);  // the activation
-  float* const sum = end_workspace_.take(matrix);     // LayerNorm's input
-  float* const y = end_workspace_.take(matrix);
-  float* const logits = end_workspace_.take(static_cast<size_t>(count));
+  const int64_t matrix = count * stride_;
+  // before: what the activation was given; sum: what LayerNorm was
+  const auto [pairs, before, sum, y, logits] =
+      end_workspace_.slices({count * pair_stride_, matrix, matrix, matrix, count});
   for (size_t s = 0; s < spans.size(); ++s) {
     const float* const own = tokens + spans[s].begin * stride_;
     for (int64_t row = 0; row < spans[s].length; ++row) {
@@ -177,15 +170,10 @@ LossPart TrainingAnswerBeam::class_loss(float* dx, float* dtokens, float* dstart
                                         const PackedBatch& batch, const LabelledBatch& labels,
                                         const Dropout& dropout) {
   const int64_t count = static_cast<int64_t>(spans_.size());
-  const size_t matrix = static_cast<size_t>(count * stride_),
-               pair = static_cast<size_t>(count * pair_stride_);
-  class_workspace_.reset(3 * Workspace::rounded(matrix) + Workspace::rounded(pair) +
-                         Workspace::rounded(spans_.size()));
-  float* const pairs = class_workspace_.take(pair);
-  float* const before = class_workspace_.take(matrix);  // the activation
-  float* const states = class_workspace_.take(matrix);
-  float* const dstates = class_workspace_.take(matrix);
-  float* const logits = class_workspace_.take(spans_.size());
+  const int64_t matrix = count * stride_;
+  // before: what the activation was given
+  const auto [pairs, before, states, dstates, logits] =
+      class_workspace_.slices({count * pair_stride_, matrix, matrix, matrix, count});
   std::vector<double> sum(static_cast<size_t>(hidden_));
   std::vector<int32_t> first_rows;
   for (int64_t s = 0; s < count; ++s) {

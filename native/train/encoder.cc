@@ -12,9 +12,7 @@ uint64_t probability_place(int64_t block) { return static_cast<uint64_t>(3 * blo
 uint64_t attention_place(int64_t block) { return static_cast<uint64_t>(3 * block + 2); }
 uint64_t feed_forward_place(int64_t block) { return static_cast<uint64_t>(3 * block + 3); }
 
-size_t matrix_floats(int64_t rows, int64_t width) {
-  return Workspace::rounded(static_cast<size_t>(rows * row_stride(width)));
-}
+size_t matrix_floats(int64_t rows, int64_t width) { return static_cast<size_t>(rows * row_stride(width)); }
 
 }  // namespace
 
@@ -89,12 +87,6 @@ size_t TrainingEncoder::head_floats(int64_t rows) const {
   return static_cast<size_t>(head_precision_ == Precision::kFp32 ? values : (values + 1) / 2);
 }
 
-size_t TrainingEncoder::saved_floats(int64_t rows) const {
-  const int64_t hidden = config_.hidden_size;
-  return 3 * Workspace::rounded(head_floats(rows)) + 4 * matrix_floats(rows, hidden) +
-         matrix_floats(rows, config_.intermediate_size);
-}
-
 TrainingEncoder::Saved TrainingEncoder::take_saved(int64_t rows) {
   Saved saved{};
   saved.heads.heads = config_.num_attention_heads;
@@ -124,17 +116,15 @@ const float* TrainingEncoder::forward(const PackedBatch& batch, const DropoutPla
   segments_ = batch.segments(0, static_cast<int64_t>(batch.keys.size()), false);
   selected_ = batch.selected_rows();
 
-  workspace_.reset(2 * matrix_floats(rows, width) +
-                   static_cast<size_t>(blocks() + 3) * matrix_floats(rows, hidden) +
-                   static_cast<size_t>(kept) * saved_floats(rows) + 2 * matrix_floats(rows, inner) +
-                   matrix_floats(rows, 3 * hidden));
-  const auto take = [&](int64_t columns) { return workspace_.take(matrix_floats(rows, columns)); };
-  embedding_sum_ = take(width), embeddings_ = take(width);
-  inputs_.clear(), saved_.clear();
-  for (int64_t block = 0; block <= blocks(); ++block) inputs_.push_back(take(hidden));
-  for (int64_t block = 0; block < kept; ++block) saved_.push_back(take_saved(rows));
-  inner_ = take(inner), dinner_ = take(inner), dqkv_ = take(3 * hidden);
-  dcontext_ = take(hidden), branch_ = take(hidden);
+  inputs_.resize(static_cast<size_t>(blocks() + 1)), saved_.resize(static_cast<size_t>(kept));
+  workspace_.lay_out([&] {
+    const auto take = [&](int64_t columns) { return workspace_.take(matrix_floats(rows, columns)); };
+    embedding_sum_ = take(width), embeddings_ = take(width);
+    for (float*& input : inputs_) input = take(hidden);
+    for (Saved& saved : saved_) saved = take_saved(rows);
+    inner_ = take(inner), dinner_ = take(inner), dqkv_ = take(3 * hidden);
+    dcontext_ = take(hidden), branch_ = take(hidden);
+  });
 
   backend_.embedding_forward(embeddings_, embedding_sum_, batch.ids.data(), batch.types.data(),
                              batch.positions.data(), embedding_, rows);

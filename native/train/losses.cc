@@ -14,10 +14,6 @@ namespace {
 // Past those of the encoder's blocks.
 constexpr uint64_t kClassifierPlace = 65535;
 
-size_t matrix_floats(size_t rows, int64_t stride) {
-  return Workspace::rounded(rows * static_cast<size_t>(stride));
-}
-
 }  // namespace
 
 TrainingHeads::TrainingHeads(const Config& config, Head head, std::vector<float> class_weights,
@@ -165,15 +161,10 @@ LossPart TrainingHeads::cross_entropy(const char* name, float* logits, const std
 LossPart TrainingHeads::language_loss(float* dx, const float* x, const Selected& selected) {
   const int64_t width = config_.embedding_size, stride = row_stride(config_.hidden_size);
   const int64_t narrow = row_stride(width), vocabulary = config_.vocab_size;
-  const size_t count = selected.rows.size();
-  const int64_t rows = static_cast<int64_t>(count), at_a_time = logit_rows(rows);
-  workspace_.reset(matrix_floats(count, stride) + 3 * matrix_floats(count, narrow) +
-                   matrix_floats(static_cast<size_t>(at_a_time), vocabulary));
-  float* const hidden = workspace_.take(count * static_cast<size_t>(stride));
-  float* const before = workspace_.take(count * static_cast<size_t>(narrow));  // the activation
-  float* const sum = workspace_.take(count * static_cast<size_t>(narrow));     // LayerNorm's input
-  float* const y = workspace_.take(count * static_cast<size_t>(narrow));
-  float* const logits = workspace_.take(static_cast<size_t>(at_a_time * vocabulary));
+  const int64_t rows = static_cast<int64_t>(selected.rows.size()), at_a_time = logit_rows(rows);
+  // before: what the activation was given; sum: what LayerNorm was
+  const auto [hidden, before, sum, y, logits] =
+      workspace_.slices({rows * stride, rows * narrow, rows * narrow, rows * narrow, at_a_time * vocabulary});
 
   gather(hidden, x, selected.rows);
   transform_->forward(before, narrow, hidden, stride, rows);
@@ -212,11 +203,8 @@ int64_t TrainingHeads::logit_rows(int64_t rows) const {
 
 LossPart TrainingHeads::token_loss(float* dx, const float* x, const Selected& selected) {
   const int64_t stride = row_stride(config_.hidden_size), width = config_.num_labels;
-  const size_t count = selected.rows.size();
-  const int64_t rows = static_cast<int64_t>(count);
-  workspace_.reset(matrix_floats(count, stride) + matrix_floats(count, width));
-  float* const hidden = workspace_.take(count * static_cast<size_t>(stride));
-  float* const logits = workspace_.take(count * static_cast<size_t>(width));
+  const int64_t rows = static_cast<int64_t>(selected.rows.size());
+  const auto [hidden, logits] = workspace_.slices({rows * stride, rows * width});
   gather(hidden, x, selected.rows);
   classifier_->forward(logits, width, hidden, stride, rows);
   const LossPart part = cross_entropy("loss", logits, selected.labels, width);
@@ -231,8 +219,7 @@ LossPart TrainingHeads::token_loss(float* dx, const float* x, const Selected& se
 LossPart TrainingHeads::answer_loss(float* dx, const float* x, const PackedBatch& batch,
                                     const LabelledBatch& labels) {
   const int64_t rows = batch.rows(), stride = row_stride(config_.hidden_size);
-  workspace_.reset(matrix_floats(static_cast<size_t>(rows), 2));
-  float* const logits = workspace_.take(static_cast<size_t>(2 * rows));
+  const auto [logits] = workspace_.slices({2 * rows});
   classifier_->forward(logits, 2, x, stride, rows);
   const HostView view(backend_, logits, static_cast<size_t>(2 * rows));
 
@@ -277,13 +264,10 @@ LossPart TrainingHeads::pooled_loss(float* dx, const float* x, const PackedBatch
   const int64_t width = classifier_->packed().out, count = static_cast<int64_t>(batch.keys.size());
   std::vector<int32_t> rows;
   for (int64_t s = 0; s < count; ++s) rows.push_back(static_cast<int32_t>(batch.result_row(s, 0)));
-  const size_t matrix = static_cast<size_t>(count * stride);
-  workspace_.reset(4 * Workspace::rounded(matrix) + matrix_floats(static_cast<size_t>(count), width));
-  float* const first = workspace_.take(matrix);
-  float* const before = workspace_.take(matrix);  // the activation
-  float* const pooled = workspace_.take(matrix);
-  float* const dpooled = workspace_.take(matrix);
-  float* const logits = workspace_.take(static_cast<size_t>(count * width));
+  const int64_t matrix = count * stride;
+  // before: what the activation was given
+  const auto [first, before, pooled, dpooled, logits] =
+      workspace_.slices({matrix, matrix, matrix, matrix, count * width});
   const bool pretraining = head_ == Head::kPretraining;
   // The pre-training head has none in the ALBERT release.
   const Dropout at = dropout.at(pretraining ? 0 : classifier_dropout, kClassifierPlace);

@@ -71,9 +71,8 @@ Losses TrainingModel::run(const LabelledBatch& batch, const DropoutPlaces& dropo
   item.every_row = !labels_tokens(head_) && !is_pooled(head_);
   const PackedBatch packed({item});
   const float* const hidden = encoder_->forward(packed, dropout);
-  const size_t floats = static_cast<size_t>(packed.rows() * row_stride(config_.hidden_size));
-  workspace_->reset(Workspace::rounded(floats));
-  float* const dhidden = backward ? workspace_->take(floats) : nullptr;
+  const int64_t floats = packed.rows() * row_stride(config_.hidden_size);
+  float* const dhidden = backward ? workspace_->slices({floats})[0] : nullptr;
   const Losses losses =
       heads_->forward_backward(dhidden, hidden, packed, batch, dropout, classifier_dropout_);
   if (backward) encoder_->backward(dhidden);
