@@ -13,7 +13,8 @@ export interface SentenceSettings {
 }
 
 const POOLINGS = { pooling_mode_mean_tokens: 'mean', pooling_mode_cls_token: 'cls' } as const;
-const LIST = 'modules.json';
+/** Names the files that say how sentences are embedded. */
+export const MODULE_LIST = 'modules.json';
 const LENGTH_FILES = ['sentence_bert_config.json', 'sentence_albert_config.json'];
 
 async function settingsIn(file: string): Promise<Record<string, unknown>> {
@@ -41,7 +42,7 @@ interface Module {
 }
 
 async function modulesOf(folder: string): Promise<Module[]> {
-  const file = path.join(folder, LIST);
+  const file = path.join(folder, MODULE_LIST);
   if (!existsSync(file)) return [];
   const { value } = await readJson<({ type?: unknown; path?: unknown } | null)[]>(
     file,
@@ -65,7 +66,7 @@ export async function sentenceFiles(folder: string): Promise<string[]> {
   const inside = modules.flatMap(({ place }) =>
     [...LENGTH_FILES, ...(place === '.' ? [] : ['config.json'])].map((name) => path.join(place, name)),
   );
-  return modules.length > 0 ? [LIST, ...new Set(inside)] : [];
+  return modules.length > 0 ? [MODULE_LIST, ...new Set(inside)] : [];
 }
 
 /**
@@ -91,7 +92,7 @@ export async function sentenceSettings(folder: string | null): Promise<SentenceS
     } else {
       throw new AlbertError(
         'CHECKPOINT',
-        `expected modules Transformer, Pooling and Normalize in ${path.join(folder, LIST)} but found ${show(type)}; ask for a pooling and do ` +
+        `expected modules Transformer, Pooling and Normalize in ${path.join(folder, MODULE_LIST)} but found ${show(type)}; ask for a pooling and do ` +
           'the rest yourself',
       );
     }

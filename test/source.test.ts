@@ -126,6 +126,22 @@ test('save writes a folder that loads again with the same numbers and vocabulary
   await Promise.all([model.dispose(), again.dispose()]);
 });
 
+test('a folder keeps no tokenizer and no settings of a model that was saved there before', async () => {
+  const [before, after] = [await tinyModel('base'), await tinyModel('base')];
+  writeFileSync(path.join(before, 'vocab.txt'), ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'].join('\n'));
+  writeFileSync(path.join(before, 'modules.json'), JSON.stringify([{ type: 'models.Normalize', path: '' }]));
+  const folder = temporaryFolder();
+  const names: string[][] = [];
+  for (const origin of [before, after]) {
+    const model = await Albert.load(origin);
+    await model.save(folder);
+    names.push(readdirSync(folder).filter((name) => ['vocab.txt', 'modules.json'].includes(name)));
+    await model.dispose();
+  }
+  expect(names).toEqual([['modules.json', 'vocab.txt'], []]);
+  expect((await Tokenizer.load(folder)).vocabSize).toBe(1800);
+});
+
 test('of models that are saved into one folder at once, the folder has one whole', async () => {
   const widths = [48, 96, 144, 192];
   const models = await Promise.all(
