@@ -159,17 +159,21 @@ __device__ inline float activate(Activation activation, float x) {
 
 // activate() and its derivative within 1e-6 by instructions that are less exact than the library's: for
 // values that are rounded to bf16 next. erf is formula 7.1.26 of Abramowitz and Stegun, Handbook of
-// Mathematical Functions.
+// Mathematical Functions. NaN and plus infinity stay what they are; what goes to zero on the left is zero
+// from -kFlat on, its slope too, and so it is of minus infinity, which fp16 makes of any value below its
+// range.
 struct Activated {
   float value, slope;
 };
+constexpr float kFlat = 100;
 __device__ inline Activated activate_briefly(Activation activation, float x) {
   switch (activation) {
     case Activation::kIdentity:
       return {x, 1};
     case Activation::kGelu: {
-      const float z = fabsf(x) * kSqrtHalf, t = reciprocal(1 + 0.3275911f * z),
-                  bell = power_of_two(-kLog2E * z * z);
+      x = max_or_nan(x, -kFlat);
+      const float t = reciprocal(1 + 0.3275911f * kSqrtHalf * fabsf(x)),
+                  bell = power_of_two(-0.5f * kLog2E * x * x);
       const float tail =
           t *
           (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
@@ -178,15 +182,16 @@ __device__ inline Activated activate_briefly(Activation activation, float x) {
       return {x * below, below + x * kInverseSqrt2Pi * bell};
     }
     case Activation::kGeluNew: {
-      constexpr float kScale = 2 * kSqrt2OverPi;
-      const float square = x * x,
-                  s = reciprocal(1 + power_of_two(-kLog2E * kScale * x * (1 + kCubic * square)));
+      constexpr float kScale = 2 * kSqrt2OverPi, kLinear = -kLog2E * kScale;
+      x = max_or_nan(x, -kFlat);
+      const float square = x * x, s = reciprocal(1 + power_of_two(x * (kLinear + kLinear * kCubic * square)));
       const float value = x * s;
       return {value, s + value * (1 - s) * kScale * (1 + 3 * kCubic * square)};
     }
     case Activation::kRelu:
       return {x > 0 ? x : 0, x > 0 ? 1.0f : 0.0f};
     case Activation::kSilu: {
+      x = max_or_nan(x, -kFlat);
       const float s = reciprocal(1 + power_of_two(-kLog2E * x));
       return {x * s, s * (1 + x * (1 - s))};
     }

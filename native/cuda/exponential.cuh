@@ -1,4 +1,4 @@
-// Powers of two and reciprocals, by one instruction of the GPU each.
+// Powers of two, reciprocals, and a bound that NaN passes, by one instruction of the GPU each.
 #pragma once
 
 #if defined(ALBERT_CUDA_EMULATED)
@@ -17,6 +17,13 @@ __device__ inline float power_of_two(float x) {
 __device__ inline float reciprocal(float x) {
   float result;
   asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
+// The larger of two values, NaN where one of them is: fmaxf() gives the other then.
+__device__ inline float max_or_nan(float x, float y) {
+  float result;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(x), "f"(y));
   return result;
 }
 

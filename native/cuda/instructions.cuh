@@ -34,10 +34,10 @@ __device__ inline uint32_t pack_bf16(float low, float high) {
   return pair;
 }
 
-// The same in fp16, what is beyond its range as its largest.
+// The same in fp16; what is beyond its range, from 65,520 on, becomes infinite.
 __device__ inline uint32_t pack_f16(float low, float high) {
   uint32_t pair;
-  asm("cvt.rn.satfinite.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
   return pair;
 }
 __device__ inline float2 unpack_f16(uint32_t pair) {

@@ -11,5 +11,6 @@ inline float power_of_two(float x) {
   return result < FLT_MIN ? 0 : result;
 }
 inline float reciprocal(float x) { return 1 / x; }
+inline float max_or_nan(float x, float y) { return std::isnan(x) || x > y ? x : y; }
 
 }  // namespace albert::cuda

@@ -2,7 +2,6 @@
 // the emulation. Copies of cp.async happen when they are waited for, and not before.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -24,10 +23,7 @@ inline uint32_t pack_bf16(float low, float high) {
 }
 
 inline uint32_t pack_f16(float low, float high) {
-  const auto round = [](float x) -> uint32_t {
-    return f32_to_f16(std::isnan(x) ? x : std::clamp(x, -65504.f, 65504.f));
-  };
-  return round(low) | round(high) << 16;
+  return f32_to_f16(low) | static_cast<uint32_t>(f32_to_f16(high)) << 16;
 }
 inline float2 unpack_f16(uint32_t pair) {
   return {f16_to_f32(static_cast<uint16_t>(pair)), f16_to_f32(static_cast<uint16_t>(pair >> 16))};
