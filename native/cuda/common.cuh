@@ -148,7 +148,7 @@ __device__ inline float activate(Activation activation, float x) {
     case Activation::kGeluNew:
       return x * sigmoid(2 * kSqrt2OverPi * (x + kCubic * x * x * x));
     case Activation::kRelu:
-      return x > 0 ? x : 0;
+      return max_or_nan(x, 0);
     case Activation::kSilu:
       return x * sigmoid(x);
     case Activation::kTanh:
@@ -189,7 +189,7 @@ __device__ inline Activated activate_briefly(Activation activation, float x) {
       return {value, s + value * (1 - s) * kScale * (1 + 3 * kCubic * square)};
     }
     case Activation::kRelu:
-      return {x > 0 ? x : 0, x > 0 ? 1.0f : 0.0f};
+      return {max_or_nan(x, 0), x > 0 ? 1.0f : 0.0f};
     case Activation::kSilu: {
       x = max_or_nan(x, -kFlat);
       const float s = reciprocal(1 + power_of_two(-kLog2E * x));

@@ -11,7 +11,7 @@ constexpr float kHuge = 3e38f;       // its product with the second weights is i
 constexpr float kFarLeft = -100000;  // where activations have ended, and fp16 has too
 constexpr int64_t kHidden = 48, kInner = 64;
 constexpr Activation kActivations[] = {Activation::kIdentity, Activation::kGelu, Activation::kGeluNew,
-                                       Activation::kSilu, Activation::kTanh};
+                                       Activation::kRelu,     Activation::kSilu, Activation::kTanh};
 
 // A feed-forward's products. Its inner values are zero but for the first: the first weights are zero, so that
 // of x nothing gets there but what is no number. Column c of the result is c times that value.

@@ -63,7 +63,7 @@ struct Identity {
 
 template <bool>
 struct Relu {
-  static Vec apply(Vec x) { return max(x, zero()); }
+  static Vec apply(Vec x) { return max(zero(), x); }  // NaN stays NaN, see gelu_of_pieces()
   static Slope slope(Vec x) { return {apply(x), where_negative(sub(zero(), x), broadcast(1), zero())}; }
 };
 
