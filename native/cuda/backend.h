@@ -25,6 +25,9 @@ class CudaPackedLinear final : public PackedLinear {
   float* bias = nullptr;  // [out, rounded up to a tile], zeros where there is none
 
  private:
+  // Others delegate to it, so that the destructor gives back what they took before they threw.
+  explicit CudaPackedLinear(DeviceMemory& memory) : memory_(memory) {}
+
   DeviceMemory& memory_;
 };
 

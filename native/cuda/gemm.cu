@@ -40,7 +40,8 @@ void transpose(float* y, int64_t y_stride, const float* x, int64_t x_stride, int
 
 CudaPackedLinear::CudaPackedLinear(const std::vector<LinearSource>& sources, int64_t width,
                                    Precision of_products, bool is_transposed, DeviceMemory& memory)
-    : transposed(is_transposed), memory_(memory) {
+    : CudaPackedLinear(memory) {
+  transposed = is_transposed;
   in = width;
   precision = of_products;
   for (const LinearSource& source : sources) out += source.out;
