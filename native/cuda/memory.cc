@@ -227,7 +227,8 @@ const DeviceMemory::Rounded* DeviceMemory::only_rounded(const float* x) const {
 void DeviceMemory::forget_rounded(const void* written, size_t bytes) {
   const char* const begin = static_cast<const char*>(written);
   for (Rounded& rounded : rounded_) {
-    const size_t size = static_cast<size_t>(rounded.rows * row_stride(rounded.width)) * sizeof(float);
+    const int64_t rows = std::max<int64_t>(rounded.rows, 1);  // one of no rows has its address
+    const size_t size = static_cast<size_t>(rows * row_stride(rounded.width)) * sizeof(float);
     if (rounded.matrix && rounded.matrix < begin + bytes && begin < rounded.matrix + size)
       rounded.matrix = nullptr;
   }

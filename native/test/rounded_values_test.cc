@@ -38,4 +38,24 @@ TEST(rounded_values_make_room_for_matrices) {
   }
 }
 
+// Of no rows there are no rounded values, whatever is written there next.
+TEST(no_rows_leave_no_rounded_values) {
+  const int64_t rows = 3, width = 64;
+  const std::vector<float> weight = random_floats(width * width);
+  const std::vector<float> values(static_cast<size_t>(rows * row_stride(width)), 0.5f);
+  on_every_backend({Precision::kBf16}, [&](Backend& backend, Precision precision, const std::string& where) {
+    const auto packed = backend.pack({{weight.data(), nullptr, width}}, width, {precision, {}, {}});
+    float* const x = backend.allocate(values.size());
+    float* const y = backend.allocate(values.size());
+    float* const sum = backend.allocate(values.size());
+    backend.upload(x, values.data(), values.size());
+    backend.linear_activation_forward(y, sum, x, *packed, Activation::kRelu, 0);
+    backend.activation_forward(y, x, Activation::kRelu, width, rows);
+    std::vector<float> copy(static_cast<size_t>(rows * width));
+    backend.gather_rows(copy.data(), width, y, row_stride(width), nullptr, width, rows);
+    for (float value : copy) EXPECT(value == 0.5f, value, " in ", where);
+    for (float* memory : {x, y, sum}) backend.release(memory);
+  });
+}
+
 }  // namespace albert::test
