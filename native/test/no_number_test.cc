@@ -111,6 +111,57 @@ TEST(no_number_given_to_a_feed_forward) {
       });
 }
 
+// A row of the first sequence: all of it attends to that row. The second sequence sees nothing of it.
+TEST(no_number_given_to_attention) {
+  constexpr int64_t kRows = 70, kHeads = 2;
+  const std::vector<int32_t> begin{0, 67, kRows}, keys{67, 3};
+  const Segments segments{2, begin.data(), keys.data(), nullptr, nullptr};
+  const std::vector<float> weights = random_floats(3 * kHidden * kHidden, 0.1f);
+  on_every_backend({Precision::kFp32, Precision::kBf16}, [&](Backend& backend, Precision precision,
+                                                             const std::string& where) {
+    for (const float value : {kPoison, kInfinite, 1.0f}) {
+      Layers layers(backend, precision, 0);
+      const auto qkv = backend.pack({{weights.data(), nullptr, 3 * kHidden}}, kHidden, {precision, {}, {}});
+      std::vector<float> rows(static_cast<size_t>(kRows * row_stride(kHidden)), 0.5f);
+      rows[static_cast<size_t>(66 * row_stride(kHidden) + 5)] = value;
+      const float* const x = layers.upload(rows);
+      const Precision of_heads = backend.inference_heads(precision);
+      const int64_t size = kHidden / kHeads, stride = backend.head_stride(size, of_heads);
+      const auto part = [&] {
+        return layers.upload(std::vector<float>(static_cast<size_t>(kHeads * kRows * stride), kPoison));
+      };
+      const Heads heads{part(), part(), part(), kHeads, size, stride, of_heads};
+      float* const context = layers.rows_of(kHidden, kRows, kPoison);
+      backend.qkv_forward(heads, x, *qkv, kRows);
+      backend.attention_forward(context, nullptr, heads, segments, {});
+      std::vector<float> y(static_cast<size_t>(kRows * kHidden));
+      backend.gather_rows(y.data(), kHidden, context, row_stride(kHidden), nullptr, kHidden, kRows);
+      for (int64_t i = 0; i < kRows * kHidden; ++i)
+        EXPECT(std::isfinite(y[static_cast<size_t>(i)]) == (value == 1.0f || i >= 67 * kHidden), "row ",
+               i / kHidden, " of attention with ", value, " in ", where);
+    }
+  });
+}
+
+// Minus infinity is a logit of what cannot be.
+TEST(no_number_among_logits) {
+  constexpr int64_t kWidth = 70;
+  const int32_t label = 3;
+  const float scale = 1;
+  on_every_backend({Precision::kFp32}, [&](Backend& backend, Precision, const std::string& where) {
+    for (const int64_t at : {0, 3, 69})
+      for (const float value : {kPoison, kInfinite, -kInfinite}) {
+        std::vector<float> logits(kWidth, 0.5f);
+        logits[static_cast<size_t>(at)] = value;
+        float loss = 0;
+        uint8_t hit = 0;
+        backend.cross_entropy_forward_backward(&loss, &hit, logits.data(), &label, &scale, kWidth, 1);
+        EXPECT(std::isfinite(loss) == (value < 0 && at != label), "loss ", loss, " of ", value, " at ", at,
+               " in ", where);
+      }
+  });
+}
+
 // The way of training: what the activation was given is kept for its gradient.
 TEST(no_number_between_layers_in_training) {
   constexpr int64_t kRows = 3;
