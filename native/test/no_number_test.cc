@@ -83,20 +83,21 @@ std::string what_of(Activation activation, float value, const std::string& where
 
 // Minus infinity is left out: GELU's limit there is zero, and its formula, zero times infinity, no number.
 TEST(no_number_inside_a_feed_forward) {
-  on_every_backend({Precision::kFp32, Precision::kBf16}, [](Backend& backend, Precision precision,
-                                                            const std::string& where) {
-    for (const float inner : {kPoison, kInfinite, kHuge, kFarLeft, 40.0f}) {
-      Layers layers(backend, precision, inner);
-      for (const Activation activation : kActivations)
-        for (const int64_t rows : {1, 3}) {
-          if (inner == kFarLeft && !ends_on_the_left(activation)) continue;
-          const bool expected = inner < kHuge || (inner >= kHuge && ends_on_the_right(activation));
-          EXPECT(layers.feed_forward(activation, rows, 0, 0) ==
-                     std::vector<bool>(static_cast<size_t>(rows), expected),
-                 what_of(activation, inner, where));
-        }
-    }
-  });
+  on_every_backend({Precision::kFp32, Precision::kBf16, Precision::kInt8},
+                   [](Backend& backend, Precision precision, const std::string& where) {
+                     for (const float inner : {kPoison, kInfinite, kHuge, kFarLeft, 40.0f}) {
+                       Layers layers(backend, precision, inner);
+                       for (const Activation activation : kActivations)
+                         for (const int64_t rows : {1, 3}) {
+                           if (inner == kFarLeft && !ends_on_the_left(activation)) continue;
+                           const bool expected =
+                               inner < kHuge || (inner >= kHuge && ends_on_the_right(activation));
+                           EXPECT(layers.feed_forward(activation, rows, 0, 0) ==
+                                      std::vector<bool>(static_cast<size_t>(rows), expected),
+                                  what_of(activation, inner, where));
+                         }
+                     }
+                   });
 }
 
 TEST(no_number_given_to_a_feed_forward) {

@@ -101,7 +101,8 @@ void int8_weights(WeightTask& task) {
 }
 
 // x = scale * q + offset with q in 0..kRowSteps and the offset the row's smallest value, a float: no integer
-// zero point, so both ends of the row are used whatever its sign.
+// zero point, so both ends of the row are used whatever its sign. Where a value is no number, neither is the
+// scale: minima and maxima pass by NaN.
 template <bool kScaled, typename T>
 inline void int8_row(const OperandTask& task, const T* x, uint8_t* out, float& scale_of_row, float& offset) {
   const int64_t whole = task.width / (4 * kWidth) * (4 * kWidth);
@@ -109,19 +110,22 @@ inline void int8_row(const OperandTask& task, const T* x, uint8_t* out, float& s
     const Vec v = load_some(x + i, count);
     return kScaled ? mul(v, load_some(task.input_scale + i, count)) : v;
   };
-  Vec low[4], high[4];
+  Vec low[4], high[4], nothing[4];  // zero times each value: zero, or NaN
   for (int v = 0; v < 4; ++v) {
     low[v] = broadcast(std::numeric_limits<float>::infinity());
     high[v] = broadcast(-std::numeric_limits<float>::infinity());
+    nothing[v] = zero();
   }
   for (int64_t i = 0; i < whole; i += 4 * kWidth)
     for (int v = 0; v < 4; ++v) {
       const Vec value = input(i + v * kWidth, kWidth);
       low[v] = min(low[v], value);
       high[v] = max(high[v], value);
+      nothing[v] = fma(value, zero(), nothing[v]);
     }
   float least = reduce_min(min(min(low[0], low[1]), min(low[2], low[3])));
   float most = reduce_max(max(max(high[0], high[1]), max(high[2], high[3])));
+  float unknown = reduce_add(add(add(nothing[0], nothing[1]), add(nothing[2], nothing[3])));
   for (int64_t i = whole; i < task.width; i += kWidth) {
     const int64_t count = std::min(kWidth, task.width - i);
     float values[kWidth];
@@ -129,10 +133,11 @@ inline void int8_row(const OperandTask& task, const T* x, uint8_t* out, float& s
     for (int64_t k = 0; k < count; ++k) {
       least = std::min(least, values[k]);
       most = std::max(most, values[k]);
+      unknown += 0 * values[k];
     }
   }
 
-  const float range = most - least;
+  const float range = most - least + unknown;
   scale_of_row = range / kRowSteps;
   offset = least;
   const Vec inverse = broadcast(range > 0 ? kRowSteps / range : 0), minus = broadcast(-least);
