@@ -23,7 +23,8 @@ inline uint32_t pack_bf16(float low, float high) {
 }
 
 inline uint32_t pack_f16(float low, float high) {
-  return f32_to_f16(low) | static_cast<uint32_t>(f32_to_f16(high)) << 16;
+  const auto round = [](float x) -> uint32_t { return std::isnan(x) ? 0x7fff : f32_to_f16(x); };
+  return round(low) | round(high) << 16;
 }
 inline float2 unpack_f16(uint32_t pair) {
   return {f16_to_f32(static_cast<uint16_t>(pair)), f16_to_f32(static_cast<uint16_t>(pair >> 16))};
