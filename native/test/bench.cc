@@ -126,9 +126,11 @@ void bench_block(Backend& backend, const Config& config, const EncoderWeights& w
   show("qkv", 6 * cells * square, [&] { backend.qkv_forward(heads, x, *attention.qkv, rows); });
   show("attention", 4 * cells * static_cast<double>(hidden * shape.length),
        [&] { backend.attention_forward(context, nullptr, heads, segments, {}); });
-  show("output", 2 * cells * square, [&] {
-    backend.linear_residual_layernorm_forward(x, context, *attention.output, attention.norm, rows);
-  });
+  show("attention and output", 4 * cells * static_cast<double>(hidden * shape.length) + 2 * cells * square,
+       [&] {
+         backend.attention_linear_residual_layernorm_forward(x, context, nullptr, heads, segments,
+                                                             *attention.output, attention.norm);
+       });
   show("feed-forward", 4 * cells * static_cast<double>(hidden * inner), [&] {
     backend.feed_forward_forward(x, *feed_forward.up, config.hidden_act, *feed_forward.down,
                                  feed_forward.norm, rows);
