@@ -115,6 +115,7 @@ test('names of labels count as they are, and constants do not correlate', () => 
   expect(metrics.accuracy(['a', 'b'], ['a', 'c'])).toBe(0.5);
   expect(metrics.f1(['a', 'b'], ['a', 'c'], { average: 'macro' })).toBeCloseTo(1 / 3, 12);
   expect(metrics.pearson([1, 1], [1, 2])).toBe(0);
+  expect(metrics.pearson(new Array<number>(23).fill(0.1), new Array<number>(23).fill(2.2))).toBe(0);
   expect(metrics.spearman([1, 2, 2], [1, 2, 2])).toBeCloseTo(1, 12);
 });
 

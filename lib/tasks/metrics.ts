@@ -91,6 +91,8 @@ export function matthews(predictions: Values, labels: Values): number {
 }
 
 function correlation(x: number[], y: number[]): number {
+  // Rounding takes the mean of equal values off them, which looks as if they varied.
+  if ([x, y].some((values) => values.every((value) => value === values[0]))) return 0;
   const [meanX, meanY] = [mean(x), mean(y)];
   let [xy, xx, yy] = [0, 0, 0];
   x.forEach((value, i) => {
