@@ -152,6 +152,10 @@ describe('SQuAD', () => {
     write(folder, 'train-v1.1.json', file([question({ text: 'Rome', answer_start: 13 })]));
     const [example] = await read<AnsweringExample>('squad-1.1', folder, 'train');
     expect(example.context.slice(example.answers![0].start)).toBe('Rome.');
+    // The same text two characters before, where the count of UTF-16 units would find it.
+    write(folder, 'train-v1.1.json', file([question({ text: '2', answer_start: 5 })], '🐦🐦 2 2 sing.'));
+    const [repeated] = await read<AnsweringExample>('squad-1.1', folder, 'train');
+    expect(repeated.context.slice(repeated.answers![0].start)).toBe('2 sing.');
   });
 
   test('2.0 has questions without an answer', async () => {

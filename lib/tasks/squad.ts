@@ -29,9 +29,9 @@ export function checkAnswers(
       throw fail(`expected an answer with text but received ${show(text)}`);
     if (typeof start !== 'number' || !Number.isInteger(start) || start < 0)
       throw fail(`expected answer_start to be a place in the context but received ${show(start)}`);
-    // Positions in the file count characters, and JavaScript's count UTF-16 units.
+    // Positions in the file count characters, or, where the answer does not stand there, UTF-16 units as JavaScript's do.
     const units = [...context.slice(0, 2 * start)].slice(0, start).join('').length;
-    const at = context.startsWith(text, start) ? start : units;
+    const at = context.startsWith(text, units) ? units : start;
     if (!context.startsWith(text, at))
       throw fail(
         `expected the answer ${show(text)} at ${start} of the context but found ${show(context.substr(start, text.length))}`,
