@@ -45,6 +45,9 @@ describe('fill-mask', () => {
     const targets = await unmask(text, { targets: ['whale', 'ship'] });
     expect(targets.map(({ token_str }) => token_str).sort()).toEqual(['ship', 'whale']);
     expect(targets[0].score).toBeGreaterThanOrEqual(targets[1].score);
+    // Pieces that begin no word, which as texts have a metaspace of their own before them.
+    const pieces = await unmask(text, { targets: ['.', 'ing'] });
+    expect(pieces.map(({ token }) => unmask.tokenizer.idToToken(token)).sort()).toEqual(['.', 'ing']);
     expect(await unmask([])).toEqual([]);
   });
 

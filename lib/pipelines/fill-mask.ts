@@ -19,7 +19,7 @@ import { encodeFor, runEncodings } from './run';
 export interface FillMaskOptions extends TextOptions {
   /** Answers for each mask. Default 5. */
   top_k?: number;
-  /** Rank these words alone; a word of several tokens counts as its first. */
+  /** Rank these words alone; one of several tokens counts as the piece of its name ('.', 'ing', '##ing'), or else as its first. */
   targets?: string | string[];
 }
 
@@ -58,6 +58,8 @@ function targetIds(tokenizer: Tokenizer, targets: string | readonly string[] | u
     if (input_ids.length === 0) {
       throw new AlbertError('INVALID_ARGUMENT', `expected words for targets but '${word}' has no tokens`);
     }
+    const piece = input_ids.length > 1 ? tokenizer.tokenToId(word) : -1;
+    if (piece >= 0) return piece;
     if (input_ids.length > 1) {
       process.emitWarning(
         `the target '${word}' is no single token; its first, '${tokens[0]}', stands for it`,
