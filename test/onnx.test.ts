@@ -297,7 +297,8 @@ describe('the folder around the graph', () => {
     const files = { tokenizerConfig: '', specialTokens: '', maxLength: Infinity };
     const written = await Tokenizer.fromFiles({ ...files, vocabulary: path.join(output, 'tokenizer.json') });
     const original = await Tokenizer.load(folder);
-    for (const text of [...readFileSync(words, 'utf8').split('\n'), 'Été 中文, whales!'])
+    const texts = ['Été 中文, whales!', ...[101, 200, 201].map((length) => 'a'.repeat(length))];
+    for (const text of [...readFileSync(words, 'utf8').split('\n'), ...texts])
       expect([text, written.encode(text).input_ids]).toEqual([text, original.encode(text).input_ids]);
   });
 

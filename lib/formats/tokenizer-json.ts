@@ -156,7 +156,7 @@ async function wordpiece(file: string, flags: Flags, unknown: string) {
       type: 'WordPiece',
       unk_token: unknown,
       continuing_subword_prefix: '##',
-      max_input_chars_per_word: 100,
+      max_input_chars_per_word: 200,
       vocab: Object.fromEntries(lines.map((piece, id) => [piece, id])),
     },
   };
