@@ -107,6 +107,11 @@ describe("a user's own data", () => {
       [...row].filter((tag) => tag >= 0),
     );
     expect(labels).toEqual(words.map((_, i) => i));
+    // The metaspace before '(' is the first token of its word, as pipelines and other trainers have it.
+    const firsts = features.flatMap(({ sequences: [{ ids }], words: begun }) =>
+      [...ids].filter((_, token) => begun[token] >= 0),
+    );
+    expect(firsts.map((id) => tokenizer.idToToken(id)[0])).toEqual(words.map(() => '▁'));
   });
 
   test('questions and choices as JSON lines', async () => {

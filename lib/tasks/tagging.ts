@@ -59,6 +59,7 @@ export const tagging: Kind<TaggingExample, TaggingFeature, number[]> = {
       examples.map(({ words }) => words.join(' ')),
       { maxLength, truncation: 'only_first', returnOverflowing: true },
     );
+    const special = new Set(Object.values(tokenizer.specialTokens));
     return encodings.flatMap((encoding, example) => {
       const { words } = examples[example];
       let word = 0;
@@ -70,7 +71,8 @@ export const tagging: Kind<TaggingExample, TaggingFeature, number[]> = {
         tokens: ids.length,
         words: Int32Array.from(ids, (_, token) => {
           const [from, to] = [offsets[2 * token], offsets[2 * token + 1]];
-          if (to === from) return -1;
+          // A metaspace that stands alone covers nothing, too, but is the first token of its word.
+          if (to === from && special.has(ids[token])) return -1;
           while (word < words.length && from >= begin + words[word].length) begin += words[word++].length + 1;
           if (word === started || word >= words.length) return -1;
           started = word;
