@@ -128,6 +128,34 @@ TEST(micro_batches_may_lack_a_part_of_the_loss) {
   }
 }
 
+// As Hugging Face's do; the reference's pre-training and question-answering heads have none.
+TEST(classifiers_of_rows_and_of_tokens_have_dropout) {
+  const Config config = Config::parse(
+      R"({"model_type": "albert", "vocab_size": 50, "embedding_size": 8, "hidden_size": 16,
+          "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
+          "max_position_embeddings": 8, "hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0})",
+      "config");
+  for (const Head head : {Head::kSequenceClassification, Head::kTokenClassification, Head::kQuestionAnswering,
+                          Head::kPretraining}) {
+    const auto weights = Weights::create(config, head, 1);
+    LabelledBatch batch;
+    batch.sequences.ids = {1, 2, 3, 4};
+    batch.sequences.lengths = {4};
+    if (head == Head::kTokenClassification || head == Head::kPretraining) batch.labels = {0, 1, 1, 0};
+    if (head == Head::kSequenceClassification) batch.labels = {1};
+    if (head == Head::kQuestionAnswering) batch.start_positions = batch.end_positions = {2};
+    if (head == Head::kPretraining) batch.sop_labels = {1};
+    OptimizerOptions optimizer;
+    optimizer.total_steps = 10;
+    TrainingOptions options;
+    options.classifier_dropout = 0.5f;
+    Trainer dropped(config, head, *weights, options, optimizer, 1);
+    const double whole = dropped.evaluate(batch).total, part = dropped.step({batch}).losses.total;
+    const bool expected = head == Head::kSequenceClassification || head == Head::kTokenClassification;
+    EXPECT((part != whole) == expected, "head ", static_cast<int>(head), ": ", part, " of ", whole);
+  }
+}
+
 TEST(labels_of_another_head_are_refused) {
   const Config config = Config::parse(
       R"({"model_type": "albert", "vocab_size": 50, "embedding_size": 8, "hidden_size": 16,

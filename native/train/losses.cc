@@ -74,16 +74,17 @@ Losses TrainingHeads::forward_backward(float* dx, const float* x, const PackedBa
                                        const LabelledBatch& labels, const DropoutPlaces& dropout,
                                        float classifier_dropout) {
   if (dx) backend_.clear(dx, static_cast<size_t>(batch.result_rows() * row_stride(config_.hidden_size)));
+  // The pre-training head has none in the ALBERT release.
+  const Dropout at_classifier =
+      dropout.at(head_ == Head::kPretraining ? 0 : classifier_dropout, kClassifierPlace);
   Losses losses;
   if (is_language(head_)) losses.parts.push_back(language_loss(dx, x, labelled_rows(batch, labels)));
   if (head_ == Head::kTokenClassification)
-    losses.parts.push_back(token_loss(dx, x, labelled_rows(batch, labels)));
+    losses.parts.push_back(token_loss(dx, x, labelled_rows(batch, labels), at_classifier));
   if (head_ == Head::kQuestionAnswering) losses.parts.push_back(answer_loss(dx, x, batch, labels));
-  if (answer_beam_)
-    losses.parts = answer_beam_->forward_backward(dx, x, batch, labels,
-                                                  dropout.at(classifier_dropout, kClassifierPlace));
+  if (answer_beam_) losses.parts = answer_beam_->forward_backward(dx, x, batch, labels, at_classifier);
   if (classifier_ && pooler_ && !(head_ == Head::kPretraining && labels.sop_labels.empty()))
-    losses.parts.push_back(pooled_loss(dx, x, batch, labels, dropout, classifier_dropout));
+    losses.parts.push_back(pooled_loss(dx, x, batch, labels, at_classifier));
   for (const LossPart& part : losses.parts) losses.total += part.mean;
   return losses;
 }
@@ -201,16 +202,22 @@ int64_t TrainingHeads::logit_rows(int64_t rows) const {
   return turns <= 1 ? rows : ((rows + turns - 1) / turns + kTile - 1) / kTile * kTile;
 }
 
-LossPart TrainingHeads::token_loss(float* dx, const float* x, const Selected& selected) {
+LossPart TrainingHeads::token_loss(float* dx, const float* x, const Selected& selected,
+                                   const Dropout& dropout) {
   const int64_t stride = row_stride(config_.hidden_size), width = config_.num_labels;
   const int64_t rows = static_cast<int64_t>(selected.rows.size());
   const auto [hidden, logits] = workspace_.slices({rows * stride, rows * width});
+  const auto drop = [&] {
+    if (dropout.probability > 0) backend_.dropout_forward(hidden, hidden, dropout, config_.hidden_size, rows);
+  };
   gather(hidden, x, selected.rows);
+  drop();
   classifier_->forward(logits, width, hidden, stride, rows);
   const LossPart part = cross_entropy("loss", logits, selected.labels, width);
   if (!dx) return part;
   classifier_->backward_weights(logits, width, hidden, stride, rows);
   classifier_->backward_input(hidden, stride, logits, width, false, rows);
+  drop();
   scatter_add(dx, hidden, selected.rows);
   return part;
 }
@@ -258,8 +265,7 @@ LossPart TrainingHeads::answer_loss(float* dx, const float* x, const PackedBatch
 }
 
 LossPart TrainingHeads::pooled_loss(float* dx, const float* x, const PackedBatch& batch,
-                                    const LabelledBatch& labels, const DropoutPlaces& dropout,
-                                    float classifier_dropout) {
+                                    const LabelledBatch& labels, const Dropout& dropout) {
   const int64_t hidden = config_.hidden_size, stride = row_stride(hidden);
   const int64_t width = classifier_->packed().out, count = static_cast<int64_t>(batch.keys.size());
   std::vector<int32_t> rows;
@@ -268,14 +274,11 @@ LossPart TrainingHeads::pooled_loss(float* dx, const float* x, const PackedBatch
   // before: what the activation was given
   const auto [first, before, pooled, dpooled, logits] =
       workspace_.slices({matrix, matrix, matrix, matrix, count * width});
-  const bool pretraining = head_ == Head::kPretraining;
-  // The pre-training head has none in the ALBERT release.
-  const Dropout at = dropout.at(pretraining ? 0 : classifier_dropout, kClassifierPlace);
 
   gather(first, x, rows);
   pooler_->forward(before, stride, first, stride, count);
   backend_.activation_forward(pooled, before, Activation::kTanh, hidden, count);
-  if (at.probability > 0) backend_.dropout_forward(pooled, pooled, at, hidden, count);
+  if (dropout.probability > 0) backend_.dropout_forward(pooled, pooled, dropout, hidden, count);
   classifier_->forward(logits, width, pooled, stride, count);
   std::vector<float> values(static_cast<size_t>(count * width));
   backend_.download(values.data(), logits, values.size());
@@ -285,7 +288,7 @@ LossPart TrainingHeads::pooled_loss(float* dx, const float* x, const PackedBatch
 
   classifier_->backward_weights(logits, width, pooled, stride, count);
   classifier_->backward_input(dpooled, stride, logits, width, false, count);
-  if (at.probability > 0) backend_.dropout_forward(dpooled, dpooled, at, hidden, count);
+  if (dropout.probability > 0) backend_.dropout_forward(dpooled, dpooled, dropout, hidden, count);
   backend_.activation_backward(dpooled, pooled, dpooled, before, Activation::kTanh, hidden, count);
   pooler_->backward_weights(dpooled, stride, first, stride, count);
   pooler_->backward_input(first, stride, dpooled, stride, false, count);

@@ -43,10 +43,10 @@ class TrainingHeads {
   LossPart cross_entropy(const char* name, float* logits, const std::vector<int32_t>& labels, int64_t width);
   int64_t logit_rows(int64_t rows) const;
   LossPart language_loss(float* dx, const float* x, const Selected& selected);
-  LossPart token_loss(float* dx, const float* x, const Selected& selected);
+  LossPart token_loss(float* dx, const float* x, const Selected& selected, const Dropout& dropout);
   LossPart answer_loss(float* dx, const float* x, const PackedBatch& batch, const LabelledBatch& labels);
   LossPart pooled_loss(float* dx, const float* x, const PackedBatch& batch, const LabelledBatch& labels,
-                       const DropoutPlaces& dropout, float classifier_dropout);
+                       const Dropout& dropout);
   LossPart classifier_loss(float* logits, const LabelledBatch& labels, int64_t count);
   void gather(float* y, const float* x, const std::vector<int32_t>& rows) const;
   void scatter_add(float* x, const float* y, const std::vector<int32_t>& rows) const;

@@ -17,7 +17,7 @@ namespace albert {
 struct TrainingOptions {
   std::string dtype = "fp32";    // fp32 or bf16: the encoder's products; all else is fp32
   bool recompute = false;        // blocks run again in backward: less memory, one more forward
-  float classifier_dropout = 0;  // of pooled rows before a classifier, or of the answer class; fine-tuning
+  float classifier_dropout = 0;  // before a classifier; fine-tuning
   // Of a classifier's labels: the loss is their weighted mean. Empty for equal ones.
   std::vector<float> class_weights;
   // For the logits of masked words, [words, V]: more words than it holds take turns (128 at least).
