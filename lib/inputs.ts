@@ -50,9 +50,15 @@ function flatten(name: string, value: unknown, withChoices: boolean): { rows: Se
     return { rows: value as Sequence[], choices: 0 };
   }
   const choices = Array.isArray(value[0]) ? value[0].length : 0;
+  const rows: Sequence[] = [];
   Array.from(value, (example: unknown, i) => {
-    if (!Array.isArray(example) || example.length === 0 || !example.every(isSequence)) {
-      throw invalid('a non-empty array of choices, each an array of integers,', `${name}[${i}]`, example);
+    const wrong = () =>
+      invalid('a non-empty array of choices, each an array of integers,', `${name}[${i}]`, example);
+    if (!Array.isArray(example) || example.length === 0) throw wrong();
+    for (let choice = 0; choice < example.length; choice++) {
+      const row: unknown = example[choice];
+      if (!isSequence(row)) throw wrong();
+      rows.push(row);
     }
     if (example.length !== choices) {
       throw new AlbertError(
@@ -61,7 +67,7 @@ function flatten(name: string, value: unknown, withChoices: boolean): { rows: Se
       );
     }
   });
-  return { rows: (value as Sequence[][]).flat(1), choices };
+  return { rows, choices };
 }
 
 // NaN for what is no number: JavaScript would take '', true and null for one.

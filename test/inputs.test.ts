@@ -103,6 +103,16 @@ test.each([
   expect(error.message).toMatch(message);
 });
 
+test('a missing choice is refused, not left out', async () => {
+  const chooser = await Albert.load(goldenModel('multiple-choice'));
+  const holed = (id: number) => Object.assign(new Array<number[]>(2), [[id]]);
+  for (const input_ids of [[holed(5), holed(6)], [new Array<number[]>(2 ** 32 - 1)]]) {
+    const error = await failure('INVALID_ARGUMENT', () => chooser.forward({ input_ids }));
+    expect(error.message).toMatch(/array of choices, each an array of integers, for input_ids\[0\]/);
+  }
+  await chooser.dispose();
+});
+
 test('ids outside the vocabulary and sequences over the limit have codes of their own', async () => {
   const unknown = await failure('OUT_OF_VOCABULARY', () => model.forward({ input_ids: [[5], [6, 97]] }));
   expect(unknown.message).toMatch(/97/);
