@@ -32,6 +32,9 @@ export function inputsOf(sequences: readonly SequenceIds[]) {
   };
 }
 
+/** Of a batch: the addon counts them in 32 bits. */
+const MOST_TOKENS = 0x7fffffff;
+
 function isSequence(value: unknown): value is Sequence {
   if (ArrayBuffer.isView(value)) return 'length' in value;
   return Array.isArray(value) && (value.length === 0 || !(typeof value[0] === 'object'));
@@ -98,8 +101,14 @@ export function packInputs(inputs: ForwardInputs, withChoices: boolean): NativeB
     throw invalid('an object with input_ids', 'inputs', inputs);
   }
   const { rows, choices } = flatten('input_ids', inputs.input_ids, withChoices);
+  const total = rows.reduce((sum, row) => sum + row.length, 0);
+  if (total > MOST_TOKENS) {
+    throw new AlbertError(
+      'INVALID_ARGUMENT',
+      `expected at most ${MOST_TOKENS} tokens in input_ids but received ${total}; split the batch`,
+    );
+  }
   const lengths = Int32Array.from(rows, (row) => row.length);
-  const total = lengths.reduce((sum, length) => sum + length, 0);
   const fill = <T extends Int32Array | Uint8Array>(
     name: string,
     value: unknown,
@@ -153,7 +162,8 @@ export function packPositions(positions: unknown, lengths: Int32Array): Int32Arr
   const pairs: number[] = [];
   positions.forEach((row: unknown, i) => {
     if (!isSequence(row)) throw invalid('an array of positions', `positions[${i}]`, row);
-    for (const entry of row) {
+    for (let p = 0; p < row.length; p++) {
+      const entry = row[p];
       const position = numberOf(entry);
       if (!Number.isInteger(position) || position < 0 || position >= lengths[i]) {
         throw new AlbertError(

@@ -83,6 +83,11 @@ test.each([
   ['fewer types', { input_ids: [[5], [6]], token_type_ids: [[0]] }, /as many sequences in token_type_ids/],
   ['a mask of 2', { input_ids: [[5]], attention_mask: [[2]] }, /0 or 1 for attention_mask\[0\]\[0\]/],
   ['an empty sequence', { input_ids: [[]] }, /./],
+  [
+    'a sequence longer than a batch can be',
+    { input_ids: [new Array(2 ** 32 - 1)] },
+    /at most 2147483647 tokens in input_ids but received 4294967295/,
+  ],
   ['a type beyond the table', { input_ids: [[5]], token_type_ids: [[7]] }, /7/],
 ])('%s is refused', async (_, inputs, message) => {
   const error = await failure('INVALID_ARGUMENT', () => model.forward(inputs as never));
