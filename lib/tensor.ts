@@ -1,6 +1,6 @@
 /** Tensors as every call of this package returns them. */
 import { AlbertError } from './errors';
-import { integer } from './options';
+import { integer, invalid } from './options';
 
 /** Nested arrays of numbers, as deep as the tensor has dimensions. */
 export type NestedNumbers = number | NestedNumbers[];
@@ -15,8 +15,13 @@ export class Tensor {
    */
   readonly data: Float32Array;
 
-  /** @throws AlbertError INVALID_ARGUMENT where `data` has not as many values as `dims` say. */
+  /** @throws AlbertError INVALID_ARGUMENT where `dims` are no extents or `data` has not as many values as they say. */
   constructor(dims: number[], data: Float32Array) {
+    if (!Array.isArray(dims)) throw invalid('an array of extents', 'dims', dims);
+    Array.from(dims, (extent, i) => integer(`dims[${i}]`, extent, { min: 0 }));
+    // By its name: one of another realm is no instance of this realm's class.
+    if (Object.prototype.toString.call(data) !== '[object Float32Array]')
+      throw invalid('a Float32Array', 'data', data);
     const size = dims.reduce((product, extent) => product * extent, 1);
     if (data.length !== size) {
       throw new AlbertError(

@@ -138,6 +138,11 @@ test('a tensor has as many values as its extents say, and rows within them', () 
   expect(() => new Tensor([2, 3], new Float32Array(5))).toThrow(
     /expected 6 values for dims \[2, 3\] but received 5/,
   );
+  for (const dims of [null, [-1, -2], [1.5, 4], new Array(2 ** 32 - 1)])
+    expect(() => new Tensor(dims as never, new Float32Array(2))).toThrow(/for dims/);
+  expect(() => new Tensor([2], [1, 2] as never)).toThrow(
+    /a Float32Array for data but received an array of 2/,
+  );
   const tensor = new Tensor(
     [2, 3],
     Float32Array.from({ length: 6 }, (_, i) => i),
