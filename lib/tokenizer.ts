@@ -263,7 +263,11 @@ export class Tokenizer {
     if (typeof ids !== 'object' || ids === null || typeof ids.length !== 'number') {
       throw invalid('an array of ids', 'ids', ids);
     }
-    const list = Int32Array.from(ids, (id, i) => integer(`ids[${i}]`, id, ID));
+    const length = integer('the length of ids', ids.length, { min: 0 });
+    // Checked as they are read, since a list may claim more of them than there is memory for.
+    const checked: number[] = [];
+    for (let i = 0; i < length; i++) checked.push(integer(`ids[${i}]`, ids[i], ID));
+    const list = Int32Array.from(checked);
     const { skip_special_tokens } = optionsObject<{ skip_special_tokens?: boolean }>('options', options, {
       skip_special_tokens: true,
     });

@@ -170,6 +170,8 @@ describe('options', () => {
     for (const call of [
       () => tokenizer.idToToken(undefined as never),
       () => tokenizer.decode([2, undefined as never]),
+      () => tokenizer.decode(new Array(2 ** 32 - 1)),
+      () => tokenizer.decode({ length: 2 ** 40 }),
     ])
       expect((await failure('INVALID_ARGUMENT', call)).message).toMatch(
         /an integer from .* received undefined/,
