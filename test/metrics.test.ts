@@ -35,6 +35,12 @@ test.each(golden.map((one, i) => [i, one] as const))(
   },
 );
 
+test('what is no label is refused, not equal to another', () => {
+  for (const wrong of [[undefined], [{}], new Array(2 ** 32 - 1)] as never[])
+    for (const metric of [metrics.accuracy, metrics.f1, metrics.matthews])
+      expect(() => metric(wrong, wrong)).toThrow(/a number or a name for predictions\[0\]/);
+});
+
 const squadFile = path.join(outsideData ?? '', 'golden', 'metrics', 'squad.json');
 const ifGolden = existsSync(squadFile) ? test : test.skip;
 

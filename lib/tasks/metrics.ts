@@ -24,6 +24,11 @@ function pairs(
       `expected as many predictions as labels and at least one but received ${predicted.length} and ${truth.length}`,
     );
   }
+  for (let i = 0; i < truth.length; i++) {
+    const isLabel = (value: unknown) => typeof value === 'number' || typeof value === 'string';
+    if (!isLabel(predicted[i])) throw invalid('a number or a name', `predictions[${i}]`, predicted[i]);
+    if (!isLabel(truth[i])) throw invalid('a number or a name', `labels[${i}]`, truth[i]);
+  }
   return { predicted, truth };
 }
 
