@@ -7,7 +7,7 @@ export function show(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (typeof value === 'string') return `'${value.length > 60 ? `${value.slice(0, 57)}...` : value}'`;
   if (Array.isArray(value)) return `an array of ${value.length}`;
-  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`;
+  if (ArrayBuffer.isView(value)) return `a ${Object.prototype.toString.call(value).slice(8, -1)}`;
   const plain = typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean';
   return plain ? `${value} of type ${typeof value}` : `a value of type ${typeof value}`;
 }
@@ -140,10 +140,12 @@ export function strings(subject: string, value: unknown): string[] {
 /** An AbortSignal, recognised by its shape so that other realms' signals pass. */
 export function abortSignal(value: unknown): AbortSignal | undefined {
   if (value === undefined || value === null) return undefined;
-  if (typeof value !== 'object' || !('aborted' in value) || !('addEventListener' in value)) {
+  const signal = value as AbortSignal;
+  const listens =
+    typeof value === 'object' && 'aborted' in value && typeof signal.addEventListener === 'function';
+  if (!listens || typeof signal.removeEventListener !== 'function')
     throw invalid('an AbortSignal', 'signal', value);
-  }
-  return value as AbortSignal;
+  return signal;
 }
 
 /** What the layers have in common, as config.json's parameter_sharing spells it. */

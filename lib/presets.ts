@@ -1,7 +1,7 @@
 /** The configurations of the published ALBERT sizes, by name. */
 import { type AlbertConfig, withSharing } from './config';
 import { AlbertError } from './errors';
-import type { ParameterSharing } from './options';
+import { type ParameterSharing, show } from './options';
 
 const common = {
   model_type: 'albert',
@@ -63,7 +63,7 @@ function named(name: string): AlbertConfig {
   if (!PRESETS.includes(name)) {
     throw new AlbertError(
       'INVALID_ARGUMENT',
-      `expected one of ${PRESETS.join(', ')} for the preset but received '${name}'`,
+      `expected one of ${PRESETS.join(', ')} for the preset but received ${show(name)}`,
     );
   }
   if (name === 'tiny') {

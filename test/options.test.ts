@@ -6,7 +6,9 @@ import {
   evaluate,
   exportOnnx,
   finetune,
+  finetuneSeeds,
   pipeline,
+  preset,
   pretrain,
   pretrainingBatches,
   Tokenizer,
@@ -55,6 +57,46 @@ test.each<[name: string, call: () => unknown]>([
 ])('%s refuses a name that it does not know, and lists those that it does', async (_name, call) => {
   const error = await failure('INVALID_ARGUMENT', call);
   expect(error.message).toMatch(/^expected one of '.*' in .* but received 'misspelt'$/);
+});
+
+const torn = {}; // has no text
+Object.setPrototypeOf(torn, null);
+const unnamed: unknown = Object.setPrototypeOf(new Uint8Array(1), null);
+const deaf = { aborted: false, addEventListener: () => {} };
+const hole = new Array(2 ** 32 - 1);
+
+test.each<[name: string, call: () => unknown, expected: RegExp]>([
+  ['a task', () => loose(pipeline)([torn]), /for task but received an array of 1/],
+  ['a preset', () => preset(torn as never), /for the preset but received a value of type object/],
+  ['data', () => loose(evaluate)({ task: 'sst-2', data: 5, model }), /a string for data but received 5/],
+  [
+    'seeds',
+    () => loose(finetuneSeeds)({ task: 'sst-2', model: 'albert-mini-en', output: temporaryFolder() }, 5),
+    /an array of at least one seed for seeds but received 5/,
+  ],
+  [
+    'a seed',
+    () => loose(finetuneSeeds)({ task: 'sst-2', model: 'albert-mini-en', output: temporaryFolder() }, ['1']),
+    /an integer of at least 0 for seeds\[0\] but received '1'/,
+  ],
+  ['an array without a class', () => loose(model.save.bind(model))(unnamed), /for folder but received a/],
+  [
+    'a signal that cannot be let go of',
+    () => loose(model.forward.bind(model))({ input_ids: [[2]] }, { signal: deaf }),
+    /an AbortSignal for signal/,
+  ],
+  [
+    'rates that are not there',
+    () => new Trainer(model, { learningRate: 1, totalSteps: 1, rates: hole as never }),
+    /for rates\[0\].prefix but received undefined/,
+  ],
+  [
+    'weights that are not there',
+    () => new Trainer(model, { learningRate: 1, totalSteps: 1, classWeights: hole as never }),
+    /for classWeights\[0\] but received undefined/,
+  ],
+])('%s of a wrong type is refused', async (_name, call, expected) => {
+  expect((await failure('INVALID_ARGUMENT', call)).message).toMatch(expected);
 });
 
 test('a field without a value is no field, and options of transformers.js about downloads have no effect', async () => {

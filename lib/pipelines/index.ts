@@ -70,7 +70,7 @@ export async function pipeline<T extends Task>(
   source?: string | Albert,
   options?: PipelineOptions,
 ): Promise<Pipelines[T]> {
-  if (!Object.hasOwn(factories, task)) {
+  if (typeof task !== 'string' || !Object.hasOwn(factories, task)) {
     throw invalid(
       `one of ${Object.keys(factories)
         .map((name) => `'${name}'`)

@@ -4,7 +4,7 @@ import { appendFile, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AlbertError } from '../errors';
 import { mean } from '../math';
-import { abortSignal, boolean, invalid, optionsObject, string } from '../options';
+import { abortSignal, boolean, integer, invalid, optionsObject, string } from '../options';
 import { makeFolder } from '../source';
 import { predictAll, type Report, report } from '../tasks/evaluate';
 import { findTask } from '../tasks';
@@ -343,9 +343,13 @@ export async function finetuneSeeds(
 ): Promise<SeedsResult> {
   const given = optionsObject<FinetuneOptions>('options', options, FINETUNE_OPTIONS);
   const output = path.resolve(string('output', given.output));
-  if (seeds.length === 0) throw invalid('at least one seed', 'seeds', seeds);
+  if (!Array.isArray(seeds) || seeds.length === 0)
+    throw invalid('an array of at least one seed', 'seeds', seeds);
+  const drawnFrom = Array.from(seeds as readonly number[], (seed, i) =>
+    integer(`seeds[${i}]`, seed, { min: 0 }),
+  );
   const runs: FinetuneResult[] = [];
-  for (const seed of seeds)
+  for (const seed of drawnFrom)
     runs.push(await finetune({ ...options, seed, output: path.join(output, `seed-${seed}`) }));
   const metrics = Object.fromEntries(
     Object.keys(runs[0].metrics).map((name) => {

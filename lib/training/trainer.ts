@@ -120,10 +120,11 @@ const RATE_RULE: Names<RateRule> = { prefix: true, factor: true, from: true };
 const OPTIMIZERS = ['lamb', 'adamw'] as const;
 const UNIT = { min: 0, max: 1 };
 
-function list(subject: string, value: unknown): unknown[] {
+/** Each entry of an array, holes included, as `read` takes it; none where nothing is given. */
+function list<T>(subject: string, value: unknown, read: (entry: unknown, i: number) => T): T[] {
   if (value === undefined) return [];
   if (!Array.isArray(value)) throw invalid('an array', subject, value);
-  return value;
+  return Array.from(value, read);
 }
 
 function optimizerOptions(options: Partial<TrainerOptions>) {
@@ -138,7 +139,7 @@ function optimizerOptions(options: Partial<TrainerOptions>) {
     beta2: number('beta2', options.beta2, UNIT, 0.999),
     epsilon: number('epsilon', options.epsilon, { min: 0 }, 1e-6),
     maxGradNorm: number('maxGradNorm', options.maxGradNorm, { min: 0 }, 1),
-    rates: list('rates', options.rates).map((rule, i) => {
+    rates: list('rates', options.rates, (rule, i) => {
       const { prefix, factor, from } = optionsObject(`rates[${i}]`, rule as RateRule, RATE_RULE);
       return {
         prefix: string(`rates[${i}].prefix`, prefix),
@@ -155,7 +156,7 @@ export function checkTrainerOptions(options: Partial<TrainerOptions>): void {
 }
 
 function trainingOptions(options: Partial<TrainerOptions>, model: Albert) {
-  const classWeights = list('classWeights', options.classWeights).map((weight, i) =>
+  const classWeights = list('classWeights', options.classWeights, (weight, i) =>
     number(`classWeights[${i}]`, weight, { min: 0 }),
   );
   if (classWeights.length > 0 && !classWeights.some((weight) => weight > 0))
