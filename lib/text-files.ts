@@ -63,7 +63,7 @@ export async function findFiles(corpus: unknown): Promise<string[]> {
     if (files.length === 0) {
       throw new AlbertError('DATA', `expected text files at ${pattern} but found none`);
     }
-    found.push(...files);
+    for (const file of files) found.push(file);
   }
   return [...new Set(found)];
 }
