@@ -87,29 +87,34 @@ export async function* readLines(
   file: string,
   input: Readable = createReadStream(file, { highWaterMark: 1 << 18 }),
 ): AsyncGenerator<string> {
-  let rest = Buffer.alloc(0);
+  // Of the line whose end has not come yet; joined once, as a line may be long.
+  let parts: Buffer[] = [];
   let number = 0;
-  const decode = (line: Buffer): string => {
-    number++;
+  const decode = (last: Buffer): string => {
+    const line = parts.length === 0 ? last : Buffer.concat([...parts, last]);
     if (!isUtf8(line)) {
       throw new AlbertError(
         'DATA',
-        `${file}:${number}: expected UTF-8 text but the line holds other bytes; convert it first`,
+        `${file}:${number + 1}: expected UTF-8 text but the line holds other bytes; convert it first`,
       );
     }
     const text = line.toString('utf8', 0, line.at(-1) === 13 ? line.length - 1 : line.length);
+    parts = [];
+    number++;
     return number === 1 ? text.replace(BYTE_ORDER_MARK, '') : text;
   };
   try {
     for await (const chunk of unpacked(file, input)) {
-      const data = Buffer.concat([rest, chunk as Buffer]);
+      const data = chunk as Buffer;
       let begin = 0;
       for (let end = data.indexOf(10); end >= 0; end = data.indexOf(10, begin)) {
         yield decode(data.subarray(begin, end));
         begin = end + 1;
       }
-      rest = data.subarray(begin);
+      if (begin < data.length) parts.push(data.subarray(begin));
     }
+    const last = parts.pop();
+    if (last) yield decode(last);
   } catch (error) {
     if (error instanceof AlbertError) throw error;
     throw new AlbertError('DATA', `${file}:${number + 1}: cannot be read: ${(error as Error).message}`, {
@@ -118,7 +123,6 @@ export async function* readLines(
   } finally {
     input.destroy();
   }
-  if (rest.length > 0) yield decode(rest);
 }
 
 /**
@@ -132,5 +136,9 @@ export async function readText(file: string, input: Readable = createReadStream(
   });
   if (!isUtf8(bytes))
     throw new AlbertError('DATA', `${file}: expected UTF-8 text but it holds other bytes; convert it first`);
-  return bytes.toString('utf8').replace(BYTE_ORDER_MARK, '');
+  try {
+    return bytes.toString('utf8').replace(BYTE_ORDER_MARK, '');
+  } catch (error) {
+    throw new AlbertError('DATA', `could not read ${file}: ${(error as Error).message}`, { cause: error });
+  }
 }
