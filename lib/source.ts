@@ -189,6 +189,9 @@ export async function readJson<T = AlbertConfig>(
   code: 'INVALID_CONFIG' | 'TOKENIZER' | 'CHECKPOINT',
   kind: 'object' | 'array' = 'object',
 ) {
+  // Nobody may ever write into a pipe, and a device may never end.
+  const status = statusOf(file);
+  if (status && !status.isFile()) throw new AlbertError(code, `expected a regular file at ${file}`);
   const text = await readText(file).catch((error: Error) => {
     throw new AlbertError(code, error.message, { cause: error });
   });

@@ -68,6 +68,15 @@ export async function findFiles(corpus: unknown): Promise<string[]> {
   return [...new Set(found)];
 }
 
+/** @throws AlbertError DATA for a name that no file can have. */
+function openText(file: string, highWaterMark = 1 << 16): Readable {
+  try {
+    return createReadStream(file, { highWaterMark });
+  } catch (error) {
+    throw new AlbertError('DATA', `could not read ${file}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
 /** The bytes of a file that `input` reads, gunzipped where its name ends in .gz. */
 function unpacked(file: string, input: Readable): Readable {
   if (!file.endsWith('.gz')) return input;
@@ -85,7 +94,7 @@ function unpacked(file: string, input: Readable): Readable {
  */
 export async function* readLines(
   file: string,
-  input: Readable = createReadStream(file, { highWaterMark: 1 << 18 }),
+  input: Readable = openText(file, 1 << 18),
 ): AsyncGenerator<string> {
   // Of the line whose end has not come yet; joined once, as a line may be long.
   let parts: Buffer[] = [];
@@ -130,7 +139,7 @@ export async function* readLines(
  * @param input what is read in place of the file.
  * @throws AlbertError DATA.
  */
-export async function readText(file: string, input: Readable = createReadStream(file)): Promise<string> {
+export async function readText(file: string, input: Readable = openText(file)): Promise<string> {
   const bytes = await buffer(unpacked(file, input)).catch((error: Error) => {
     throw new AlbertError('DATA', `could not read ${file}: ${error.message}`, { cause: error });
   });

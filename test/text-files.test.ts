@@ -1,9 +1,12 @@
 /** Text files: found however many there are, and read whatever the length of their lines. */
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs/promises';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { findFiles, readLines } from '../lib/text-files';
-import { temporaryFolder } from './support/data';
+import { Albert } from '../lib';
+import { findFiles, readLines, readText } from '../lib/text-files';
+import { copyModel, temporaryFolder } from './support/data';
+import { failure } from './support/errors';
 
 test('a folder may hold more files than a call takes arguments', async () => {
   const entries = Array.from({ length: 300_000 }, (_, i) => ({
@@ -36,4 +39,20 @@ test('the work of a long line grows with its length, not with the square of it',
   spy.mockRestore();
   expect(lines).toEqual(['first', long, '', 'last']);
   expect(copied).toBeLessThan(2 * long.length);
+});
+
+test('a name that no file can have is refused like one that no file has', async () => {
+  await failure('DATA', () => readText('a\0b'));
+  await failure('DATA', () => readLines('a\0b').next());
+});
+
+const ifPipes = process.platform === 'win32' ? test.skip : test;
+
+ifPipes('a pipe in place of config.json is refused, not waited for', async () => {
+  const folder = copyModel('base');
+  const file = path.join(folder, 'config.json');
+  rmSync(file);
+  expect(spawnSync('mkfifo', [file]).status).toBe(0);
+  const error = await failure('INVALID_CONFIG', () => Albert.load(folder));
+  expect(error.message).toBe(`expected a regular file at ${file}`);
 });
