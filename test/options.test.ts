@@ -139,6 +139,9 @@ describe('descriptions of tasks', () => {
 
   test.each([
     [{ colums: {} }, /in a description but received 'colums'/],
+    [{ columns: true }, /expected an object for columns but received true/],
+    [{ columns: { context: {} } }, /the name or number of a column for columns.context/],
+    [{ metrics: null }, /a non-empty array of strings for metrics but received null/],
     [{ columns: { sentence: 'context' } }, /expected one of 'context'.*in columns but received 'sentence'/],
     [{ defaults: { learning_rate: 1 } }, /in defaults but received 'learning_rate'/],
     [{ defaults: { warmup: 10 } }, /expected a number from 0 to 1 for defaults.warmup but received 10/],

@@ -6,6 +6,7 @@ import {
   checkNames,
   integer,
   invalid,
+  isObject,
   type Names,
   number,
   oneOf,
@@ -280,17 +281,22 @@ function checkDescription(value: TaskDescription): TaskDescription {
   }
   oneOf('format', value.format, FORMATS, 'tsv');
   const form = FORMS[value.type];
-  for (const name of Object.keys(value.columns ?? {})) oneOf('a name in columns', name, form.columns, name);
+  if (value.columns != null && !isObject(value.columns)) throw invalid('an object', 'columns', value.columns);
+  for (const [name, column] of Object.entries(value.columns ?? {})) {
+    oneOf('a name in columns', name, form.columns, name);
+    if (typeof column !== 'string' && !Number.isSafeInteger(column))
+      throw invalid('the name or number of a column', `columns.${name}`, column);
+  }
   if (value.labels !== undefined && new Set(strings('labels', value.labels)).size < value.labels.length)
     throw invalid('different names', 'labels', value.labels);
   boolean('header', value.header, true);
   if (value.separator !== undefined) string('separator', value.separator);
   if (value.metrics !== undefined) {
     const { metrics, others } = form;
-    if (value.metrics[0] === 'loss')
-      throw invalid('a score of which more is better as the first', 'metrics', value.metrics[0]);
-    for (const [i, name] of strings('metrics', value.metrics).entries())
-      oneOf(`metrics[${i}]`, name, [...metrics, ...others], name);
+    const given = strings('metrics', value.metrics);
+    if (given[0] === 'loss')
+      throw invalid('a score of which more is better as the first', 'metrics', given[0]);
+    for (const [i, name] of given.entries()) oneOf(`metrics[${i}]`, name, [...metrics, ...others], name);
   }
   const given = optionsObject<TrainingDefaults>('defaults', value.defaults as TrainingDefaults, DEFAULTS);
   number('defaults.learningRate', given.learningRate, { min: 0 }, 0);
