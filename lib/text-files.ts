@@ -68,12 +68,22 @@ export async function findFiles(corpus: unknown): Promise<string[]> {
   return [...new Set(found)];
 }
 
+/** Why a file is not read; `at` is the line that was reached. */
+function unreadable(file: string, at: string, error: Error): AlbertError {
+  const { code } = error as NodeJS.ErrnoException;
+  const found = code === 'ENOENT' ? 'there is none' : code === 'EISDIR' ? 'it is a folder' : null;
+  const message = found
+    ? `expected a file at ${file} but ${found}`
+    : `${file}${at}: cannot be read: ${error.message}`;
+  return new AlbertError('DATA', message, { cause: error });
+}
+
 /** @throws AlbertError DATA for a name that no file can have. */
 function openText(file: string, highWaterMark = 1 << 16): Readable {
   try {
     return createReadStream(file, { highWaterMark });
   } catch (error) {
-    throw new AlbertError('DATA', `could not read ${file}: ${(error as Error).message}`, { cause: error });
+    throw unreadable(file, '', error as Error);
   }
 }
 
@@ -126,9 +136,7 @@ export async function* readLines(
     if (last) yield decode(last);
   } catch (error) {
     if (error instanceof AlbertError) throw error;
-    throw new AlbertError('DATA', `${file}:${number + 1}: cannot be read: ${(error as Error).message}`, {
-      cause: error,
-    });
+    throw unreadable(file, `:${number + 1}`, error as Error);
   } finally {
     input.destroy();
   }
@@ -141,13 +149,13 @@ export async function* readLines(
  */
 export async function readText(file: string, input: Readable = openText(file)): Promise<string> {
   const bytes = await buffer(unpacked(file, input)).catch((error: Error) => {
-    throw new AlbertError('DATA', `could not read ${file}: ${error.message}`, { cause: error });
+    throw unreadable(file, '', error);
   });
   if (!isUtf8(bytes))
     throw new AlbertError('DATA', `${file}: expected UTF-8 text but it holds other bytes; convert it first`);
   try {
     return bytes.toString('utf8').replace(BYTE_ORDER_MARK, '');
   } catch (error) {
-    throw new AlbertError('DATA', `could not read ${file}: ${(error as Error).message}`, { cause: error });
+    throw unreadable(file, '', error as Error);
   }
 }

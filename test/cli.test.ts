@@ -195,7 +195,16 @@ test('wrong usage exits with 2, failures with 1 and one line', () => {
   expect(status).toBe(1);
   expect(stderr).toMatch(/^albert: .*nowhere[^\n]*\n$/);
   expect(albert(['fill-mask', '--model', './nowhere', '--file', './none']).status).toBe(1);
-  expect(albert(['fill-mask', '--file', '.']).stderr).toMatch(/^albert: \.:1: cannot be read: /);
+  // However a verb reads its file: by lines or whole.
+  for (const args of [['fill-mask', '--file'], ['answer', 'Who?', '--file'], ['plot']])
+    for (const [file, found] of [
+      ['.', 'it is a folder'],
+      ['none', 'there is none'],
+    ])
+      expect(albert([...args, file])).toMatchObject({
+        status: 1,
+        stderr: `albert: expected a file at ${file} but ${found}\n`,
+      });
   expect(albert(['fill-mask', '--file', 'x', 'a [MASK]']).stderr).toMatch(/expected text or --file/);
 });
 

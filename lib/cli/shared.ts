@@ -78,11 +78,6 @@ export async function withPipeline<T extends Task>(
   }
 }
 
-function existing(path: string): string {
-  if (existsSync(path)) return path;
-  throw new AlbertError('DATA', `expected a file at ${path} but there is none`);
-}
-
 // Lines in groups, so that long files stream through with bounded memory.
 const LINES_PER_GROUP = 256;
 
@@ -99,7 +94,7 @@ export async function* textGroups(args: string[], file: string | undefined): Asy
     return;
   }
   let group: string[] = [];
-  const lines = file === undefined ? readLines('standard input', process.stdin) : readLines(existing(file));
+  const lines = file === undefined ? readLines('standard input', process.stdin) : readLines(file);
   for await (const line of lines) {
     if (line.trim() === '') continue;
     group.push(line);
