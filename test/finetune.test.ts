@@ -343,6 +343,17 @@ test('divergence goes back to the last checkpoint at half the rate, as often as 
   expect(existsSync(path.join(given.output, 'checkpoint', 'training.safetensors'))).toBe(true);
 });
 
+test('weights that the last step spoilt are not scored, saved or kept as the best', async () => {
+  const given = await options({ learningRate: 1e30, warmupSteps: 0, steps: 1 });
+  const { message } = await failure('DIVERGED', () => finetune(given));
+  expect(message).toMatch(/^training diverged after 1 steps: the loss is /);
+  expect(readdirSync(given.output).sort()).toEqual(['checkpoint', 'log.jsonl']);
+  const trainer = await Trainer.resume(path.join(given.output, 'checkpoint'));
+  expect(trainer.extra).toMatchObject({ step: 0, best: null });
+  // At a rate that does no harm the run goes on.
+  expect((await finetune({ ...given, learningRate: 0.001, resume: true })).steps).toBe(1);
+});
+
 test('a run that was restarted goes on by what it is asked for now, at its own rate', async () => {
   const given = await options({ steps: 2, evaluateEvery: 2, warmupSteps: 0 });
   await finetune(given);

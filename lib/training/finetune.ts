@@ -138,12 +138,13 @@ class Run {
     const { patience = Infinity, restarts = 0 } = options;
     try {
       while (!signal?.aborted) {
-        if (this.dueForScores()) {
-          await this.assess();
-          await this.save();
-        }
-        if (this.at.step >= plan.totalSteps || this.at.stale >= patience) break;
         try {
+          if (this.dueForScores()) {
+            await this.refuseDiverged();
+            await this.assess();
+            await this.save();
+          }
+          if (this.at.step >= plan.totalSteps || this.at.stale >= patience) break;
           await this.step();
         } catch (error) {
           if (!(error instanceof AlbertError) || error.code !== 'DIVERGED' || this.at.restarts >= restarts)
@@ -229,6 +230,18 @@ class Run {
       metrics: this.latest,
       best: at.best?.score ?? null,
     });
+  }
+
+  /** Weights that the last update spoilt would be scored as a model that always says the same, which may be the best so far. */
+  private async refuseDiverged(): Promise<void> {
+    const { plan, at } = this;
+    const { loss } = await this.trainer.evaluate(plan.task.kind.batch(this.nextBatch(), plan.train));
+    if (Number.isFinite(loss)) return;
+    throw new AlbertError(
+      'DIVERGED',
+      `training diverged after ${at.step} steps: the loss is ${loss}; use a smaller learning rate or a longer warm-up, and ` +
+        'continue from the last checkpoint',
+    );
   }
 
   private latest: Scores | null = null;
