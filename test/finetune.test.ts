@@ -445,6 +445,10 @@ test('seeds differ, and their mean and deviation are given', async () => {
   expect(metrics.loss.deviation).toBeCloseTo(Math.abs(a - b) / Math.SQRT2, 12);
   expect(runs.map(({ output }) => output)).toContain(best);
   await failure('INVALID_ARGUMENT', () => finetuneSeeds(given, []));
+  const output = path.join(temporaryFolder(), 'twice');
+  const twice = await failure('INVALID_ARGUMENT', () => finetuneSeeds({ ...given, output }, [3, 1, 3]));
+  expect(twice.message).toMatch(/different seeds/);
+  expect(existsSync(output)).toBe(false); // told before training, not after the first two
 });
 
 test('reports hold slices and confusion', async () => {

@@ -356,8 +356,8 @@ export async function finetuneSeeds(
 ): Promise<SeedsResult> {
   const given = optionsObject<FinetuneOptions>('options', options, FINETUNE_OPTIONS);
   const output = path.resolve(string('output', given.output));
-  if (!Array.isArray(seeds) || seeds.length === 0)
-    throw invalid('an array of at least one seed', 'seeds', seeds);
+  if (!Array.isArray(seeds) || seeds.length === 0 || new Set(seeds).size < seeds.length)
+    throw invalid('an array of different seeds, at least one,', 'seeds', seeds);
   const drawnFrom = Array.from(seeds as readonly number[], (seed, i) =>
     integer(`seeds[${i}]`, seed, { min: 0 }),
   );
