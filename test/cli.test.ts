@@ -220,7 +220,7 @@ test('text that is no UTF-8 is refused from standard input, too', () => {
     });
 });
 
-test('messages name options by their flags', () => {
+test('messages name options by their flags', async () => {
   const output = path.join(temporaryFolder(), 'run');
   const run = [
     '--corpus',
@@ -240,6 +240,9 @@ test('messages name options by their flags', () => {
   expect(albert(['fill-mask', '--model', './top_k', 'a [MASK]']).stderr).toMatch(/\/top_k\b/);
   const untrained = albert(['classify', '--model', path.dirname(vocabulary), 'a text']);
   expect(untrained.stderr).toMatch(/with --allow-untrained\n/);
+  const model = await tinyModel('sequence-classification', labels('entailment', 'neutral', 'contradiction'));
+  const template = albert(['classify', '-m', model, '--labels', 'a,b', '--template', 'This.', 'a text']);
+  expect(template.stderr).toBe("albert: expected {} in --template but received 'This.'\n");
 });
 
 test('order takes passages with tabs as arguments, and a pair a line', () => {

@@ -13,7 +13,7 @@ import {
   Tokenizer,
   Trainer,
 } from '../lib';
-import { main } from './support/cli';
+import { albert, main } from './support/cli';
 import { root, temporaryFolder, vocabulary } from './support/data';
 import { readJsonLines } from './support/datasets';
 import { failure } from './support/errors';
@@ -374,6 +374,11 @@ describe('the verb', () => {
     const printed = execFileSync(process.execPath, flags(output, 3), { encoding: 'utf8' });
     expect(printed).toContain('3 of 3 steps');
     expect(printed).toMatch(/mlm_accuracy {2}0\.\d{4}/);
+    const [, ...fewer] = flags(output, 2);
+    expect(albert(fewer)).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/at least the 3 steps .* for --steps but received 2/) as string,
+    });
   });
 
   test('Ctrl-C saves and exits, and the same command goes on', async () => {

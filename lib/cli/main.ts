@@ -27,11 +27,17 @@ function oneLine(text: string): string {
   return text.replace(/\s*\n\s*/g, ' ').trim();
 }
 
+/** Options of JavaScript whose flags are called otherwise. */
+const CALLED_OTHERWISE: Readonly<Record<string, string>> = {
+  steps: 'totalSteps',
+  template: 'hypothesisTemplate',
+};
+
 /** A message for a shell: options of several words, maxLength or top_k, by the names of their flags. */
 function withFlags(message: string, verb: Command | undefined): string {
   let text = oneLine(message);
   for (const option of verb?.options ?? []) {
-    const name = option.attributeName();
+    const name = CALLED_OTHERWISE[option.attributeName()] ?? option.attributeName();
     if (option.negate || !/[A-Z]/.test(name)) continue;
     const snake = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
     // Not within quotes, paths or other names, which are the user's.
