@@ -289,6 +289,22 @@ describe('SQuAD', () => {
   });
 });
 
+test('a split that a folder lacks is told with all places where it may be', async () => {
+  const folder = temporaryFolder();
+  const at = (...names: string[]) => names.map((name) => path.join(folder, name)).join(' or ');
+  for (const [task, places] of [
+    ['rte', at('RTE/dev.tsv', 'dev.tsv')],
+    ['squad-1.1', at('dev-v1.1.json', 'dev.json')],
+    ['squad-2.0', at('dev-v2.0.json', 'dev.json')],
+  ])
+    expect((await failure('DATA', () => read(task, folder, 'dev'))).message).toBe(
+      `expected the dev split of '${task}' at ${places} but found none`,
+    );
+  write(folder, 'dev/middle', 'a file where a folder should be');
+  const { message } = await failure('DATA', () => read('race-middle', folder, 'dev'));
+  expect(message).toMatch(/^expected RACE's dev split at .*middle but found none/);
+});
+
 describe('RACE', () => {
   const passage = {
     id: 'middle1.txt',

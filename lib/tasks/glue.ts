@@ -8,6 +8,7 @@ import { cellOf, columnOf, readTable, slicesOf, type Table } from './table';
 import {
   dataError,
   labelIndex,
+  noSplit,
   type Split,
   type Task,
   type TextExample,
@@ -198,11 +199,7 @@ async function read(
     );
   const places = [path.join(folder, entry.folder, `${name}.tsv`), path.join(folder, `${name}.tsv`)];
   const file = places.find((place) => existsSync(place));
-  if (file === undefined)
-    throw new AlbertError(
-      'DATA',
-      `expected the ${split} split of '${entry.name}' at ${places.join(' or ')} but found none`,
-    );
+  if (file === undefined) throw noSplit(entry.name, split, places);
   const table = await readTable(file, 'tsv', columns.header ?? true);
   slices.forEach((slice) => columnOf(table, slice));
   const needed = Math.max(columns.text, columns.pair ?? 0, columns.label ?? 0) + 1;

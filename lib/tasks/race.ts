@@ -1,5 +1,5 @@
 /** RACE: reading comprehension with four answers to choose from, from middle and high school. */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { AlbertError } from '../errors';
@@ -77,7 +77,7 @@ async function read(folder: string, split: Split, schools: readonly string[]): P
   );
   const found = schools.map((school) => path.join(root ?? folder, school));
   for (const place of found)
-    if (!root || !existsSync(place))
+    if (!root || !statSync(place, { throwIfNoEntry: false })?.isDirectory())
       throw new AlbertError(
         'DATA',
         `expected RACE's ${split} split at ${path.join(folder, split)}/${schools.join(' and ')} but found none`,

@@ -7,7 +7,7 @@ import { readText } from '../text-files';
 import { answering } from './answering';
 import { answeringByBeam } from './answering-beam';
 import { parseObject } from './table';
-import { type AnsweringExample, dataError, type Split, type Task } from './task';
+import { type AnsweringExample, dataError, noSplit, type Split, type Task } from './task';
 
 type Json = Record<string, unknown>;
 
@@ -109,11 +109,10 @@ function squadTask(
           'INVALID_ARGUMENT',
           'expected no slices, as questions of SQuAD have no columns',
         );
-      const name = `${split}-v${version}.json`;
-      const file = [name, `${split}.json`]
-        .map((one) => path.join(folder, one))
-        .find((one) => existsSync(one));
-      return readSquad(file ?? path.join(folder, name), mayHaveNone, split !== 'test');
+      const places = [`${split}-v${version}.json`, `${split}.json`].map((one) => path.join(folder, one));
+      const file = places.find((place) => existsSync(place));
+      if (file === undefined) throw noSplit(name, split, places);
+      return readSquad(file, mayHaveNone, split !== 'test');
     },
   };
 }

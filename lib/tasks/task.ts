@@ -135,6 +135,14 @@ export function dataError(file: string, line: number, message: string): AlbertEr
   return new AlbertError('DATA', `${file}:${line}: ${message}`);
 }
 
+/** The error for a split whose file is at none of the places where it may be. */
+export function noSplit(task: string, split: Split, places: string[]): AlbertError {
+  return new AlbertError(
+    'DATA',
+    `expected the ${split} split of '${task}' at ${places.join(' or ')} but found none`,
+  );
+}
+
 /** [CLS] first [SEP] second [SEP], where the second part has types of 1. */
 export function joined({ specialTokens }: Tokenizer, first: Int32Array, second: Int32Array): SequenceIds {
   const { cls, sep } = specialTokens;
