@@ -220,6 +220,11 @@ describe("a user's own data", () => {
     await refused({ type: 'classification', files: { dev: 'x' } }, /expected labels in the description/);
     await refused({ type: 'regression' }, /expected an object with train, dev or test/);
     await failure('INVALID_ARGUMENT', () => findTask('rte', undefined));
+    const folder = temporaryFolder();
+    write(folder, 'mine.json', '{"type": "guessing", "files": {}}');
+    const file = path.join(folder, 'mine.json');
+    const { message } = await failure('INVALID_ARGUMENT', () => findTask(file, undefined));
+    expect(message.startsWith(`${file}: expected one of 'classification'`)).toBe(true);
     const { task }: { task: Task } = await findTask({ type: 'regression', files: { train: 'x.dat' } }, '.');
     expect((await failure('INVALID_ARGUMENT', () => task.read('.', 'train', []))).message).toMatch(
       /expected format to be one of/,

@@ -45,7 +45,12 @@ export async function findTask(
       (message) => new AlbertError('DATA', `${task}: ${message}`),
     ) as unknown as TaskDescription;
     const folder = data ?? path.dirname(task);
-    return { task: await customTask(path.parse(task).name, description, folder), folder };
+    const custom = await customTask(path.parse(task).name, description, folder).catch((error: Error) => {
+      // What is wrong with the description itself does not say where that is.
+      if (!(error instanceof AlbertError) || error.code !== 'INVALID_ARGUMENT') throw error;
+      throw new AlbertError(error.code, `${task}: ${error.message}`, { cause: error });
+    });
+    return { task: custom, folder };
   }
   if (typeof task !== 'object' || task === null) throw invalid('a task or its description', 'task', task);
   return { task: await customTask('custom', task, needed(data)), folder: data! };
