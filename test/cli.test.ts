@@ -236,6 +236,11 @@ test('messages name options by their flags', async () => {
   ];
   const { stderr } = albert(['pretrain', ...run, '--max-length', '4']);
   expect(stderr).toMatch(/for --max-length but received 4/);
+  const { status, stderr: told } = albert(['pretrain', ...run, '--config', 'my-config']);
+  expect([status, told]).toEqual([
+    2,
+    expect.stringMatching(/tiny, or the \.json file of a configuration, for --config .*'my-config'/),
+  ]);
   // What is the user's stays as it is.
   expect(albert(['fill-mask', '--model', './top_k', 'a [MASK]']).stderr).toMatch(/\/top_k\b/);
   const untrained = albert(['classify', '--model', path.dirname(vocabulary), 'a text']);

@@ -2,6 +2,8 @@
 import { type Command, Option } from 'commander';
 import { pretrain, type PretrainOptions } from '../training/pretrain';
 import type { AlbertConfig } from '../config';
+import { invalid } from '../options';
+import { PRESETS } from '../presets';
 import { readJson } from '../source';
 import { duration, progressBar } from './progress';
 import { interruptible, positive, print, printJson, real, whole } from './shared';
@@ -14,7 +16,10 @@ type Flags = Omit<PretrainOptions, 'config' | 'totalSteps' | 'format'> & {
 };
 
 async function readConfigFlag(config: string | undefined): Promise<AlbertConfig | string | undefined> {
-  return config?.endsWith('.json') ? (await readJson(config, 'INVALID_CONFIG')).value : config;
+  if (config?.endsWith('.json')) return (await readJson(config, 'INVALID_CONFIG')).value;
+  if (config !== undefined && !PRESETS.includes(config))
+    throw invalid(`one of ${PRESETS.join(', ')}, or the .json file of a configuration,`, '--config', config);
+  return config;
 }
 
 export function addPretrain(program: Command): void {

@@ -14,6 +14,7 @@ export type { TaskDescription } from './custom';
 
 const BUILT_IN: readonly Task[] = [...GLUE_TASKS, ...SQUAD_TASKS, ...RACE_TASKS];
 
+/** Names of the tasks that are built in, which `finetune()`, `evaluate()` and `--task` take. */
 export const TASK_NAMES = BUILT_IN.map(({ name }) => name);
 
 /**
