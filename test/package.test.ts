@@ -22,6 +22,24 @@ test('require and import give the same exports', () => {
   expect([imported.stdout, imported.stderr]).toEqual([required.stdout, '']);
 });
 
+test('the types hold in a strict application, by both module systems and for an older target', () => {
+  const folder = temporaryFolder();
+  mkdirSync(path.join(folder, 'node_modules'));
+  symlinkSync(root, path.join(folder, 'node_modules', 'albert-native'), 'junction');
+  for (const file of ['app.mts', 'app.cts'])
+    writeFileSync(
+      path.join(folder, file),
+      "import { AlbertError, pipeline } from 'albert-native';\n" +
+        "export const words = async (): Promise<string[]> => (await (await pipeline('fill-mask'))('a [MASK]')).map((one) => one.token_str);\n" +
+        "export const error = new AlbertError('DATA', 'x', { cause: 1 });\n",
+    );
+  const types = path.join(root, 'node_modules', '@types');
+  const flags = ['--strict', '--noEmit', '--module', 'nodenext', '--target', 'es2017', '--typeRoots', types];
+  const args = [require.resolve('typescript/bin/tsc'), ...flags, '--types', 'node', 'app.mts', 'app.cts'];
+  const { status, stdout } = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
+  expect([status, stdout]).toEqual([0, '']);
+});
+
 test('without a binary, importing works and the first use says what to type', () => {
   const folder = temporaryFolder();
   const copy = path.join(folder, 'node_modules', 'albert-native');
