@@ -72,7 +72,7 @@ test.each<[name: string, call: () => unknown, expected: RegExp]>([
   [
     'seeds',
     () => loose(finetuneSeeds)({ task: 'sst-2', model: 'albert-mini-en', output: temporaryFolder() }, 5),
-    /an array of at least one seed for seeds but received 5/,
+    /an array of different seeds, at least one, for seeds but received 5/,
   ],
   [
     'a seed',
