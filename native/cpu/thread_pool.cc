@@ -79,7 +79,7 @@ int available_threads() {
   return threads;
 }
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : placements_(static_cast<size_t>(std::max(threads, 1))) {
   try {
     for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
   } catch (...) {
@@ -105,6 +105,7 @@ void ThreadPool::start(Function function, void* context) {
   state_.store((state_.load(std::memory_order_relaxed) / kCall + 1) * kCall | kOpen);
   if (sleeping_.load() > 0) {
     std::lock_guard<std::mutex> lock(mutex_);
+    for (Placement& placement : placements_) placement.keep_off();
     wake_.notify_all();
   }
   call(0);
@@ -138,9 +139,12 @@ void ThreadPool::work(int worker) {
     }
     if (!has_work(state)) {
       std::unique_lock<std::mutex> lock(mutex_);
+      Placement& placement = placements_[static_cast<size_t>(worker)];
+      placement.sleeps();
       sleeping_.fetch_add(1);
       wake_.wait(lock, [&] { return stopping_ || has_work(state = state_.load()); });
       sleeping_.fetch_sub(1);
+      placement.woke();
     }
     if (stopping_) return;
     // Enters, unless the call has closed or another worker has come in between.

@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "cpu/placement.h"
+
 namespace albert::cpu {
 
 // Threads this process may keep busy: the affinity mask, cut down to the cgroup's processor quota.
@@ -47,6 +49,7 @@ class ThreadPool {
   std::atomic<bool> stopping_{false};
   std::mutex mutex_;
   std::condition_variable wake_;
+  std::vector<Placement> placements_;  // of the workers; guarded by the mutex
   std::exception_ptr error_;
 };
 

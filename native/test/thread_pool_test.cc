@@ -9,6 +9,10 @@
 #include <thread>
 #include <vector>
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 #include "support/error.h"
 #include "test.h"
 
@@ -43,6 +47,37 @@ TEST(pool_sleeps_and_wakes) {
 }
 
 // Workers that sleep come too late for a call that takes no time.
+#if defined(__linux__)
+// Workers wake where their caller is not, and may go anywhere again when they are awake.
+TEST(pool_wakes_beside_its_caller) {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2) return;
+  cpu::ThreadPool pool(2);
+  const auto meet = [&](const auto& body) {
+    std::atomic<int> missing{2};
+    auto together = [&](int worker) {
+      missing.fetch_sub(1);
+      while (missing.load() > 0) std::this_thread::yield();
+      body(worker);
+    };
+    pool.run(together);
+  };
+  int apart = 0;
+  for (int call = 0; call < 20; ++call) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    int processor[2];
+    cpu_set_t of_worker;
+    meet([&](int worker) {
+      processor[worker] = sched_getcpu();
+      if (worker == 1) sched_getaffinity(0, sizeof of_worker, &of_worker);
+    });
+    apart += processor[0] != processor[1];
+    EXPECT(CPU_EQUAL(&of_worker, &allowed), "a worker is kept off a processor for good");
+  }
+  EXPECT(apart >= 10, apart, " of 20 calls ran on two processors");
+}
+#endif
+
 TEST(pool_does_not_wait_for_who_comes_late) {
   cpu::ThreadPool pool(3);
   int fewest = 3;
