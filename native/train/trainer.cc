@@ -78,7 +78,7 @@ StepResult Trainer::step(const std::vector<LabelledBatch>& batches) {
   result.losses = mean_losses(losses);
   const auto check_finite = [&](const char* what, double value) {
     check(std::isfinite(value), ErrorCode::kDiverged, "training diverged after ", steps_, " steps: the ",
-          what, " is ", value,
+          what, " is ", std::isnan(value) ? std::fabs(value) : value,  // whose sign means nothing
           "; use a smaller learning rate or a longer warm-up, and continue from the last checkpoint");
   };
   check_finite("loss", result.losses.total);
