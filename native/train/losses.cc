@@ -207,17 +207,17 @@ LossPart TrainingHeads::token_loss(float* dx, const float* x, const Selected& se
   const int64_t stride = row_stride(config_.hidden_size), width = config_.num_labels;
   const int64_t rows = static_cast<int64_t>(selected.rows.size());
   const auto [hidden, logits] = workspace_.slices({rows * stride, rows * width});
-  const auto drop = [&] {
-    if (dropout.probability > 0) backend_.dropout_forward(hidden, hidden, dropout, config_.hidden_size, rows);
+  const auto drop = [&](float* values) {
+    if (dropout.probability > 0) backend_.dropout_forward(values, values, dropout, config_.hidden_size, rows);
   };
   gather(hidden, x, selected.rows);
-  drop();
+  drop(hidden);
   classifier_->forward(logits, width, hidden, stride, rows);
   const LossPart part = cross_entropy("loss", logits, selected.labels, width);
   if (!dx) return part;
   classifier_->backward_weights(logits, width, hidden, stride, rows);
   classifier_->backward_input(hidden, stride, logits, width, false, rows);
-  drop();
+  drop(hidden);
   scatter_add(dx, hidden, selected.rows);
   return part;
 }
