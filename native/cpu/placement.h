@@ -1,8 +1,8 @@
 // Keeps a thread that wakes off the processor of the one that wakes it.
 //
 // A virtual processor that has been idle for milliseconds counts as taken away by its host (vcpu_is_preempted
-// of Linux on KVM), so that the system lets threads wake on the processor of whoever wakes them, where they
-// wait for him to pause, and leaves them there until its next tick.
+// of Linux on KVM), so that the system lets a thread wake on the processor of the one that wakes it, where it
+// runs only when that one pauses, and leaves it there until the next tick (docs/performance.md).
 #pragma once
 
 #if defined(__linux__)

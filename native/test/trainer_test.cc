@@ -98,15 +98,19 @@ void expect_near(double value, double truth, double tolerance, const std::string
          ", truth ", truth);
 }
 
-}  // namespace
-
-// Sentence order is labelled in one of two micro-batches: its mean is that one's.
-TEST(micro_batches_may_lack_a_part_of_the_loss) {
-  const Config config = Config::parse(
+Config one_layer() {
+  return Config::parse(
       R"({"model_type": "albert", "vocab_size": 50, "embedding_size": 8, "hidden_size": 16,
           "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
           "max_position_embeddings": 8, "hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0})",
       "config");
+}
+
+}  // namespace
+
+// Sentence order is labelled in one of two micro-batches: its mean is that one's.
+TEST(micro_batches_may_lack_a_part_of_the_loss) {
+  const Config config = one_layer();
   const auto weights = Weights::create(config, Head::kPretraining, 1);
   LabelledBatch words;
   words.sequences.ids = {1, 2, 3, 4};
@@ -130,11 +134,7 @@ TEST(micro_batches_may_lack_a_part_of_the_loss) {
 
 // As Hugging Face's do; the reference's pre-training and question-answering heads have none.
 TEST(classifiers_of_rows_and_of_tokens_have_dropout) {
-  const Config config = Config::parse(
-      R"({"model_type": "albert", "vocab_size": 50, "embedding_size": 8, "hidden_size": 16,
-          "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
-          "max_position_embeddings": 8, "hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0})",
-      "config");
+  const Config config = one_layer();
   for (const Head head : {Head::kSequenceClassification, Head::kTokenClassification, Head::kQuestionAnswering,
                           Head::kPretraining}) {
     const auto weights = Weights::create(config, head, 1);
