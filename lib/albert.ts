@@ -23,6 +23,7 @@ import {
   oneOf,
   optionsObject,
   type ParameterSharing,
+  pathString,
   string,
 } from './options';
 import { chooseOutputs, collectOutputs, type ForwardOutputs, wantedOutputs } from './outputs';
@@ -324,7 +325,7 @@ export class Albert {
   async #calibrate(texts: readonly TextOrPair[], options?: { output?: string }): Promise<string> {
     if (this.#refresh) await this.#ready();
     const { output } = optionsObject<{ output?: string }>('options', options, { output: true });
-    const folder = output === undefined ? this.folder : path.dirname(string('output', output));
+    const folder = output === undefined ? this.folder : path.dirname(pathString('output', output));
     if (folder === null) throw invalid('a file', 'output of a model that was created', output);
     if (!Array.isArray(texts) || texts.length === 0)
       throw invalid('a non-empty array of texts', 'texts', texts);
@@ -373,7 +374,7 @@ export class Albert {
     beside: () => Promise<void>,
   ): Promise<void> {
     if (this.#refresh) await this.#ready();
-    string('folder', folder);
+    pathString('folder', folder);
     const given = optionsObject<{ dtype?: 'fp32' | 'fp16' }>('options', options, { dtype: true });
     const dtype = oneOf('dtype', given.dtype, ['fp32', 'fp16'] as const, 'fp32');
     await saveModel(this.#native, this.savedConfig(), dtype, this.folder, folder, beside);

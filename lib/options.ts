@@ -130,6 +130,12 @@ export function string(subject: string, value: unknown): string {
   return value;
 }
 
+/** A path. Nothing is none, and not the working directory: an unset variable of a shell is what usually says so. */
+export function pathString(subject: string, value: unknown): string {
+  if (string(subject, value) === '') throw invalid('a path', subject, value);
+  return value as string;
+}
+
 /** A non-empty array of strings. */
 export function strings(subject: string, value: unknown): string[] {
   if (!Array.isArray(value) || value.length === 0)

@@ -334,8 +334,16 @@ test('a diverging run ends with DIVERGED and keeps its last checkpoint', async (
   await failure('DIVERGED', () =>
     pretrain(options(output, { learningRate: 1e30, warmupSteps: 3, saveEvery: 1 })),
   );
-  const model = await Albert.load(path.join(output, 'run'));
-  await model.dispose();
+  const trainer = await Trainer.resume(path.join(output, 'run'));
+  expect(trainer.extra).toMatchObject({ step: 1 }); // the update of the second step spoilt the weights
+  const { loss } = await trainer.evaluate({
+    input_ids: [[2, 5, 3]],
+    labels: [[-100, 6, -100]],
+    sop_labels: [0],
+  });
+  expect(loss).toBeLessThan(20);
+  await trainer.dispose();
+  await trainer.model.dispose();
 });
 
 test('refuses what it cannot start from', async () => {

@@ -213,6 +213,24 @@ describe('Trainer', () => {
     );
   });
 
+  test('what is saved is of the moment it was asked for, whatever steps follow at once', async () => {
+    const { trainer, model, batches } = await goldenTrainer('pretraining-lamb');
+    const folder = temporaryFolder();
+    await trainer.step(batches(0)); // at a rate of 0
+    const [, , next] = await Promise.all([
+      trainer.step(batches(1)),
+      trainer.save(folder),
+      trainer.step(batches(2)),
+    ]);
+    const resumed = await Trainer.resume(folder);
+    const saved = await Albert.load(folder);
+    const { name } = model.parameters()[0];
+    const [state, file] = await Promise.all([resumed.model, saved].map((one) => one.parameter(name)));
+    expect(Buffer.compare(Buffer.from(state.data.buffer), Buffer.from(file.data.buffer))).toBe(0);
+    expect(await resumed.step(batches(2))).toEqual(next);
+    for (const one of [trainer, model, resumed, resumed.model, saved]) await one.dispose();
+  });
+
   test('a model is served and saved while steps follow each other, and an end is an end', async () => {
     const { trainer, model, batches } = await goldenTrainer('pretraining-lamb', { totalSteps: 1e6 });
     const input = { input_ids: [[5, 6, 7]] };

@@ -6,7 +6,7 @@ import { Albert } from '../albert';
 import { AlbertError } from '../errors';
 import { binding } from '../native';
 import type { Head } from '../heads';
-import { boolean, invalid, type Names, oneOf, optionsObject, string } from '../options';
+import { boolean, type Names, oneOf, optionsObject, pathString } from '../options';
 import { copyTokenizer } from '../saving';
 import { findTokenizer, resolveFolder, writeInto } from '../source';
 import type { Tensor } from '../tensor';
@@ -90,7 +90,7 @@ export async function exportOnnx(
   const given = optionsObject<ExportOnnxOptions>('options', options, EXPORT_OPTIONS);
   const dtype = oneOf('dtype', given.dtype, EXPORT_DTYPES, 'fp32');
   const small = boolean('reduce_range', given.reduce_range, true) ? 'int7' : 'int8';
-  if (string('output', output) === '') throw invalid('a folder', 'output', output);
+  pathString('output', output);
   const folder = source instanceof Albert ? source.folder : await resolveFolder(source);
   const model = source instanceof Albert ? source : await Albert.load(folder!, { head: given.head });
   try {

@@ -11,6 +11,7 @@ import {
   number,
   oneOf,
   optionsObject,
+  pathString,
   pick,
   show,
   string,
@@ -277,7 +278,7 @@ function checkDescription(value: TaskDescription): TaskDescription {
     throw invalid('an object with train, dev or test', 'files', files);
   for (const [split, file] of Object.entries(files)) {
     oneOf('files', split, SPLITS, 'train');
-    string(`files.${split}`, file);
+    pathString(`files.${split}`, file);
   }
   oneOf('format', value.format, FORMATS, 'tsv');
   const form = FORMS[value.type];

@@ -12,6 +12,7 @@ import {
   type Names,
   oneOf,
   optionsObject,
+  pathString,
   pick,
   RUN_OPTIONS,
   string,
@@ -228,7 +229,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
   const given = optionsObject<EvaluateOptions>('options', options, EVALUATE_OPTIONS) as EvaluateOptions;
   const split = oneOf('split', given.split, SPLITS, 'dev');
   const slices = given.slices === undefined ? [] : strings('slices', given.slices);
-  if (given.output !== undefined) string('output', given.output);
+  if (given.output !== undefined) pathString('output', given.output);
   const { task, folder } = await findTask(given.task, given.data);
   const examples = await task.read(folder, split, slices);
   const owned = !(given.model instanceof Albert);

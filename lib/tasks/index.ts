@@ -1,7 +1,7 @@
 /** Finds a task: one that is built in, or the description of a user's own. */
 import path from 'node:path';
 import { AlbertError } from '../errors';
-import { invalid, show, string } from '../options';
+import { invalid, pathString, show } from '../options';
 import { readText } from '../text-files';
 import { customTask, type TaskDescription } from './custom';
 import { GLUE_TASKS } from './glue';
@@ -26,7 +26,7 @@ export async function findTask(
   task: string | TaskDescription,
   data: string | undefined,
 ): Promise<{ task: Task; folder: string }> {
-  if (data !== undefined) string('data', data);
+  if (data !== undefined) pathString('data', data);
   const needed = (folder: string | undefined) => {
     if (folder === undefined)
       throw new AlbertError('INVALID_ARGUMENT', 'expected the folder of the data for data');

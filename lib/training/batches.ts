@@ -12,7 +12,7 @@ import {
   number,
   oneOf,
   optionsObject,
-  string,
+  pathString,
 } from '../options';
 import { findFiles } from '../text-files';
 import { Tokenizer } from '../tokenizer';
@@ -164,7 +164,7 @@ export class PretrainingStream {
       records: false,
     };
     const format = oneOf('format', given.format, ['sentences', 'paragraphs'], 'sentences');
-    const cache = given.cache === undefined ? defaultCache() : path.resolve(string('cache', given.cache));
+    const cache = given.cache === undefined ? defaultCache() : path.resolve(pathString('cache', given.cache));
     const tokenizer = await loadVocabulary(given.vocabulary);
     let files = await findFiles(given.corpus);
     const records = files.filter((file) => /\.tfrecords?$/.test(file));

@@ -4,7 +4,7 @@ import { appendFile, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AlbertError } from '../errors';
 import { mean } from '../math';
-import { abortSignal, boolean, integer, invalid, optionsObject, string } from '../options';
+import { abortSignal, boolean, integer, invalid, optionsObject, pathString } from '../options';
 import { makeFolder } from '../source';
 import { predictAll, type Report, report } from '../tasks/evaluate';
 import { findTask } from '../tasks';
@@ -15,7 +15,7 @@ import { Hold } from './hold';
 import { dropCutLine, isMarked, readLog } from './log';
 import { epochBatches } from './minibatches';
 import { plotRuns } from './plot';
-import { disposeBoth, type StepResult, Trainer } from './trainer';
+import { disposeBoth, refuseDiverged, type StepResult, Trainer } from './trainer';
 
 export interface FinetuneResult extends Report {
   output: string;
@@ -169,7 +169,10 @@ class Run {
 
   private async close(save: boolean): Promise<void> {
     try {
-      if (save) await this.save();
+      if (save) {
+        await this.refuseDiverged();
+        await this.save();
+      }
     } finally {
       await disposeBoth(this.trainer);
     }
@@ -232,16 +235,10 @@ class Run {
     });
   }
 
-  /** Weights that the last update spoilt would be scored as a model that always says the same, which may be the best so far. */
-  private async refuseDiverged(): Promise<void> {
+  /** Spoilt weights would be scored as a model that always says the same, which may be the best so far. */
+  private refuseDiverged(): Promise<void> {
     const { plan, at } = this;
-    const { loss } = await this.trainer.evaluate(plan.task.kind.batch(this.nextBatch(), plan.train));
-    if (Number.isFinite(loss)) return;
-    throw new AlbertError(
-      'DIVERGED',
-      `training diverged after ${at.step} steps: the loss is ${loss}; use a smaller learning rate or a longer warm-up, and ` +
-        'continue from the last checkpoint',
-    );
+    return refuseDiverged(this.trainer, plan.task.kind.batch(this.nextBatch(), plan.train), at.step);
   }
 
   private latest: Scores | null = null;
@@ -317,7 +314,7 @@ class Run {
  */
 export async function finetune(options: FinetuneOptions): Promise<FinetuneResult> {
   const given = optionsObject<FinetuneOptions>('options', options, FINETUNE_OPTIONS);
-  const output = path.resolve(string('output', given.output));
+  const output = path.resolve(pathString('output', given.output));
   const signal = abortSignal(given.signal);
   const checkpoint = path.join(output, CHECKPOINT);
   const resumes = boolean('resume', given.resume, false) && hasState(checkpoint);
@@ -355,7 +352,7 @@ export async function finetuneSeeds(
   seeds: readonly number[],
 ): Promise<SeedsResult> {
   const given = optionsObject<FinetuneOptions>('options', options, FINETUNE_OPTIONS);
-  const output = path.resolve(string('output', given.output));
+  const output = path.resolve(pathString('output', given.output));
   if (!Array.isArray(seeds) || seeds.length === 0 || new Set(seeds).size < seeds.length)
     throw invalid('an array of different seeds, at least one,', 'seeds', seeds);
   const drawnFrom = Array.from(seeds as readonly number[], (seed, i) =>

@@ -3,7 +3,16 @@ import { appendFile, copyFile, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { AlbertError } from '../errors';
-import { abortSignal, integer, type Names, number, optionsObject, pick, string, without } from '../options';
+import {
+  abortSignal,
+  integer,
+  type Names,
+  number,
+  optionsObject,
+  pathString,
+  pick,
+  without,
+} from '../options';
 import { type AlbertConfig, positionsOf } from '../config';
 import { makeFolder } from '../source';
 import {
@@ -19,7 +28,7 @@ import { hasState } from './checkpoint';
 import { Hold } from './hold';
 import { dropCutLine, isMarked } from './log';
 import { beginRun, continueRun, type Progress, vocabularyFiles } from './pretrain-run';
-import { disposeBoth, type Trainer, TRAINER_OPTIONS, type TrainerOptions } from './trainer';
+import { disposeBoth, refuseDiverged, type Trainer, TRAINER_OPTIONS, type TrainerOptions } from './trainer';
 
 export interface PretrainOptions
   extends
@@ -171,7 +180,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
 
 async function pretrainIn(hold: Hold, options: PretrainOptions): Promise<PretrainResult> {
   const given = optionsObject<PretrainOptions>('options', options, PRETRAIN_OPTIONS);
-  const output = path.resolve(string('output', given.output));
+  const output = path.resolve(pathString('output', given.output));
   const signal = abortSignal(given.signal);
   const seed = integer('seed', given.seed, { min: 0 }, 0);
   const evaluateEvery = integer('evaluateEvery', given.evaluateEvery, { min: 1 }, 500);
@@ -239,7 +248,11 @@ async function pretrainIn(hold: Hold, options: PretrainOptions): Promise<Pretrai
   }
 
   const write = (record: object) => appendFile(log, `${JSON.stringify(record)}\n`);
-  const save = () => trainer.save(output, at);
+  let last: PretrainingBatch | null = null;
+  const save = async () => {
+    if (last) await refuseDiverged(trainer, last, at.step);
+    await trainer.save(output, at);
+  };
   let evaluation: PretrainEvaluation | null = null;
   const assess = async () => {
     if (held.length === 0) return;
@@ -268,6 +281,7 @@ async function pretrainIn(hold: Hold, options: PretrainOptions): Promise<Pretrai
       const result = await trainer.step(batches.length === 1 ? batches[0] : batches);
       const seconds = (performance.now() - begin) / 1e3;
       const step = at.step + 1;
+      last = batches[0];
       at = { ...at, step, cursor, tokens: at.tokens + result.tokens, seconds: at.seconds + seconds };
       const { loss, losses, grad_norm, learning_rate } = result;
       const tokens_per_second = Math.round(result.tokens / seconds);

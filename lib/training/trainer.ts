@@ -9,13 +9,14 @@ import {
   type DeviceChoice,
   integer,
   invalid,
-  jsonOf,
-  ISAS,
   type Isa,
+  ISAS,
+  jsonOf,
   type Names,
   number,
   oneOf,
   optionsObject,
+  pathString,
   pick,
   string,
 } from '../options';
@@ -238,7 +239,7 @@ export class Trainer {
     const result = await this.#life.hold(() => {
       const { hold, outdate } = this.model[internals]();
       return hold(async () => {
-        const made = await this.#queue((native) => native.step(packed));
+        const made = await this.#inTurn((native) => native.step(packed));
         outdate(() => this.#publish());
         return made;
       });
@@ -255,7 +256,7 @@ export class Trainer {
   /** The losses of a batch without dropout and without an update. @throws AlbertError as step() does. */
   async evaluate(batch: LabelledInputs): Promise<Evaluation> {
     const packed = packLabelled(batch, this.model.head, this.model.config);
-    const losses = await this.#life.hold(() => this.#queue((native) => native.evaluate(packed)));
+    const losses = await this.#life.hold(() => this.#inTurn((native) => native.evaluate(packed)));
     const by = (field: 'count' | 'hits') =>
       Object.fromEntries(losses.parts.map((part) => [part.name, part[field]]));
     return { ...lossesOf(losses), counts: by('count'), hits: by('hits') };
@@ -268,7 +269,7 @@ export class Trainer {
    * @throws AlbertError CHECKPOINT when the folder cannot be written.
    */
   async save(folder: string, extra: unknown = null): Promise<void> {
-    string('folder', folder);
+    pathString('folder', folder);
     const note: Note = { head: this.model.head, options: this.options, extra };
     const text = jsonOf('extra', note);
     return this.#life.hold(() => {
@@ -295,7 +296,7 @@ export class Trainer {
    * @throws AlbertError CHECKPOINT when there is no whole state.
    */
   static async resume(folder: string, changes: Partial<TrainerOptions> = {}): Promise<Trainer> {
-    string('folder', folder);
+    pathString('folder', folder);
     const { file, note } = await findState(folder);
     const given = optionsObject<Partial<TrainerOptions>>('changes', changes, TRAINER_OPTIONS);
     const options = {
@@ -337,6 +338,12 @@ export class Trainer {
     await this.#queue((trainer) => trainer.publish(native));
   }
 
+  /** A call that waits for the saves asked for before it, whose files are of one step. */
+  async #inTurn<T>(call: (native: NativeTrainer) => Promise<T>): Promise<T> {
+    await this.#saving;
+    return this.#queue(call);
+  }
+
   #queue<T>(call: (native: NativeTrainer) => Promise<T>): Promise<T> {
     const next = this.#last
       .catch(() => {})
@@ -347,6 +354,20 @@ export class Trainer {
     this.#last = next;
     return next;
   }
+}
+
+/**
+ * Refuses weights that the last update spoilt, which the loss of the next batch would tell, before they are scored or saved.
+ * @throws AlbertError DIVERGED.
+ */
+export async function refuseDiverged(trainer: Trainer, batch: LabelledInputs, steps: number): Promise<void> {
+  const { loss } = await trainer.evaluate(batch);
+  if (Number.isFinite(loss)) return;
+  throw new AlbertError(
+    'DIVERGED',
+    `training diverged after ${steps} steps: the loss is ${loss}; use a smaller learning rate or a longer warm-up, and ` +
+      'continue from the last checkpoint',
+  );
 }
 
 /** Ends a trainer together with its model. */

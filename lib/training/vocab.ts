@@ -7,7 +7,7 @@ import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { throwIfAborted } from '../abort';
 import { AlbertError } from '../errors';
-import { abortSignal, boolean, integer, type Names, optionsObject, string } from '../options';
+import { abortSignal, boolean, integer, type Names, optionsObject, pathString, string } from '../options';
 import { makeFolder } from '../source';
 import { findFiles, readLines } from '../text-files';
 
@@ -110,7 +110,7 @@ async function run(program: string, args: string[], signal: AbortSignal | undefi
  */
 export async function trainVocabulary(options: TrainVocabularyOptions): Promise<{ sentences: number }> {
   const given = optionsObject<TrainVocabularyOptions>('options', options, VOCABULARY_OPTIONS);
-  const output = path.resolve(string('output', given.output));
+  const output = path.resolve(pathString('output', given.output));
   const size = integer('size', given.size, { min: 20, max: 1 << 24 }, 30000);
   const sample = integer('sampleSize', given.sampleSize, { min: 1, max: 0x7fffffff }, 10_000_000);
   const lowerCase = boolean('lowerCase', given.lowerCase, true);
