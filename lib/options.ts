@@ -2,12 +2,18 @@
 import { AlbertError } from './errors';
 import { type Head, HEADS } from './heads';
 
+const shortened = (text: string) => (text.length > 60 ? `${text.slice(0, 57)}...` : text);
+
 /** A value as error messages show it: short, with its type. */
 export function show(value: unknown): string {
   if (value === null || value === undefined) return String(value);
-  if (typeof value === 'string') return `'${value.length > 60 ? `${value.slice(0, 57)}...` : value}'`;
+  if (typeof value === 'string') return `'${shortened(value)}'`;
   if (Array.isArray(value)) return `an array of ${value.length}`;
   if (ArrayBuffer.isView(value)) return `a ${Object.prototype.toString.call(value).slice(8, -1)}`;
+  if (Object.prototype.toString.call(value) === '[object Object]') {
+    const names = Object.keys(value).join(', ');
+    return names === '' ? 'an object without fields' : `an object with ${shortened(names)}`;
+  }
   const plain = typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean';
   return plain ? `${value} of type ${typeof value}` : `a value of type ${typeof value}`;
 }

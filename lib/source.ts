@@ -178,7 +178,7 @@ export async function resolveFolder(source?: string | null): Promise<string> {
 function noModel(source: string, looked: string[]): AlbertError {
   return new AlbertError(
     'CHECKPOINT',
-    `expected a model folder or the name of a local model for source but found none for ${show(source)}; looked in ` +
+    `expected a model folder or the name of a local model but found none for ${show(source)}; looked in ` +
       `${looked.join(', ')}. Nothing is downloaded: fetch the model first and pass its folder`,
   );
 }

@@ -67,7 +67,13 @@ const hole = new Array(2 ** 32 - 1);
 
 test.each<[name: string, call: () => unknown, expected: RegExp]>([
   ['a task', () => loose(pipeline)([torn]), /for task but received an array of 1/],
-  ['a preset', () => preset(torn as never), /for the preset but received a value of type object/],
+  ['a preset', () => preset(torn as never), /for the preset but received an object without fields/],
+  ['a folder', () => model.save(''), /a path for folder but received ''/],
+  [
+    'inputs',
+    () => loose(model.forward.bind(model))({ ids: 1, mask: 2 }),
+    /received an object with ids, mask$/,
+  ],
   ['data', () => loose(evaluate)({ task: 'sst-2', data: 5, model }), /a string for data but received 5/],
   [
     'seeds',
