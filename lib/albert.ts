@@ -26,7 +26,14 @@ import {
   pathString,
   string,
 } from './options';
-import { chooseOutputs, collectOutputs, type ForwardOutputs, wantedOutputs } from './outputs';
+import {
+  chooseOutputs,
+  type ChosenOutputs,
+  collectOutputs,
+  type ForwardOutputs,
+  type OutputsOf,
+  wantedOutputs,
+} from './outputs';
 import { preset } from './presets';
 import { saveModel } from './saving';
 import {
@@ -112,8 +119,11 @@ function warnOnce(message: string): void {
   process.emitWarning(message, 'AlbertWarning');
 }
 
-/** A model in memory. Concurrent calls queue and share batches; dispose() frees it, as the garbage collector would. */
-export class Albert {
+/**
+ * A model in memory. Concurrent calls queue and share batches; dispose() frees it, as the garbage collector would.
+ * @typeParam H its head where the code that loads it names one, and with it the outputs that forward() has.
+ */
+export class Albert<H extends Head = Head> {
   readonly #native: NativeModel;
   readonly #tokenizer: Tokenizer | AlbertError | null;
   readonly #life = new Lifetime(
@@ -130,7 +140,7 @@ export class Albert {
   readonly folder: string | null;
   /** config.json as it stands in the file. */
   readonly config: AlbertConfig;
-  readonly head: Head;
+  readonly head: H;
   /** 'cpu', 'cuda', or 'cuda:1' and so on. */
   readonly device: string;
   readonly dtype: string;
@@ -155,7 +165,7 @@ export class Albert {
     this.folder = folder;
     this.#tokenizer = tokenizer;
     this.config = config;
-    this.head = native.head as Head;
+    this.head = native.head as H;
     this.device = native.device;
     this.dtype = native.dtype;
     this.isa = native.isa;
@@ -170,7 +180,10 @@ export class Albert {
    * Loads a folder in Hugging Face layout, or a model that a name finds locally.
    * @throws AlbertError CHECKPOINT, INVALID_CONFIG, INVALID_ARGUMENT, DEVICE or OUT_OF_MEMORY.
    */
-  static async load(source?: string, options?: CheckpointOptions): Promise<Albert> {
+  static async load<H extends Head = Head>(
+    source?: string,
+    options?: CheckpointOptions & { head?: H },
+  ): Promise<Albert<H>> {
     const given = optionsObject<CheckpointOptions>('options', options, CHECKPOINT_OPTIONS);
     const native = modelOptions(given);
     const seed = integer('seed', given.seed, { min: 0, max: Number.MAX_SAFE_INTEGER }, 0);
@@ -205,7 +218,10 @@ export class Albert {
    * @param config the fields of config.json, or the name of a preset such as 'base-v2' or 'tiny'.
    * @throws AlbertError INVALID_CONFIG, INVALID_ARGUMENT, DEVICE or OUT_OF_MEMORY.
    */
-  static async create(config: AlbertConfig | string, options?: CreateOptions): Promise<Albert> {
+  static async create<H extends Head = Head>(
+    config: AlbertConfig | string,
+    options?: CreateOptions & { head?: H },
+  ): Promise<Albert<H>> {
     const given = optionsObject<CreateOptions>('options', options, CREATE_OPTIONS);
     const native = modelOptions(given);
     const seed = integer('seed', given.seed, { min: 0, max: Number.MAX_SAFE_INTEGER }, 0);
@@ -266,6 +282,15 @@ export class Albert {
    * @throws AlbertError INVALID_ARGUMENT, OUT_OF_VOCABULARY, TOO_LONG, OUT_OF_MEMORY, ABORTED, DISPOSED, or CHECKPOINT where
    *   something was written into the weights' file.
    */
+  async forward(
+    inputs: ForwardInputs,
+    options?: ForwardOptions & { outputs?: undefined },
+  ): Promise<OutputsOf<H>>;
+  async forward<N extends keyof ForwardOutputs>(
+    inputs: ForwardInputs,
+    options: ForwardOptions & { outputs: N[] },
+  ): Promise<ChosenOutputs<N>>;
+  async forward(inputs: ForwardInputs, options?: ForwardOptions): Promise<ForwardOutputs>;
   async forward(inputs: ForwardInputs, options?: ForwardOptions): Promise<ForwardOutputs> {
     this.#life.require();
     const given = optionsObject<ForwardOptions>('options', options, FORWARD_OPTIONS);

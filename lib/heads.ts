@@ -61,6 +61,12 @@ const INFO = {
 /** What stands on top of the encoder. */
 export type Head = keyof typeof INFO;
 
+/** What a head gives where no choice is made. */
+export type OutputName<H extends Head> =
+  | 'last_hidden_state'
+  | (typeof INFO)[H]['logits'][number]
+  | ((typeof INFO)[H]['pooled'] extends true ? 'pooler_output' : never);
+
 export const HEADS = Object.keys(INFO) as [Head, ...Head[]];
 
 /** What is known of a head. */

@@ -17,7 +17,7 @@ export type { ExportedOnnx, ExportOnnxOptions } from './formats/onnx';
 export type { ForwardInputs, Sequence, SequenceBatch } from './inputs';
 export type { Head } from './heads';
 export type { DeviceChoice, DType, Isa, LoadOptions, ParameterSharing } from './options';
-export type { ForwardOutputs } from './outputs';
+export type { ChosenOutputs, ForwardOutputs, OutputsOf } from './outputs';
 export { pipeline } from './pipelines';
 export type * from './pipelines';
 export { evaluate } from './tasks/evaluate';

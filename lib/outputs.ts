@@ -1,6 +1,6 @@
 /** Which outputs a forward call computes, and how they come back. */
 import { AlbertError } from './errors';
-import { type Head, headInfo } from './heads';
+import { type Head, headInfo, type OutputName } from './heads';
 import type { NativeTensor, NativeWanted } from './native';
 import { boolean, invalid, strings } from './options';
 import { Tensor } from './tensor';
@@ -39,6 +39,13 @@ export interface ForwardOutputs {
   /** [B]; grows with the likelihood that there is no answer. */
   cls_logits?: Tensor;
 }
+
+/** Of a model whose head is known: what that gives where no choice is made is there. */
+export type OutputsOf<H extends Head> = H extends Head ? ChosenOutputs<OutputName<H>> : never;
+
+/** Outputs of which these are there. */
+export type ChosenOutputs<N extends keyof ForwardOutputs> = ForwardOutputs &
+  Required<Pick<ForwardOutputs, N>>;
 
 /** The names of the outputs to return: what `outputs` lists, or everything the head gives, and the two lists asked for. */
 export function chooseOutputs(

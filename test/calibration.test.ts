@@ -30,7 +30,7 @@ const states = (folder: string, options: CheckpointOptions) =>
   withModel(folder, options, async (model) => {
     const input_ids = [model.encode(SENTENCES.join(' ')).input_ids];
     const { last_hidden_state } = await model.forward({ input_ids }, { outputs: ['last_hidden_state'] });
-    return last_hidden_state!.data;
+    return last_hidden_state.data;
   });
 
 const calibrate = (folder: string, output?: string) =>

@@ -28,32 +28,32 @@ test('outputs restricts what is computed', async () => {
   expect(all.hidden_states).toHaveLength((model.config.num_hidden_layers as number) + 1);
   const one = await model.forward({ input_ids: [[5, 6, 7]] }, { outputs: ['logits'] });
   expect(Object.keys(one)).toEqual(['logits']);
-  expect(Array.from(one.logits!.data)).toEqual(Array.from(all.logits!.data));
+  expect(Array.from(one.logits.data)).toEqual(Array.from(all.logits!.data));
 });
 
 test('positions gives the logits of those rows alone', async () => {
   const inputs = { input_ids: [[5, 6, 7], [8, 9], [10]] };
   const all = await model.forward(inputs, { outputs: ['logits'] });
   const some = await model.forward(inputs, { outputs: ['logits'], positions: [[2, 0], [], [0]] });
-  const vocabulary = all.logits!.dims[2];
-  expect(some.logits!.dims).toEqual([3, vocabulary]);
+  const vocabulary = all.logits.dims[2];
+  expect(some.logits.dims).toEqual([3, vocabulary]);
   const row = (sequence: number, position: number) =>
-    all.logits!.row(sequence).subarray(position * vocabulary, (position + 1) * vocabulary);
+    all.logits.row(sequence).subarray(position * vocabulary, (position + 1) * vocabulary);
   [row(0, 2), row(0, 0), row(2, 0)].forEach((expected, i) =>
-    expect(Array.from(some.logits!.row(i))).toEqual(Array.from(expected)),
+    expect(Array.from(some.logits.row(i))).toEqual(Array.from(expected)),
   );
 });
 
 test('rows beyond a short sequence hold zeros', async () => {
   const { last_hidden_state } = await model.forward({ input_ids: [[5, 6, 7], [8]] });
-  const width = last_hidden_state!.dims[2];
+  const width = last_hidden_state.dims[2];
   expect(
-    last_hidden_state!
+    last_hidden_state
       .row(1)
       .subarray(width)
       .every((value) => value === 0),
   ).toBe(true);
-  expect((last_hidden_state!.tolist() as number[][][])[1][2]).toEqual(new Array(width).fill(0));
+  expect((last_hidden_state.tolist() as number[][][])[1][2]).toEqual(new Array(width).fill(0));
 });
 
 test.each([

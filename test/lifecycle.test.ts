@@ -26,12 +26,12 @@ test('a sequence gives the same bits alone, in any company, and with any number 
     const together = await model.forward({ input_ids: sequences });
     for (let s = 0; s < sequences.length; s++) {
       const single = await model.forward({ input_ids: [sequences[s]] });
-      const width = single.last_hidden_state!.dims[2];
-      const batchRow = together.last_hidden_state!.row(s).subarray(0, sequences[s].length * width);
-      expect(Array.from(batchRow)).toEqual(Array.from(single.last_hidden_state!.data));
+      const width = single.last_hidden_state.dims[2];
+      const batchRow = together.last_hidden_state.row(s).subarray(0, sequences[s].length * width);
+      expect(Array.from(batchRow)).toEqual(Array.from(single.last_hidden_state.data));
       expect(Array.from(together.logits!.row(s))).toEqual(Array.from(single.logits!.data));
-      if (threads === 1) alone.push(Buffer.from(bytes(single.last_hidden_state!)));
-      else expect(bytes(single.last_hidden_state!).equals(alone[s])).toBe(true);
+      if (threads === 1) alone.push(Buffer.from(bytes(single.last_hidden_state)));
+      else expect(bytes(single.last_hidden_state).equals(alone[s])).toBe(true);
     }
     await model.dispose();
   }
@@ -145,7 +145,7 @@ test('an abort rejects at once and frees the model for others', async () => {
   await failure('ABORTED', () => queued);
   expect(performance.now() - begin).toBeLessThan(1000);
   const { last_hidden_state } = await model.forward({ input_ids: [[1, 2]] });
-  expect(last_hidden_state!.dims).toEqual([1, 2, 312]);
+  expect(last_hidden_state.dims).toEqual([1, 2, 312]);
   await model.dispose();
 });
 

@@ -97,20 +97,20 @@ describe('feature-extraction and sentence-similarity', () => {
     expect(states.dims[2]).toBe(32);
     const { input_ids } = extract.tokenizer.encode(texts[0]);
     const { last_hidden_state, pooler_output } = await extract.model.forward({ input_ids: [input_ids] });
-    expect(Array.from(states.row(0).subarray(0, last_hidden_state!.data.length))).toEqual(
-      Array.from(last_hidden_state!.data),
+    expect(Array.from(states.row(0).subarray(0, last_hidden_state.data.length))).toEqual(
+      Array.from(last_hidden_state.data),
     );
     const row = (tensor: Tensor, i = 0) => Array.from(tensor.row(i));
     const mean = await extract(texts, { pooling: 'mean' });
     expect(mean.dims).toEqual([2, 32]);
     const expected = row(mean).map((_, h) => {
       let sum = 0;
-      for (let t = 0; t < input_ids.length; t++) sum += last_hidden_state!.data[t * 32 + h];
+      for (let t = 0; t < input_ids.length; t++) sum += last_hidden_state.data[t * 32 + h];
       return expect.closeTo(sum / input_ids.length, 5) as number;
     });
     expect(row(mean)).toEqual(expected);
     expect(row(await extract(texts[0], { pooling: 'cls' }))).toEqual(
-      Array.from(last_hidden_state!.data.subarray(0, 32)),
+      Array.from(last_hidden_state.data.subarray(0, 32)),
     );
     expect(row(await extract(texts[0], { pooling: 'pooler' }))).toEqual(Array.from(pooler_output!.data));
     expect(await extract(texts, { pooling: 'first_token', quantize: false })).toEqual(

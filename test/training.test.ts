@@ -379,8 +379,8 @@ describe('Trainer', () => {
     for (let step = 0; step < 40; step++) await trainer.step(batch);
     expect((await trainer.evaluate(batch)).loss).toBeLessThan(0.05);
     const { start_top_index, end_top_index, cls_logits } = await model.forward(batch);
-    expect([start_top_index!.row(0)[0], end_top_index!.row(0)[0]]).toEqual([3, 4]);
-    expect(Array.from(cls_logits!.data, Math.sign)).toEqual([-1, 1]);
+    expect([start_top_index.row(0)[0], end_top_index.row(0)[0]]).toEqual([3, 4]);
+    expect(Array.from(cls_logits.data, Math.sign)).toEqual([-1, 1]);
     await trainer.dispose();
     await model.dispose();
   });

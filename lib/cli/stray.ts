@@ -31,7 +31,7 @@ async function hiddenStates(
     for (const texts of groups) {
       const input_ids = texts.map((text) => model.encode(text, { max_length: model.maxLength }).input_ids);
       const { last_hidden_state } = await model.forward({ input_ids }, { outputs: ['last_hidden_state'] });
-      states.push(last_hidden_state!.data);
+      states.push(last_hidden_state.data);
       onGroup();
     }
     return { states, width: model.config.hidden_size as number };

@@ -65,7 +65,7 @@ export async function multipleChoice(
       { input_ids: [input_ids], token_type_ids: [token_type_ids] },
       { outputs: ['logits'], signal },
     );
-    const scores = softmax(logits!.row(0));
+    const scores = softmax(logits.row(0));
     return topIndices(scores, scores.length).map((index): MultipleChoiceResult => ({
       choice: choices[index],
       index,

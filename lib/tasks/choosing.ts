@@ -62,7 +62,7 @@ export const choosing: Kind<ChoosingExample, Feature, Float32Array> = {
     const results: Float32Array[] = [];
     for (const run of runs(features)) {
       const { logits } = await model.forward(inputs(run), { outputs: ['logits'], signal });
-      run.forEach((_, row) => results.push(logits!.row(row).slice()));
+      run.forEach((_, row) => results.push(logits.row(row).slice()));
       onProgress?.({ done: results.length, total: features.length });
     }
     return results;
