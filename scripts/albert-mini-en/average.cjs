@@ -1,32 +1,29 @@
 // The mean of a model's weights at several steps of one run, which stands for a decay of the rate:
 // node scripts/albert-mini-en/average.cjs MODEL OUT COPY.safetensors... (MODEL gives config.json and the vocabulary)
 'use strict';
-const { Buffer } = require('node:buffer');
-const { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } = require('node:fs');
+const { copyFileSync, existsSync, mkdirSync } = require('node:fs');
 const path = require('node:path');
+const { readTensors, writeTensors } = require('./safetensors.cjs');
 
 const [model, out, ...copies] = process.argv.slice(2);
 if (copies.length === 0) throw new Error('expected MODEL OUT COPY.safetensors...');
 
-/** The header of a safetensors file of fp32 tensors, and all their values in a row. */
-function read(file) {
-  const bytes = readFileSync(file);
-  const begin = 8 + Number(bytes.readBigUInt64LE(0));
-  const header = bytes.subarray(0, begin);
-  if (!header.includes('"F32"') || /"(F16|BF16|F64)"/.test(header.toString()))
-    throw new Error(`expected tensors of F32 in ${file}`);
-  return { header, values: new Float32Array(Uint8Array.from(bytes.subarray(begin)).buffer) };
-}
-
-const { header, values } = read(copies[0]);
-const sums = new Float64Array(values.length);
+const mean = readTensors(copies[0]);
+const sums = Object.entries(mean).map(([name, { values }]) => ({
+  name,
+  sum: new Float64Array(values.length),
+}));
 for (const copy of copies) {
-  const one = read(copy);
-  if (!one.header.equals(header)) throw new Error(`expected the tensors of ${copies[0]} in ${copy}`);
-  one.values.forEach((value, i) => (sums[i] += value));
+  const tensors = readTensors(copy);
+  for (const { name, sum } of sums) {
+    if (tensors[name]?.values.length !== sum.length)
+      throw new Error(`expected ${name} of ${copies[0]} in ${copy}`);
+    tensors[name].values.forEach((value, i) => (sum[i] += value));
+  }
 }
-const mean = Float32Array.from(sums, (sum) => sum / copies.length);
+for (const { name, sum } of sums)
+  mean[name].values = Float32Array.from(sum, (value) => value / copies.length);
 mkdirSync(out, { recursive: true });
-writeFileSync(path.join(out, 'model.safetensors'), Buffer.concat([header, Buffer.from(mean.buffer)]));
+writeTensors(path.join(out, 'model.safetensors'), mean);
 for (const name of ['config.json', 'spiece.model', 'tokenizer_config.json'])
   if (existsSync(path.join(model, name))) copyFileSync(path.join(model, name), path.join(out, name));

@@ -9,9 +9,10 @@
 // mapping to the hidden size starts with orthogonal columns; and a head of offset d starts with keys that read the sinusoids
 // and queries that read them turned by d. Everything is trained afterwards like any other weight.
 'use strict';
-const { copyFileSync, readFileSync, writeFileSync } = require('node:fs');
+const { copyFileSync, readFileSync } = require('node:fs');
 const path = require('node:path');
 const { Albert } = require('../..');
+const { readTensors, writeTensors } = require('./safetensors.cjs');
 
 const OFFSETS = [-1, 1, -2, 2]; // of the first heads; the others start as usual
 const FREQUENCIES = 16;
@@ -84,20 +85,6 @@ function structuredValues(config, mapping) {
   };
 }
 
-/** Calls change(name, values) on every tensor of a safetensors file of 32-bit floats, and writes what it leaves. */
-function rewriteTensors(file, change) {
-  const bytes = readFileSync(file);
-  const start = 8 + Number(bytes.readBigUInt64LE(0));
-  for (const [name, { data_offsets }] of Object.entries(JSON.parse(bytes.toString('utf8', 8, start)))) {
-    if (name === '__metadata__') continue;
-    const [from, to] = data_offsets.map((offset) => start + offset);
-    const values = new Float32Array(Uint8Array.from(bytes.subarray(from, to)).buffer);
-    change(name, values);
-    bytes.set(new Uint8Array(values.buffer), from);
-  }
-  writeFileSync(file, bytes);
-}
-
 async function main([configFile, vocabulary, output, layers]) {
   const config = JSON.parse(readFileSync(configFile, 'utf8'));
   if (layers) config.num_hidden_layers = Number(layers);
@@ -107,14 +94,11 @@ async function main([configFile, vocabulary, output, layers]) {
   copyFileSync(vocabulary, path.join(output, 'spiece.model'));
 
   const weights = path.join(output, 'model.safetensors');
-  let mapping;
-  rewriteTensors(weights, (name, values) => {
-    if (name.endsWith('embedding_hidden_mapping_in.weight')) mapping = values.slice();
-  });
-  const structured = Object.entries(structuredValues(config, mapping));
-  rewriteTensors(weights, (name, values) => {
-    for (const [end, fill] of structured) if (name.endsWith(end)) fill(values);
-  });
+  const tensors = readTensors(weights);
+  const byEnd = (end) => Object.entries(tensors).find(([name]) => name.endsWith(end))[1].values;
+  const mapping = byEnd('embedding_hidden_mapping_in.weight').slice();
+  for (const [end, fill] of Object.entries(structuredValues(config, mapping))) fill(byEnd(end));
+  writeTensors(weights, tensors);
 }
 
 main(process.argv.slice(2)).catch((error) => {

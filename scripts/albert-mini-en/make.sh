@@ -18,6 +18,6 @@ mkdir -p "$work"
   node dist/cli/main.js vocab --input "$work/corpus" --size 8000 --output "$work/spiece.model"
 [ -d "$work/initial" ] || node "$recipe/initial.cjs" "$recipe/config.json" "$work/spiece.model" "$work/initial" 3
 node "$recipe/pretrain.cjs" "$work"
-node "$recipe/ship.cjs" "$work/longer" "$model"
+node "$recipe/ship.cjs" "$work/grouped" "$model"
 node "$recipe/measure.cjs" "$work" "$model"
-node dist/cli/main.js plot "$work/shallow/log.jsonl" "$work/deep/log.jsonl" "$work/longer/log.jsonl" --output "$model/curves.svg"
+node dist/cli/main.js plot "$work/shallow/log.jsonl" "$work/deep/log.jsonl" "$work/longer/log.jsonl" "$work/grouped/log.jsonl" --output "$model/curves.svg"

@@ -1,10 +1,12 @@
 // Pre-trains albert-mini-en as it was trained: a shallow model on short text first, whose weights the full depth then goes on
-// with, since all layers share them; the masks of ALBERT's paper last. Continues where it was stopped.
+// with, since all layers share them; then the masks of ALBERT's paper; at last every two layers for themselves. Continues where
+// it was stopped.
 //
 //     node scripts/albert-mini-en/pretrain.cjs WORK
 //
 // WORK holds corpus/, spiece.model and initial/, as make.sh puts them there.
 'use strict';
+const { execFileSync } = require('node:child_process');
 const { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } = require('node:fs');
 const path = require('node:path');
 const { pretrain, Trainer } = require('../..');
@@ -43,6 +45,16 @@ const LONGER = {
   stretches: [
     { until: 2400, ...WORDS, learningRate: 0.004, totalSteps: 4800 },
     { until: 4400, ...DENSE_NGRAMS, learningRate: 0.0044, totalSteps: 4400 },
+  ],
+};
+
+const GROUPS = 3;
+const GROUPED = {
+  folder: 'grouped',
+  options: { ...DENSE_NGRAMS, maxLength: 128, optimizer: 'adamw', beta2: 0.98, warmupSteps: 100, seed: 4 },
+  stretches: [
+    { until: 4500, learningRate: 0.0005, totalSteps: 1e6 },
+    { until: 6400, learningRate: 0.001677, totalSteps: 6400 }, // goes on at the same rate, and down to 0
   ],
 };
 
@@ -101,6 +113,12 @@ async function main([work]) {
   deepen(path.join(work, SHALLOW.folder), path.join(__dirname, 'config.json'), deepened);
   await train(work, DEEP, deepened);
   await train(work, LONGER, path.join(work, DEEP.folder));
+  const regrouped = path.join(work, 'regrouped');
+  if (!existsSync(regrouped)) {
+    const script = path.join(__dirname, 'regroup.cjs');
+    execFileSync(process.execPath, [script, path.join(work, LONGER.folder), regrouped, String(GROUPS)]);
+  }
+  await train(work, GROUPED, regrouped);
 }
 
 main(process.argv.slice(2)).catch((error) => {
