@@ -8,7 +8,7 @@ import { Contestant } from './contestant';
 import type { Peak } from './flops';
 import { batchesOf, dataFiles, lengthsOf } from './inputs';
 import { configOf, type ModelFolders, modelFolders } from './models';
-import { type Batch, type DType, type Job, NotAvailable, type Output } from './peer';
+import { type Batch, type DType, type Job, NotAvailable } from './peer';
 import type { Ready } from './protocol';
 import { evaluate, type Result, type Side, timedSide } from './results';
 import { median, realRows } from './statistics';
@@ -135,7 +135,7 @@ export class Bench {
       const { input_ids, token_type_ids } = batch;
       const name = given.output === 'embedding' ? 'mean_hidden_state' : given.output;
       const outputs = await model.forward({ input_ids, token_type_ids }, { outputs: [name] });
-      writeFileSync(file, realRows(outputs[name] as Output, lengthsOf(batch)));
+      writeFileSync(file, realRows(outputs[name], lengthsOf(batch)));
       await model.dispose();
       return file;
     };

@@ -1,5 +1,5 @@
 /** The package under test, on the same terms as its rivals. */
-import { NotAvailable, type Output, type Peer } from '../peer';
+import { NotAvailable, type Peer } from '../peer';
 import { albert } from '../subject';
 
 export const peer: Peer = {
@@ -18,7 +18,7 @@ export const peer: Peer = {
         prepare:
           ({ input_ids, token_type_ids }) =>
           async () =>
-            (await model.forward({ input_ids, token_type_ids }, { outputs: [output] }))[output] as Output,
+            (await model.forward({ input_ids, token_type_ids }, { outputs: [output] }))[output],
       };
     } catch (error) {
       // The model and the threads are known to be right, so this is about the precision or the instruction set.
