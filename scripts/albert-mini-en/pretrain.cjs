@@ -6,10 +6,10 @@
 //
 // WORK holds corpus/, spiece.model and initial/, as make.sh puts them there.
 'use strict';
-const { execFileSync } = require('node:child_process');
 const { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } = require('node:fs');
 const path = require('node:path');
 const { pretrain, Trainer } = require('../..');
+const { regroup } = require('./regroup.cjs');
 
 const WORDS = { ngram: 1, maskedLmProbability: 0.2, maxPredictions: 28 };
 const NGRAMS = { ngram: 3, maskedLmProbability: 0.15, maxPredictions: 20 };
@@ -114,10 +114,8 @@ async function main([work]) {
   await train(work, DEEP, deepened);
   await train(work, LONGER, path.join(work, DEEP.folder));
   const regrouped = path.join(work, 'regrouped');
-  if (!existsSync(regrouped)) {
-    const script = path.join(__dirname, 'regroup.cjs');
-    execFileSync(process.execPath, [script, path.join(work, LONGER.folder), regrouped, String(GROUPS)]);
-  }
+  if (!existsSync(path.join(regrouped, 'config.json')))
+    regroup(path.join(work, LONGER.folder), GROUPS, regrouped);
   await train(work, GROUPED, regrouped);
 }
 
