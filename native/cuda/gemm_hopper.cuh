@@ -51,6 +51,9 @@ struct HopperBlock {
       (227 << 10) - kAlignment - kStrips * (kStripBytes + 2 * kBarrierBytes) - kBiasBytes;
   static constexpr int kOfStage = kStageBytes + kBiasBytes + 2 * kBarrierBytes;
   static constexpr int kStages = kMost / kOfStage < 10 ? kMost / kOfStage : 10;
+  // A parity does not tell a phase from the one before the last: with fewer stages than warps that copy, one
+  // could come to a stage that is still read from two rounds ago, and take it for free.
+  static_assert(kStages >= kCopyWarps);
   static constexpr size_t kSharedBytes = (227 << 10) - kMost + kStages * kOfStage;
 };
 
