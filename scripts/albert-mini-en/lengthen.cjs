@@ -47,7 +47,8 @@ function lengthen(model, initial, trained, output) {
 
   mkdirSync(output, { recursive: true });
   writeTensors(path.join(output, weights), tensors);
-  for (const file of ['spiece.model', 'config.json']) copyFileSync(path.join(model, file), path.join(output, file));
+  for (const file of ['spiece.model', 'config.json'])
+    copyFileSync(path.join(model, file), path.join(output, file));
 }
 
 module.exports = { lengthen };

@@ -11,14 +11,19 @@ recipe=scripts/albert-mini-en
 model=models/albert-mini-en
 sources=(gcide wordnet anarchism state-of-the-union world-english-bible jane-austen moby-dick jargon devils-dictionary
          foldoc fortunes dhammapada bash-guide rust debian-handbook)
+manuals=(debian-history debian-reference debian-faq debian-policy debian-edu developers-reference installation-guide
+         freedombox kernel postgresql python perl django sqlalchemy git apache exim gimp libreoffice gnome gnome-devel
+         gnucash manpages endless-sky wesnoth stellarium crawl racket erlang copyright-does-not-exist r-manuals octave
+         lilypond csound povray wireshark bacula grass kicad ghc)
 
 mkdir -p "$work"
 [ -d "$work/corpus" ] || node scripts/corpus.cjs "$work/corpus" "${sources[@]}"
+[ -d "$work/manuals" ] || node scripts/corpus.cjs "$work/manuals" "${manuals[@]}"
 [ -f "$work/spiece.model" ] ||
   node dist/cli/main.js vocab --input "$work/corpus" --size 8000 --output "$work/spiece.model"
 [ -d "$work/initial" ] || node "$recipe/initial.cjs" "$recipe/config.json" "$work/spiece.model" "$work/initial" 3
 node "$recipe/pretrain.cjs" "$work"
-node "$recipe/ship.cjs" "$work/grouped" "$model"
+node "$recipe/ship.cjs" "$work/long" "$model"
 node "$recipe/measure.cjs" "$work" "$model"
 node dist/cli/main.js plot "$work/shallow/log.jsonl" "$work/deep/log.jsonl" "$work/longer/log.jsonl" --output "$model/curves.svg"
-node dist/cli/main.js plot "$work/grouped/log.jsonl" --output "$model/curves-grouped.svg"
+node dist/cli/main.js plot "$work/grouped/log.jsonl" "$work/long/log.jsonl" --output "$model/curves-grouped.svg"

@@ -1,14 +1,15 @@
 // Pre-trains albert-mini-en as it was trained: a shallow model on short text first, whose weights the full depth then goes on
-// with, since all layers share them; then the masks of ALBERT's paper; at last every two layers for themselves. Continues where
-// it was stopped.
+// with, since all layers share them; then the masks of ALBERT's paper; then every two layers for themselves; at last long text, and
+// manuals too. Continues where it was stopped.
 //
 //     node scripts/albert-mini-en/pretrain.cjs WORK
 //
-// WORK holds corpus/, spiece.model and initial/, as make.sh puts them there.
+// WORK holds corpus/, manuals/, spiece.model and initial/, as make.sh puts them there.
 'use strict';
 const { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } = require('node:fs');
 const path = require('node:path');
 const { pretrain, Trainer } = require('../..');
+const { lengthen } = require('./lengthen.cjs');
 const { regroup } = require('./regroup.cjs');
 
 const WORDS = { ngram: 1, maskedLmProbability: 0.2, maxPredictions: 28 };
@@ -48,13 +49,31 @@ const LONGER = {
   ],
 };
 
+const ADAMW = { optimizer: 'adamw', beta2: 0.98, warmupSteps: 100 };
 const GROUPS = 3;
 const GROUPED = {
   folder: 'grouped',
-  options: { ...DENSE_NGRAMS, maxLength: 128, optimizer: 'adamw', beta2: 0.98, warmupSteps: 100, seed: 4 },
+  options: { ...DENSE_NGRAMS, ...ADAMW, maxLength: 128, seed: 4 },
   stretches: [
     { until: 4500, learningRate: 0.0005, totalSteps: 1e6 },
     { until: 6400, learningRate: 0.001677, totalSteps: 6400 }, // goes on at the same rate, and down to 0
+  ],
+};
+const LONG = {
+  folder: 'long',
+  texts: ['corpus', 'manuals'], // in this order, so that the documents held out of corpus/ stay the same
+  options: {
+    ...DENSE_NGRAMS,
+    ...ADAMW,
+    maxPredictions: 103,
+    maxLength: 512,
+    shortSequenceProbability: 0.5,
+    batchSize: 24,
+    seed: 5,
+  },
+  stretches: [
+    { until: 4500, learningRate: 0.0005, totalSteps: 1e6 },
+    { until: 7500, learningRate: 0.00125, totalSteps: 7500 }, // goes on at the same rate, and down to 0
   ],
 };
 
@@ -67,7 +86,7 @@ async function stepsDone(folder) {
   return trainer.extra.step;
 }
 
-async function train(work, { folder, options, stretches }, model) {
+async function train(work, { folder, texts = ['corpus'], options, stretches }, model) {
   const place = (name) => path.join(work, name);
   for (const { until, ...changes } of stretches) {
     if ((await stepsDone(place(folder))) >= until) continue;
@@ -75,7 +94,7 @@ async function train(work, { folder, options, stretches }, model) {
     const interrupted = () => stop.abort();
     process.once('SIGINT', interrupted);
     const { steps, evaluation } = await pretrain({
-      corpus: place('corpus'),
+      corpus: texts.map(place),
       vocabulary: place('spiece.model'),
       cache: place('cache'),
       model,
@@ -117,6 +136,15 @@ async function main([work]) {
   if (!existsSync(path.join(regrouped, 'config.json')))
     regroup(path.join(work, LONGER.folder), GROUPS, regrouped);
   await train(work, GROUPED, regrouped);
+  const lengthened = path.join(work, 'lengthened');
+  if (!existsSync(path.join(lengthened, 'config.json')))
+    lengthen(
+      path.join(work, GROUPED.folder),
+      path.join(work, 'initial'),
+      GROUPED.options.maxLength,
+      lengthened,
+    );
+  await train(work, LONG, lengthened);
 }
 
 main(process.argv.slice(2)).catch((error) => {
