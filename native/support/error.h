@@ -1,6 +1,7 @@
 // The one exception type of the native code, its codes, and the helper that words its messages.
 #pragma once
 
+#include <locale>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -63,11 +64,13 @@ class Error : public std::runtime_error {
   ErrorCode code_;
 };
 
-// Joins its arguments with operator<<: str("expected ", 3, " values").
+// Joins its arguments with operator<<: str("expected ", 3, " values"). Numbers look the same whatever locale
+// the process has set: file headers are made of them too.
 inline std::string str() { return {}; }
 template <typename... Args>
 std::string str(const Args&... args) {
   std::ostringstream out;
+  out.imbue(std::locale::classic());
   (out << ... << args);
   return out.str();
 }

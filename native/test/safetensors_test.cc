@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <locale>
 
 #if !defined(_WIN32)
 #include <sys/resource.h>
@@ -51,6 +52,22 @@ TEST(safetensors_round_trip) {
   EXPECT(std::memcmp(file.tensors[0].data, values, 24) == 0 && file.find("ids")->dtype == DType::kI64, "");
   EXPECT((file.tensors[0].data - file.map->data()) % 8 == 0, "data aligned to 8 bytes");
   EXPECT(file.map->size() > 8 && file.map->data()[8] == '{', "");
+}
+
+// A host program may write 1234 as '1.234'; a header may not.
+TEST(safetensors_headers_do_not_depend_on_the_locale) {
+  struct Grouped : std::numpunct<char> {
+    char do_thousands_sep() const override { return '.'; }
+    std::string do_grouping() const override { return "\3"; }
+  };
+  const std::string path = test::temporary("locale.safetensors");
+  const std::vector<float> values(1234, 1.0f);
+  const std::locale before = std::locale::global(std::locale(std::locale::classic(), new Grouped));
+  write_safetensors(path,
+                    {{"a", DType::kF32, {1234}, reinterpret_cast<const uint8_t*>(values.data()), 4936}});
+  std::locale::global(before);
+  EXPECT(TensorFile::open(path).find("a")->shape[0] == 1234, "");
+  std::filesystem::remove(path);
 }
 
 TEST(safetensors_refuses_what_the_format_forbids) {
