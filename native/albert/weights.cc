@@ -172,6 +172,12 @@ class StoredWeights : public Weights {
   }
 
   void copy(const std::vector<Parameter>& values) {
+    const auto same = [](const Parameter& a, const Parameter& b) {
+      return a.name == b.name && a.shape == b.shape;
+    };
+    check(std::equal(parameters_.begin(), parameters_.end(), values.begin(), values.end(), same),
+          ErrorCode::kInvalidArgument, "expected values of the ", parameters_.size(),
+          " parameters of this model but received those of another configuration or head");
     for (size_t i = 0; i < parameters_.size(); ++i) {
       const size_t count = static_cast<size_t>(parameters_[i].count());
       float* out = allocate(count, parameters_[i].name);

@@ -58,7 +58,8 @@ class Weights {
   // for biases.
   static std::unique_ptr<Weights> create(const Config& config, Head head, uint64_t seed);
 
-  // Copies of values that someone else keeps, in the order of describe().
+  // Copies of values that someone else keeps, in the order of describe(). Throws Error{kInvalidArgument} for
+  // those of another model.
   static std::unique_ptr<Weights> copy(const Config& config, Head head, const std::vector<Parameter>& values);
 
   virtual ~Weights() = default;

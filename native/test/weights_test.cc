@@ -364,6 +364,18 @@ TEST(weights_that_half_precision_cannot_hold_are_not_saved_in_it) {
          {parameters[0].name, "65504"});
 }
 
+TEST(weights_are_copied_from_the_same_model_alone) {
+  auto weights = Weights::create(tiny(), Head::kBase, 1);
+  expect_same(*weights, *Weights::copy(tiny(), Head::kBase, weights->all()));
+  Config wider = tiny();
+  wider.vocab_size += 1;
+  for (const auto& copy :
+       std::vector<std::function<void()>>{[&] { Weights::copy(wider, Head::kBase, weights->all()); },
+                                          [&] { Weights::copy(tiny(), Head::kMaskedLm, weights->all()); },
+                                          [&] { Weights::copy(tiny(), Head::kBase, {weights->all()[0]}); }})
+    refuse(copy, ErrorCode::kInvalidArgument, {"another configuration or head"});
+}
+
 TEST(weights_save_reports_failure_and_leaves_nothing) {
   Folder folder;
   auto weights = Weights::create(tiny(), Head::kBase, 1);
