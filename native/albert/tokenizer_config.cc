@@ -1,8 +1,9 @@
 // Reads the two small JSON files that stand beside a vocabulary.
 #include "tokenizer_config.h"
 
+#include <charconv>
 #include <cmath>
-#include <cstdlib>
+#include <system_error>
 
 namespace albert {
 namespace {
@@ -85,12 +86,13 @@ TokenizerConfig read_tokenizer_config(const std::string& config_json,
     read_roles(json, source, &config);
     if (const Json* decoder = json.find("added_tokens_decoder")) {
       for (const auto& [key, value] : decoder->object()) {
-        char* end = nullptr;
-        const double id = std::strtod(key.c_str(), &end);
-        check(!key.empty() && *end == 0 && id >= 0 && id <= kMaxTokenId && id == std::floor(id), source.code,
-              source.name, ": expected token ids as the keys of 'added_tokens_decoder', found '", key, "'");
+        int32_t id = -1;
+        const char* const end = key.data() + key.size();
+        const auto [at, error] = std::from_chars(key.data(), end, id);
+        check(error == std::errc() && at == end && id >= 0 && id <= kMaxTokenId, source.code, source.name,
+              ": expected token ids as the keys of 'added_tokens_decoder', found '", key, "'");
         config.added_tokens.push_back(read_added_token(value, source, "added_tokens_decoder"));
-        config.added_tokens.back().id = static_cast<int32_t>(id);
+        config.added_tokens.back().id = id;
       }
     }
   }

@@ -95,8 +95,10 @@ TEST(tokenizer_refuses_damaged_settings) {
   TokenizerFiles files;
   files.tokenizer_config_json = R"({"do_lower_case": "yes"})";
   expect_refusal(tiny(), "do_lower_case", files);
-  files.tokenizer_config_json = R"({"added_tokens_decoder": {"x": {"content": "a"}}})";
-  expect_refusal(tiny(), "added_tokens_decoder", files);
+  for (const char* key : {"x", "", " 4", "0x4", "4e0", "4.0", "-4", "4\\u0000", "4294967300"}) {
+    files.tokenizer_config_json = str(R"({"added_tokens_decoder": {")", key, R"(": {"content": "b"}}})");
+    expect_refusal(tiny(), "added_tokens_decoder", files);
+  }
   files.tokenizer_config_json = R"({"added_tokens_decoder": {"200000000": {"content": "b"}}})";
   expect_refusal(tiny(), "far beyond", files);
   files.tokenizer_config_json = "{";
