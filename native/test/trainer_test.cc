@@ -132,6 +132,21 @@ TEST(micro_batches_may_lack_a_part_of_the_loss) {
   }
 }
 
+TEST(steps_count_the_tokens_that_the_mask_leaves) {
+  const Config config = one_layer();
+  const auto weights = Weights::create(config, Head::kSequenceClassification, 1);
+  LabelledBatch batch;
+  batch.sequences.ids = {1, 2, 3, 4};
+  batch.sequences.lengths = {4};
+  batch.labels = {1};
+  OptimizerOptions optimizer;
+  optimizer.total_steps = 10;
+  Trainer trainer(config, Head::kSequenceClassification, *weights, {}, optimizer, 1);
+  EXPECT(trainer.step({batch}).tokens == 4, "without a mask");
+  batch.sequences.mask = {1, 255, 0, 1};
+  EXPECT(trainer.step({batch}).tokens == 3, "whatever a real token is marked by");
+}
+
 // As Hugging Face's do; the reference's pre-training and question-answering heads have none.
 TEST(classifiers_of_rows_and_of_tokens_have_dropout) {
   const Config config = one_layer();

@@ -72,8 +72,8 @@ StepResult Trainer::step(const std::vector<LabelledBatch>& batches) {
     const uint64_t pass = static_cast<uint64_t>(passes_) + i;
     losses.push_back(model_.forward_backward(batches[i], DropoutPlaces(seed_, pass)));
     const SequenceBatch& sequences = batches[i].sequences;
-    result.tokens += sequences.mask.empty() ? static_cast<int64_t>(sequences.ids.size())
-                                            : std::count(sequences.mask.begin(), sequences.mask.end(), 1);
+    result.tokens += static_cast<int64_t>(sequences.ids.size()) -
+                     std::count(sequences.mask.begin(), sequences.mask.end(), 0);
   }
   result.losses = mean_losses(losses);
   const auto check_finite = [&](const char* what, double value) {
