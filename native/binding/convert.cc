@@ -188,12 +188,15 @@ TrainingOptions to_training_options(const Napi::Value& value) {
 OptimizerOptions to_optimizer_options(const Napi::Value& value) {
   const Napi::Object object = to_object(value, "optimizer options");
   const auto number = [&](const char* name) { return to_double(object.Get(name), name); };
+  const auto steps = [](const Napi::Object& from, const char* name) {
+    return static_cast<int64_t>(to_count(from.Get(name), name));
+  };
   OptimizerOptions options;
   options.kind = to_text(object.Get("optimizer"), "optimizer") == "lamb" ? OptimizerOptions::Kind::kLamb
                                                                          : OptimizerOptions::Kind::kAdamw;
   options.learning_rate = number("learningRate");
-  options.warmup_steps = static_cast<int64_t>(number("warmupSteps"));
-  options.total_steps = static_cast<int64_t>(number("totalSteps"));
+  options.warmup_steps = steps(object, "warmupSteps");
+  options.total_steps = steps(object, "totalSteps");
   options.power = number("power");
   options.beta1 = number("beta1");
   options.beta2 = number("beta2");
@@ -204,7 +207,7 @@ OptimizerOptions to_optimizer_options(const Napi::Value& value) {
   for (uint32_t i = 0; i < rates.Length(); ++i) {
     const Napi::Object rule = to_object(rates.Get(i), "rates");
     options.rates.push_back({to_text(rule.Get("prefix"), "prefix"), to_double(rule.Get("factor"), "factor"),
-                             static_cast<int64_t>(to_double(rule.Get("from"), "from"))});
+                             steps(rule, "from")});
   }
   return options;
 }
