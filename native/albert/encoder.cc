@@ -4,10 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <cstring>
 #include <string>
-
-#include "support/error.h"
 
 namespace albert {
 namespace {

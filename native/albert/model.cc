@@ -2,7 +2,6 @@
 #include "model.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "device.h"
 #include "encoder.h"

@@ -2,7 +2,6 @@
 #include "results.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "support/error.h"

@@ -1,8 +1,6 @@
 // The normalisation of Normalizer::Normalize in google/sentencepiece, with spans carried along.
 #include "sentencepiece_normalizer.h"
 
-#include <algorithm>
-
 namespace albert {
 namespace {
 

@@ -1,7 +1,6 @@
 // Which tokens of a text or pair stay when there is a limit, and which windows the rest makes.
 #pragma once
 
-#include <cstdint>
 #include <vector>
 
 #include "tokenizer.h"

@@ -1,7 +1,6 @@
 // Splits text at whitespace, punctuation and ideographs, and words into pieces.
 #include "wordpiece.h"
 
-#include <algorithm>
 #include <map>
 
 #include "support/error.h"

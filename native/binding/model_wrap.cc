@@ -2,7 +2,6 @@
 #include "model_wrap.h"
 
 #include "convert.h"
-#include "ops.h"
 #include "promise_worker.h"
 
 namespace albert::binding {

@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "convert.h"
-#include "ops.h"
 #include "promise_worker.h"
 
 namespace albert::binding {

@@ -6,7 +6,6 @@
 #include <fstream>
 #include <limits>
 #include <string>
-#include <system_error>
 
 #if defined(__linux__)
 #include <sched.h>

@@ -1,6 +1,5 @@
 // The operations of training on the CPU backend: gradients and optimisation. Sums over rows are taken in
 // chunks and blocks of fixed size and added in order, so that no thread count changes a bit.
-#include <cstring>
 #include <numeric>
 
 #include "cpu/backend.h"

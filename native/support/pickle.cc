@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "error.h"
+
 namespace albert {
 namespace {
 

@@ -7,8 +7,6 @@
 #include <string_view>
 #include <vector>
 
-#include "error.h"
-
 namespace albert {
 
 // Values refer to each other by index, so that cyclic pickles neither leak nor recurse.

@@ -1,8 +1,6 @@
 // Central directory of a ZIP archive, after PKWARE's APPNOTE 6.3.10 (sections 4.3 to 4.5).
 #include "zip.h"
 
-#include <algorithm>
-#include <cstring>
 #include <unordered_set>
 
 namespace albert {

@@ -1,6 +1,8 @@
 // Plans an epoch from the index alone, then makes single instances from the mapped tokens.
 #include "batches.h"
 
+#include <mutex>
+
 namespace albert {
 namespace {
 

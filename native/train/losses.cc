@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "albert/host_view.h"
-#include "support/error.h"
 
 namespace albert {
 namespace {

@@ -1,8 +1,8 @@
 // The heads in training: from hidden rows and labels to a loss, and from the loss back to hidden rows.
 #pragma once
 
-#include <memory>
 #include <optional>
+#include <vector>
 
 #include "albert/batch.h"
 #include "albert/config.h"

@@ -1,8 +1,6 @@
 // The pairs of create_instances_from_document in google-research/albert, create_pretraining_data.py.
 #include "objective.h"
 
-#include <algorithm>
-
 namespace albert {
 
 void plan_document(uint32_t document, const std::vector<uint32_t>& segment_lengths,

@@ -1,7 +1,6 @@
 // Layout of a parameter set.
 #include "parameters.h"
 
-#include <algorithm>
 #include <stdexcept>
 
 #include "albert/workspace.h"

@@ -1,7 +1,6 @@
 // A training run: steps of gradient accumulation and optimisation, and a state that continues bit-exactly.
 #pragma once
 
-#include <memory>
 #include <string>
 #include <vector>
 
