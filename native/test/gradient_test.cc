@@ -190,9 +190,9 @@ TEST(logits_that_take_turns_give_the_same_gradient) {
   LabelledBatch batch;
   batch.sequences.lengths.assign(15, 19);
   for (uint64_t i = 0; i < 15 * 19; ++i) {
-    const auto word = philox(6, 0, i).word;
-    batch.sequences.ids.push_back(static_cast<int32_t>(word[0] % 150));
-    batch.labels.push_back(i % 50 == 7 ? kIgnoredLabel : static_cast<int32_t>(word[1] % 150));
+    const Philox4 random = philox(6, 0, i);
+    batch.sequences.ids.push_back(static_cast<int32_t>(random.word[0] % 150));
+    batch.labels.push_back(i % 50 == 7 ? kIgnoredLabel : static_cast<int32_t>(random.word[1] % 150));
   }
   batch.sequences.types.assign(batch.labels.size(), 0);
   batch.sequences.mask.assign(batch.labels.size(), 1);
