@@ -32,9 +32,6 @@ ALBERT_HOST_DEVICE inline Philox4 philox(uint64_t seed, uint64_t stream, uint64_
   return out;
 }
 
-// A word as a float in [0, 1): its upper 24 bits, so that every value is exact.
-ALBERT_HOST_DEVICE inline float unit_float(uint32_t word) { return (float)(word >> 8) * (1.0f / 16777216); }
-
 // A word as a double in (0, 1), safe to take the logarithm of.
 ALBERT_HOST_DEVICE inline double open_unit(uint32_t word) {
   return ((double)word + 0.5) * (1.0 / 4294967296.0);

@@ -49,8 +49,10 @@ void disturb(TrainingModel& model, uint64_t seed) {
   uint64_t index = 0;
   for (Parameter& parameter : disturbed) {
     weights.emplace_back(parameter.data, parameter.data + parameter.count());
-    for (float& weight : weights.back())
-      weight *= 1 + 0x1p-9f * (2 * unit_float(philox(seed, 0, index++).word[0]) - 1);
+    for (float& weight : weights.back()) {
+      const float unit = static_cast<float>(philox(seed, 0, index++).word[0] >> 8) * 0x1p-24f;
+      weight *= 1 + 0x1p-9f * (2 * unit - 1);
+    }
     parameter.data = weights.back().data();
   }
   model.weights().copy_from(disturbed);
@@ -62,8 +64,9 @@ void disturb(TrainingModel& model, uint64_t seed) {
 TEST(golden_gradients_on_every_processor) {
   for (const GoldenCase& golden : golden_cases()) {
     if (!has_gradients(golden)) continue;
-    const LabelledBatch batch =
-        labelled_batch(golden.tensors, Config::parse(golden.config, "config.json"), golden.head);
+    const Config config = Config::parse(golden.config, "config.json");
+    const LabelledBatch batch = labelled_batch(golden.tensors, config, golden.head);
+    batch.validate(config, golden.head);
     for (const Processor& processor : processors())
       for (const char* dtype : {"fp32", "bf16"}) {
         const bool rounds = std::strcmp(dtype, "bf16") == 0;
@@ -81,7 +84,6 @@ TEST(golden_gradients_on_every_processor) {
         for (int draw = 0; draw < draws; ++draw) {
           TrainingModel model = training_model(golden, options);
           if (draw > 0) disturb(model, static_cast<uint64_t>(draw));
-          batch.validate(model.config(), golden.head);
           const Losses losses = model.forward_backward(batch, DropoutPlaces::none());
           const double truth = golden.tensors.at("loss.loss").values[0];
           EXPECT(std::fabs(losses.total - truth) <= tolerance * std::fabs(truth), golden.name, " loss ",

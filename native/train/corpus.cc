@@ -63,7 +63,6 @@ Corpus::Corpus(const std::vector<std::shared_ptr<const FileMap>>& files) {
     shard.tokens = reinterpret_cast<const int32_t*>(shard.segment_begin + segments + 1);
     shard.segment_count = segments;
     shard.token_count = tokens;
-    tokens_ += tokens;
     first_document_.push_back(first_document_.back() + static_cast<uint32_t>(documents));
     shards_.push_back(std::move(shard));
   }

@@ -24,7 +24,6 @@ class Corpus {
   explicit Corpus(const std::vector<std::shared_ptr<const FileMap>>& files);
 
   uint32_t documents() const { return first_document_.back(); }
-  uint64_t tokens() const { return tokens_; }
   // Tokens of each segment of a document.
   void segment_lengths(uint32_t document, std::vector<uint32_t>* out) const;
   // Appends the tokens of `count` segments; ids outside [0, vocabulary_size) throw Error{kData}.
@@ -44,7 +43,6 @@ class Corpus {
 
   std::vector<Shard> shards_;
   std::vector<uint32_t> first_document_;  // [shards + 1]
-  uint64_t tokens_ = 0;
 };
 
 }  // namespace albert

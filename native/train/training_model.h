@@ -42,7 +42,6 @@ class TrainingModel {
   ParameterSet& weights() { return *weights_; }
   ParameterSet& gradients() { return *gradients_; }
   Backend& backend() { return *backend_; }
-  const Config& config() const { return config_; }
   // Of the largest batch so far; a head's own come on top.
   size_t activation_bytes() const { return encoder_->activation_bytes() + workspace_->bytes(); }
 
