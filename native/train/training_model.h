@@ -31,6 +31,8 @@ class TrainingModel {
  public:
   // Copies the weights. Throws Error{kInvalidArgument} for what cannot be trained.
   TrainingModel(const Config& config, Head head, const Weights& weights, const TrainingOptions& options);
+  TrainingModel(const TrainingModel&) = delete;  // its parts refer to its configuration
+  TrainingModel& operator=(const TrainingModel&) = delete;
 
   // Runs the batch and adds to the gradients. `dropout` as none() computes exact gradients. Throws what
   // LabelledBatch::validate throws.
