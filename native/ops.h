@@ -114,6 +114,12 @@ struct Heads {
   int64_t size = 0;                        // D
   int64_t stride = 0;                      // elements between rows: Backend::head_stride(D, precision)
   Precision precision = Precision::kFp32;  // kFp32 or kBf16
+
+  // Floats of memory that each of the three takes for so many rows.
+  size_t floats(int64_t rows) const {
+    const size_t elements = static_cast<size_t>(heads * rows * stride);
+    return precision == Precision::kFp32 ? elements : (elements + 1) / 2;
+  }
 };
 
 // Inverted dropout: element (row, column) keeps its value times 1 / (1 - probability) when word column % 4 of

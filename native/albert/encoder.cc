@@ -18,12 +18,6 @@ struct Activations {
       stream;  // [rows, row_stride(H)] the residual stream; null when it lives in the result from the start
 };
 
-// Floats that each of query, key and value takes.
-size_t head_floats(const Heads& heads, int64_t rows) {
-  const size_t elements = static_cast<size_t>(heads.heads * rows * heads.stride);
-  return heads.precision == Precision::kFp32 ? elements : (elements + 1) / 2;
-}
-
 Heads heads_of(const Config& config, const Backend& backend, Precision precision) {
   Heads heads;
   heads.heads = config.num_attention_heads;
@@ -37,9 +31,9 @@ Activations take_activations(const Config& config, const Heads& heads, int64_t r
                              Workspace& from) {
   Activations activations;
   activations.heads = heads;
-  activations.heads.query = from.take(head_floats(heads, rows));
-  activations.heads.key = from.take(head_floats(heads, rows));
-  activations.heads.value = from.take(head_floats(heads, rows));
+  activations.heads.query = from.take(heads.floats(rows));
+  activations.heads.key = from.take(heads.floats(rows));
+  activations.heads.value = from.take(heads.floats(rows));
   activations.embeddings = from.take(static_cast<size_t>(rows * row_stride(config.embedding_size)));
   const size_t stream = static_cast<size_t>(rows * row_stride(config.hidden_size));
   activations.context = from.take(stream);

@@ -81,19 +81,13 @@ const TrainingEncoder::FeedForwardPart& TrainingEncoder::feed_forward_of(int64_t
 
 // ---- activations
 
-size_t TrainingEncoder::head_floats(int64_t rows) const {
-  const int64_t values =
-      rows * config_.num_attention_heads * backend_.head_stride(config_.head_size(), head_precision_);
-  return static_cast<size_t>(head_precision_ == Precision::kFp32 ? values : (values + 1) / 2);
-}
-
 TrainingEncoder::Saved TrainingEncoder::take_saved(int64_t rows) {
   Saved saved{};
   saved.heads.heads = config_.num_attention_heads;
   saved.heads.size = config_.head_size();
   saved.heads.precision = head_precision_;
   saved.heads.stride = backend_.head_stride(saved.heads.size, head_precision_);
-  const size_t head = head_floats(rows);
+  const size_t head = saved.heads.floats(rows);
   const auto take = [&](int64_t width) { return workspace_.take(matrix_floats(rows, width)); };
   saved.heads.query = workspace_.take(head);
   saved.heads.key = workspace_.take(head);

@@ -74,7 +74,6 @@ class TrainingEncoder {
   };
 
   Norm norm(const std::string& name);
-  size_t head_floats(int64_t rows) const;  // of query, key or value
   Saved take_saved(int64_t rows);
   int64_t blocks() const { return int64_t{config_.num_hidden_layers} * config_.inner_group_num; }
   const AttentionPart& attention_of(int64_t block) const;
