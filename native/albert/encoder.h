@@ -56,7 +56,7 @@ struct EncoderTaps {
 };
 
 // Runs the encoder over a packed batch. Returns [result rows, row_stride(H)] in the workspace's memory, valid
-// until its next reset, or null when `cancelled` (polled between layers) said so. Sources: Lan et al. 2019
+// until its next layout, or null when `cancelled` (polled between layers) said so. Sources: Lan et al. 2019
 // (arXiv 1909.11942) and the released ALBERT code. The taps need a batch without a selection of rows.
 const float* encoder_forward(Backend& backend, const Config& config, const EncoderWeights& weights,
                              const PackedBatch& batch, Workspace& workspace, const EncoderTaps& taps,

@@ -305,7 +305,7 @@ class StoredWeights : public Weights {
   // The decoder is normally the word table; a file may still hold a copy of it, or a matrix trained apart.
   void load_decoder(std::vector<std::string>* warnings) {
     const Parameter& table = *find(kWordTable);
-    if (const StoredTensor* tensor = checkpoint_.find("predictions.decoder.weight")) {
+    if (const StoredTensor* tensor = checkpoint_.find(kDecoder)) {
       const float* matrix = values(*tensor, table.shape);
       if (matrix != table.data &&
           std::memcmp(matrix, table.data, static_cast<size_t>(table.count()) * sizeof(float)) != 0) {

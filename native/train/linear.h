@@ -21,10 +21,7 @@ class TrainingLinear {
 
   // Leaves the gradient of the bias of layer i at zero: for one that shifts everything a softmax compares,
   // whose gradient is zero in theory and would be rounding alone.
-  TrainingLinear& without_bias_gradient(size_t i) {
-    gradients_[i].bias = nullptr;
-    return *this;
-  }
+  void without_bias_gradient(size_t i) { gradients_[i].bias = nullptr; }
   void repack();  // after the weights changed
   const PackedLinear& packed() const { return *forward_; }
 
