@@ -264,7 +264,7 @@ class StoredWeights : public Weights {
 
   float* allocate(size_t count, const std::string& name) {
     try {
-      owned_.emplace_back(new float[count]);
+      owned_.push_back(std::unique_ptr<float[]>(new float[count]));
     } catch (const std::bad_alloc&) {
       throw Error(ErrorCode::kOutOfMemory,
                   str("no memory for ", name, ": ", count * sizeof(float),

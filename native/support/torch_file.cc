@@ -265,7 +265,7 @@ class TorchReader {
     if (copied_ / 4 > map_->size())
       fail("tensor '", tensor.name, "': too many strided views; save contiguous tensors");
     size_t element = size_of(tensor.dtype), rank = tensor.shape.size();
-    file_.copies.emplace_back(new uint8_t[tensor.bytes]);
+    file_.copies.push_back(std::unique_ptr<uint8_t[]>(new uint8_t[tensor.bytes]));
     uint8_t* out = file_.copies.back().get();
     std::vector<int64_t> index(rank, 0);
     for (size_t done = 0; done < tensor.bytes; done += element) {
