@@ -12,6 +12,8 @@ double binary_cross_entropy(double z, double target) {
   return std::log1p(std::exp(-std::fabs(z))) + std::max(z, 0.0) - z * target;
 }
 
+double binary_cross_entropy_slope(double z, double target) { return 1 / (1 + std::exp(-z)) - target; }
+
 TrainingAnswerBeam::TrainingAnswerBeam(const Config& config, ParameterSet& weights, ParameterSet& gradients,
                                        Backend& backend)
     : hidden_(config.hidden_size),
@@ -202,7 +204,7 @@ LossPart TrainingAnswerBeam::class_loss(float* dx, float* dtokens, float* dstart
     if (label == kIgnoredLabel) continue;
     part.mean += share * binary_cross_entropy(z, label);
     part.hits += (z > 0) == (label == 1);
-    logits[s] = static_cast<float>(share * (1 / (1 + std::exp(-z)) - label));
+    logits[s] = static_cast<float>(share * binary_cross_entropy_slope(z, label));
   }
   if (!dx) return part;
 

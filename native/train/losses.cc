@@ -2,7 +2,6 @@
 #include "losses.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -333,7 +332,7 @@ LossPart TrainingHeads::classifier_loss(float* logits, const LabelledBatch& labe
       slope = 2 * (z - target);
     } else {
       part.mean += binary_cross_entropy(z, target);
-      slope = 1 / (1 + std::exp(-z)) - target;
+      slope = binary_cross_entropy_slope(z, target);
       part.hits += (z > 0) == (target > 0.5);
     }
     logits[i] = static_cast<float>(slope / static_cast<double>(values));
