@@ -222,8 +222,8 @@ void CpuBackend::normalise(float* x, const LayerNormWeights& norm, int64_t width
 }  // namespace cpu
 
 std::unique_ptr<Backend> make_cpu_backend(const std::string& isa, int threads) {
-  const int limit = cpu::available_threads();
-  return std::make_unique<cpu::CpuBackend>(cpu::select_kernels(isa), threads > 0 ? threads : limit);
+  return std::make_unique<cpu::CpuBackend>(cpu::select_kernels(isa),
+                                           threads > 0 ? threads : cpu::available_threads());
 }
 
 }  // namespace albert

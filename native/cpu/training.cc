@@ -12,8 +12,11 @@ namespace {
 constexpr int64_t kChunkRows = 1024;
 // Rows of a LayerNorm whose gradients one item adds up, and the items that are added up at a time.
 constexpr int64_t kSumRows = 64, kSumBlocks = 64;
+// Columns of dY that are turned into rows at a time; a language head has as many as its vocabulary.
+constexpr int64_t kMaxGradientColumns = 4096;
 // Values of a tensor that one item of an optimiser's pass works on.
 constexpr int64_t kTensorChunk = 16384;
+
 // A part of a tensor, small enough that threads share all tensors evenly.
 struct Chunk {
   size_t tensor;
@@ -26,8 +29,6 @@ std::vector<Chunk> chunks_of(const std::vector<OptimizedTensor>& tensors) {
       chunks.push_back({t, tensors[t].begin + at, std::min(kTensorChunk, tensors[t].count - at)});
   return chunks;
 }
-// Columns of dY that are turned into rows at a time; a language head has as many as its vocabulary.
-constexpr int64_t kMaxGradientColumns = 4096;
 
 // Pointers to `count` rows.
 std::vector<const float*> row_pointers(const float* x, int64_t stride, int64_t count) {
