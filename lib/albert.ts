@@ -4,9 +4,16 @@ import path from 'node:path';
 import { throwIfAborted, untilAborted } from './abort';
 import { type AlbertConfig, completeConfig, positionsOf, savedConfig, withSharing } from './config';
 import { AlbertError, awaitNative, callNative } from './errors';
-import { type Head, HEADS } from './heads';
+import type { Head } from './heads';
 import { type ForwardInputs, inputsOf, packInputs, packPositions } from './inputs';
 import { Lifetime } from './lifetime';
+import {
+  CHECKPOINT_OPTIONS,
+  type CheckpointOptions,
+  CREATE_OPTIONS,
+  type CreateOptions,
+  modelOptions,
+} from './load-options';
 import { binding, type NativeModel } from './native';
 import {
   abortSignal,
@@ -16,13 +23,8 @@ import {
   invalid,
   isObject,
   jsonOf,
-  LOAD_OPTIONS,
-  type LoadOptions,
-  modelOptions,
-  type Names,
   oneOf,
   optionsObject,
-  type ParameterSharing,
   pathString,
   string,
 } from './options';
@@ -30,6 +32,8 @@ import {
   chooseOutputs,
   type ChosenOutputs,
   collectOutputs,
+  FORWARD_OPTIONS,
+  type ForwardOptions,
   type ForwardOutputs,
   type OutputsOf,
   wantedOutputs,
@@ -48,54 +52,6 @@ import {
 import { Tensor } from './tensor';
 import { LABELLED_INPUTS, type LabelledInputs, type Losses, lossesOf, packLabelled } from './training/labels';
 import { type Encoding, type TextOrPair, Tokenizer } from './tokenizer';
-
-export interface ForwardOptions {
-  /** Also return every layer's output. Default false. */
-  hidden_states?: boolean;
-  /** Also return every layer's attention probabilities. Default false. */
-  attentions?: boolean;
-  /** Names of the outputs to compute and return. Default: last_hidden_state and whatever the head gives. */
-  outputs?: string[];
-  /** Masked-language heads: positions of each sequence whose logits are wanted, in place of all. */
-  positions?: number[][];
-  /** Rejects at once with ABORTED and abandons the run between layers. */
-  signal?: AbortSignal;
-}
-
-/** How a checkpoint is loaded that was made for another task. */
-export interface CheckpointOptions extends LoadOptions {
-  /** Fields that replace those of config.json, such as id2label, problem_type or hidden_dropout_prob. */
-  config?: Partial<AlbertConfig>;
-  /**
-   * For training: draws parameters of the head afresh where the checkpoint has them in another shape, and warns of no fresh
-   * ones. Default false.
-   */
-  ignore_mismatched_sizes?: boolean;
-  /** Of parameters that are drawn afresh. Default 0. */
-  seed?: number;
-}
-
-export interface CreateOptions extends LoadOptions {
-  /** An integer from 0 to 2^53 - 1; the same seed gives the same weights. Default 0. */
-  seed?: number;
-  /** What the layers share, in place of what the configuration says. */
-  parameter_sharing?: ParameterSharing;
-}
-
-const FORWARD_OPTIONS: Names<ForwardOptions> = {
-  hidden_states: true,
-  attentions: true,
-  outputs: true,
-  positions: true,
-  signal: true,
-};
-const CHECKPOINT_OPTIONS: Names<CheckpointOptions> = {
-  ...LOAD_OPTIONS,
-  config: true,
-  ignore_mismatched_sizes: true,
-  seed: true,
-};
-const CREATE_OPTIONS: Names<CreateOptions> = { ...LOAD_OPTIONS, seed: true, parameter_sharing: true };
 
 /** One weight of a model, under its Hugging Face name. */
 export interface ParameterInfo {
@@ -452,10 +408,4 @@ export class Albert<H extends Head = Head> {
       this.#life.require();
     }
   }
-}
-
-/** Names, shapes and the head of the parameters that a configuration describes, without making them. */
-export function describeConfig(config: AlbertConfig, name: string, head?: Head) {
-  const chosen = oneOf('head', head, HEADS, null);
-  return callNative(() => binding().describe(jsonOf('config', config), name, chosen));
 }

@@ -1,7 +1,8 @@
-/** What config.json says: its fields, what is filled in where they are missing, and how they are saved. */
-import { type Head, headInfo } from './heads';
-import type { NativeModel } from './native';
-import { oneOf, PARAMETER_SHARINGS, type ParameterSharing } from './options';
+/** What config.json says: its fields, what is filled in where they are missing, how they are saved, and the parameters they describe. */
+import { callNative } from './errors';
+import { type Head, headInfo, HEADS } from './heads';
+import { binding, type NativeModel } from './native';
+import { jsonOf, oneOf } from './options';
 
 /** The fields of config.json that TypeScript reads; all others are kept as they stand. */
 export interface AlbertConfig {
@@ -24,6 +25,11 @@ export interface AlbertConfig {
   tokenizer_class?: string;
   [field: string]: unknown;
 }
+
+/** What the layers have in common, as config.json's parameter_sharing spells it. */
+export const PARAMETER_SHARINGS = ['all', 'attention', 'feed_forward', 'none'] as const;
+/** Everything (ALBERT), one half of the block, or nothing (BERT). */
+export type ParameterSharing = (typeof PARAMETER_SHARINGS)[number];
 
 /** More labels are refused when the model is made. */
 const MOST_LABELS = 1 << 20;
@@ -75,4 +81,10 @@ export function savedConfig(given: AlbertConfig, native: NativeModel): AlbertCon
   if (config.parameter_sharing) config.num_hidden_groups = native.hiddenGroups;
   if (!native.tiedDecoder) config.tie_word_embeddings = false;
   return config;
+}
+
+/** Names, shapes and the head of the parameters that a configuration describes, without making them. */
+export function describeConfig(config: AlbertConfig, name: string, head?: Head) {
+  const chosen = oneOf('head', head, HEADS, null);
+  return callNative(() => binding().describe(jsonOf('config', config), name, chosen));
 }

@@ -3,21 +3,16 @@ import { callNative } from './errors';
 import { binding } from './native';
 
 export { Albert } from './albert';
-export type {
-  BackwardResult,
-  CheckpointOptions,
-  CreateOptions,
-  ForwardOptions,
-  ParameterInfo,
-} from './albert';
+export type { BackwardResult, ParameterInfo } from './albert';
+export type { ChosenOutputs, ForwardOptions, ForwardOutputs, OutputsOf } from './outputs';
+export type { CheckpointOptions, CreateOptions, DeviceChoice, DType, Isa, LoadOptions } from './load-options';
+export type { AlbertConfig, ParameterSharing } from './config';
 export { AlbertError } from './errors';
 export type { ErrorCode } from './errors';
 export { exportOnnx } from './formats/onnx';
 export type { ExportedOnnx, ExportOnnxOptions } from './formats/onnx';
 export type { ForwardInputs, Sequence, SequenceBatch } from './inputs';
 export type { Head } from './heads';
-export type { DeviceChoice, DType, Isa, LoadOptions, ParameterSharing } from './options';
-export type { ChosenOutputs, ForwardOutputs, OutputsOf } from './outputs';
 export { pipeline } from './pipelines';
 export type * from './pipelines';
 export { evaluate } from './tasks/evaluate';
@@ -25,7 +20,6 @@ export type { Confusion, EvaluateOptions, EvaluateResult, Report } from './tasks
 export { TASK_NAMES } from './tasks';
 export type { TaskDescription } from './tasks';
 export { preset, PRESETS } from './presets';
-export type { AlbertConfig } from './config';
 export { Tensor } from './tensor';
 export type { NestedNumbers } from './tensor';
 export { Tokenizer } from './tokenizer';

@@ -1,8 +1,8 @@
-/** Which outputs a forward call computes, and how they come back. */
+/** What may be asked of a forward call, and how its outputs come back. */
 import { AlbertError } from './errors';
 import { type Head, headInfo, type OutputName } from './heads';
 import type { NativeTensor, NativeWanted } from './native';
-import { boolean, invalid, strings } from './options';
+import { boolean, invalid, type Names, strings } from './options';
 import { Tensor } from './tensor';
 
 /** Outputs by their Hugging Face names; which exist depends on the head and on what was asked for. */
@@ -47,11 +47,29 @@ export type OutputsOf<H extends Head> = H extends Head ? ChosenOutputs<OutputNam
 export type ChosenOutputs<N extends keyof ForwardOutputs> = ForwardOutputs &
   Required<Pick<ForwardOutputs, N>>;
 
+export interface ForwardOptions {
+  /** Also return every layer's output. Default false. */
+  hidden_states?: boolean;
+  /** Also return every layer's attention probabilities. Default false. */
+  attentions?: boolean;
+  /** Names of the outputs to compute and return. Default: last_hidden_state and whatever the head gives. */
+  outputs?: string[];
+  /** Masked-language heads: positions of each sequence whose logits are wanted, in place of all. */
+  positions?: number[][];
+  /** Rejects at once with ABORTED and abandons the run between layers. */
+  signal?: AbortSignal;
+}
+
+export const FORWARD_OPTIONS: Names<ForwardOptions> = {
+  hidden_states: true,
+  attentions: true,
+  outputs: true,
+  positions: true,
+  signal: true,
+};
+
 /** The names of the outputs to return: what `outputs` lists, or everything the head gives, and the two lists asked for. */
-export function chooseOutputs(
-  head: Head,
-  options: { outputs?: string[]; hidden_states?: boolean; attentions?: boolean },
-): Set<string> {
+export function chooseOutputs(head: Head, options: ForwardOptions): Set<string> {
   const { pooled, logits } = headInfo(head);
   const usual = ['last_hidden_state', ...(pooled ? ['pooler_output'] : []), ...logits];
   const possible = [...usual, 'first_hidden_state', 'mean_hidden_state', 'hidden_states', 'attentions'];

@@ -1,7 +1,7 @@
 /** The configurations of the published ALBERT sizes, by name. */
-import { type AlbertConfig, withSharing } from './config';
+import { type AlbertConfig, type ParameterSharing, withSharing } from './config';
 import { AlbertError } from './errors';
-import { type ParameterSharing, show } from './options';
+import { show } from './options';
 
 const common = {
   model_type: 'albert',

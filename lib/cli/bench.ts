@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { Albert } from '../albert';
 import { positionsOf } from '../config';
 import { AlbertError } from '../errors';
-import { type DType, DTYPES, type LoadOptions } from '../options';
+import { type DType, DTYPES, type LoadOptions } from '../load-options';
 import { progressBar } from './progress';
 import { isPreset, positive, print, printJson, printTable, real } from './shared';
 

@@ -1,6 +1,6 @@
 /** albert evaluate: scores of a fine-tuned model, its predictions, and the files that leaderboards take. */
 import { type Command, Option } from 'commander';
-import { DTYPES } from '../options';
+import { DTYPES } from '../load-options';
 import { evaluate, type EvaluateOptions } from '../tasks/evaluate';
 import { SPLITS } from '../tasks/task';
 import { progressBar } from './progress';

@@ -2,13 +2,17 @@
 import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { type Command, Option } from 'commander';
-import { describeConfig } from '../albert';
+import {
+  type AlbertConfig,
+  describeConfig,
+  PARAMETER_SHARINGS,
+  type ParameterSharing,
+  withSharing,
+} from '../config';
 import { callNative } from '../errors';
 import { binding, type NativeParameter } from '../native';
 import { type Head, HEADS } from '../heads';
-import { PARAMETER_SHARINGS, type ParameterSharing } from '../options';
 import { preset, PRESETS } from '../presets';
-import { type AlbertConfig, withSharing } from '../config';
 import { readConfig, resolveFolder } from '../source';
 import { isPreset, print, printJson, printTable } from './shared';
 

@@ -1,6 +1,6 @@
 /** albert precision: how far bf16 and int8 stray from fp32 on texts of one's own. */
 import type { Command } from 'commander';
-import type { DType } from '../options';
+import type { DType } from '../load-options';
 import { type ModelFlags, printJson, someTextGroups, verb } from './shared';
 import { printStrays, straysOf } from './stray';
 

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { AlbertError } from '../errors';
-import { DTYPES, type LoadOptions } from '../options';
+import { DTYPES, type LoadOptions } from '../load-options';
 import { type Pipelines, type Task, pipeline } from '../pipelines';
 import { PRESETS } from '../presets';
 import { readLines, readText } from '../text-files';

@@ -1,6 +1,6 @@
 /** How far a model that is loaded in other ways strays from its fp32 self on given texts. */
 import { Albert } from '../albert';
-import type { LoadOptions } from '../options';
+import type { LoadOptions } from '../load-options';
 import { progressBar } from './progress';
 import { print, printTable } from './shared';
 

@@ -1,18 +1,10 @@
 /** What all pipelines share: opening the model with the right head, refusing untrained ones, and disposal. */
-import { Albert, type CheckpointOptions, describeConfig, internals } from '../albert';
+import { Albert, internals } from '../albert';
+import { describeConfig } from '../config';
 import { AlbertError } from '../errors';
 import { type Head, headInfo } from '../heads';
-import {
-  boolean,
-  integer,
-  invalid,
-  type LoadOptions,
-  type Names,
-  optionsObject,
-  pick,
-  RUN_OPTIONS,
-  string,
-} from '../options';
+import { type CheckpointOptions, type LoadOptions, RUN_OPTIONS } from '../load-options';
+import { boolean, integer, invalid, type Names, optionsObject, pick, string } from '../options';
 import { readConfig, resolveFolder } from '../source';
 import { type EncodeOptions, type Tokenizer, truncationOf } from '../tokenizer';
 

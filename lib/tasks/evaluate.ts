@@ -4,17 +4,16 @@ import path from 'node:path';
 import { Albert, internals } from '../albert';
 import { AlbertError } from '../errors';
 import { headInfo } from '../heads';
+import { type LoadOptions, RUN_OPTIONS } from '../load-options';
 import {
   abortSignal,
   integer,
   invalid,
-  type LoadOptions,
   type Names,
   oneOf,
   optionsObject,
   pathString,
   pick,
-  RUN_OPTIONS,
   string,
   strings,
 } from '../options';

@@ -2,10 +2,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { Albert, type CheckpointOptions } from '../albert';
+import { Albert } from '../albert';
 import { AlbertError } from '../errors';
+import type { CheckpointOptions, DeviceChoice } from '../load-options';
 import {
-  type DeviceChoice,
   integer,
   invalid,
   type Names,

@@ -2,15 +2,12 @@
 import { Albert, internals } from '../albert';
 import { AlbertError, awaitNative } from '../errors';
 import { Lifetime } from '../lifetime';
+import { device, type DeviceChoice, type Isa, ISAS } from '../load-options';
 import { binding, type NativeTrainer } from '../native';
 import {
   boolean,
-  device,
-  type DeviceChoice,
   integer,
   invalid,
-  type Isa,
-  ISAS,
   jsonOf,
   type Names,
   number,
