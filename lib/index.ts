@@ -36,7 +36,8 @@ export type {
   PretrainResult,
 } from './training/pretrain';
 export { Trainer } from './training/trainer';
-export type { Evaluation, RateRule, StepResult, TrainerOptions } from './training/trainer';
+export type { Evaluation, StepResult } from './training/trainer';
+export type { RateRule, TrainerOptions } from './training/trainer-options';
 export type { EncodeOptions, Encoding, TextOrPair } from './tokenizer';
 export { pretrainingBatches, PretrainingStream } from './training/batches';
 export type { PretrainingBatch, PretrainingCursor, PretrainingDataOptions } from './training/batches';

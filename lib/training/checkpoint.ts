@@ -5,7 +5,7 @@ import path from 'node:path';
 import { AlbertError, awaitNative } from '../errors';
 import { type Head, HEADS } from '../heads';
 import { binding } from '../native';
-import type { TrainerOptions } from './trainer';
+import type { TrainerOptions } from './trainer-options';
 
 const STATE_FILE = 'training.safetensors';
 const PREVIOUS_FILE = 'training.previous.safetensors';

@@ -21,7 +21,7 @@ import { encodingLimits, type EvaluateOptions, isLabelled } from '../tasks/evalu
 import { findTask, type TaskDescription } from '../tasks';
 import type { Example, Feature, Scores, Task, TrainingDefaults } from '../tasks/task';
 import { type BatchSize, epochBatches } from './minibatches';
-import { PASSED_ON, type RateRule, type TrainerOptions } from './trainer';
+import { PASSED_ON, type RateRule, type TrainerOptions } from './trainer-options';
 
 export interface FinetuneOptions
   extends

@@ -11,7 +11,8 @@ import { findTokenizer, SETTINGS_FILES } from '../source';
 import type { Tokenizer } from '../tokenizer';
 import type { PretrainingCursor, PretrainingDataOptions } from './batches';
 import type { PretrainOptions } from './pretrain';
-import { checkTrainerOptions, disposeBoth, Trainer, type TrainerOptions } from './trainer';
+import { disposeBoth, Trainer } from './trainer';
+import { checkTrainerOptions, type TrainerOptions } from './trainer-options';
 
 /** Of the release, for batches of 4,096. */
 const USUAL_RATE = 0.00176;

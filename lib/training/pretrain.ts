@@ -28,7 +28,8 @@ import { hasState } from './checkpoint';
 import { Hold } from './hold';
 import { dropCutLine, isMarked } from './log';
 import { beginRun, continueRun, type Progress, vocabularyFiles } from './pretrain-run';
-import { disposeBoth, refuseDiverged, type Trainer, TRAINER_OPTIONS, type TrainerOptions } from './trainer';
+import { disposeBoth, refuseDiverged, type Trainer } from './trainer';
+import { TRAINER_OPTIONS, type TrainerOptions } from './trainer-options';
 
 export interface PretrainOptions
   extends
