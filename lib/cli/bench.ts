@@ -5,7 +5,7 @@ import { positionsOf } from '../config';
 import { AlbertError } from '../errors';
 import { type DType, DTYPES, type LoadOptions } from '../load-options';
 import { progressBar } from './progress';
-import { isPreset, positive, print, printJson, printTable, real } from './shared';
+import { DEVICE_FLAG, isPreset, print, printJson, printTable, real, THREADS_FLAG } from './shared';
 
 type Flags = Pick<LoadOptions, 'device' | 'threads'> & {
   dtype?: DType;
@@ -133,8 +133,8 @@ export function addBench(program: Command): void {
       new Option('--shapes <BxS...>', 'sequences x tokens').argParser(shapes).default(USUAL, USUAL_TEXT),
     )
     .option('--seconds <seconds>', 'for each line', real, 2)
-    .option('--device <device>', 'where to run: auto, cpu, cuda or cuda:1')
-    .option('--threads <count>', 'threads to use; default: all this process may use', positive)
+    .addOption(DEVICE_FLAG)
+    .addOption(THREADS_FLAG)
     .option('--json', 'print JSON, one line a shape')
     .addHelpText(
       'after',

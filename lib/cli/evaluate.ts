@@ -5,7 +5,7 @@ import { evaluate, type EvaluateOptions } from '../tasks/evaluate';
 import { SPLITS } from '../tasks/task';
 import { progressBar } from './progress';
 import { printReport } from './report';
-import { positive, print, printJson } from './shared';
+import { DEVICE_FLAG, positive, print, printJson, THREADS_FLAG } from './shared';
 
 export function addEvaluate(program: Command): void {
   program
@@ -21,8 +21,8 @@ export function addEvaluate(program: Command): void {
     .option('--doc-stride <tokens>', 'question answering: between the starts of windows', positive)
     .option('--max-answer-length <tokens>', 'question answering: of an answer at most', positive)
     .addOption(new Option('--dtype <dtype>', 'precision of the weights').choices(DTYPES))
-    .option('--device <device>', 'where to run: auto, cpu, cuda or cuda:1')
-    .option('--threads <count>', 'threads to use; default: all this process may use', positive)
+    .addOption(DEVICE_FLAG)
+    .addOption(THREADS_FLAG)
     .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',

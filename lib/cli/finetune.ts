@@ -5,7 +5,19 @@ import { finetune, finetuneSeeds, type SeedsResult } from '../training/finetune'
 import { dryRun, type FinetuneOptions } from '../training/finetune-plan';
 import { duration, progressBar } from './progress';
 import { printReport } from './report';
-import { interruptible, positive, print, printJson, printTable, real, score, share, whole } from './shared';
+import {
+  DEVICE_FLAG,
+  interruptible,
+  positive,
+  print,
+  printJson,
+  printTable,
+  real,
+  score,
+  share,
+  THREADS_FLAG,
+  whole,
+} from './shared';
 
 type Flags = Omit<FinetuneOptions, 'seed' | 'classWeights'> & {
   seed: number[];
@@ -98,8 +110,8 @@ export function addFinetune(program: Command): void {
       new Option('--dtype <dtype>', 'how products multiply').choices(['fp32', 'bf16']).default('fp32'),
     )
     .option('--recompute', 'run blocks again in backward: less memory, more time')
-    .option('--device <device>', 'where to run: auto, cpu, cuda or cuda:1')
-    .option('--threads <count>', 'threads to use; default: all this process may use', positive)
+    .addOption(DEVICE_FLAG)
+    .addOption(THREADS_FLAG)
     .option('--resume', 'continue the run that --output holds')
     .option('--dry-run', 'check the data, print the first encoded examples, and stop')
     .option('--json', 'print the result as JSON')

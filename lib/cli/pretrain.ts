@@ -6,7 +6,7 @@ import { invalid } from '../options';
 import { PRESETS } from '../presets';
 import { readJson } from '../source';
 import { duration, progressBar } from './progress';
-import { interruptible, positive, print, printJson, real, whole } from './shared';
+import { DEVICE_FLAG, interruptible, positive, print, printJson, real, THREADS_FLAG, whole } from './shared';
 
 type Flags = Omit<PretrainOptions, 'config' | 'totalSteps' | 'format'> & {
   config?: string;
@@ -80,8 +80,8 @@ export function addPretrain(program: Command): void {
     .option('--recompute', 'run blocks again in backward: less memory, more time')
     .option('--cache <folder>', 'where tokenised text is kept')
     .option('--seed <number>', 'of weights, data and dropout', whole, 0)
-    .option('--device <device>', 'where to run: auto, cpu, cuda or cuda:1')
-    .option('--threads <count>', 'threads to use; default: all this process may use', positive)
+    .addOption(DEVICE_FLAG)
+    .addOption(THREADS_FLAG)
     .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',

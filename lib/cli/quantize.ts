@@ -1,7 +1,7 @@
 /** albert quantize: fits int8 to texts of one's own, and tells what that gains. */
 import type { Command } from 'commander';
 import { Albert } from '../albert';
-import { type ModelFlags, positive, print, printJson, someTextGroups } from './shared';
+import { type ModelFlags, print, printJson, someTextGroups, THREADS_FLAG } from './shared';
 import { printStrays, straysOf } from './stray';
 
 interface QuantizeFlags extends Pick<ModelFlags, 'model' | 'file' | 'json' | 'threads'> {
@@ -15,7 +15,7 @@ export function addQuantize(program: Command): void {
     .option('-m, --model <folder or name>', 'the model; default: the one that the package ships')
     .option('-f, --file <path>', 'read texts from a file, one a line')
     .option('-o, --output <path>', "the file; default: in the model's folder, where dtype int8 finds it")
-    .option('--threads <count>', 'threads to use; default: all this process may use', positive)
+    .addOption(THREADS_FLAG)
     .option('--json', 'print JSON, one line a result');
   command.addHelpText('after', '\nExamples:\n  $ albert quantize --model ./albert-base-v2 --file texts.txt');
   command.action(async (args: string[], flags: QuantizeFlags) => {

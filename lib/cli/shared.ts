@@ -47,6 +47,13 @@ export function share(value: string): number {
   return parsed;
 }
 
+/** Flags of every verb that computes. */
+export const DEVICE_FLAG = new Option('--device <device>', 'where to run: auto, cpu, cuda or cuda:1');
+export const THREADS_FLAG = new Option(
+  '--threads <count>',
+  'threads to use; default: all this process may use',
+).argParser(positive);
+
 /** A verb with the common options, and examples below its help. */
 export function verb(program: Command, usage: string, description: string, examples: string[]): Command {
   return program
@@ -54,8 +61,8 @@ export function verb(program: Command, usage: string, description: string, examp
     .description(description)
     .option('-m, --model <folder or name>', 'the model; default: the one that the package ships')
     .addOption(new Option('--dtype <dtype>', 'precision of the weights').choices(DTYPES))
-    .option('--device <device>', 'where to run: auto, cpu, cuda or cuda:1')
-    .option('--threads <count>', 'threads to use; default: all this process may use', positive)
+    .addOption(DEVICE_FLAG)
+    .addOption(THREADS_FLAG)
     .option('-f, --file <path>', 'read text from a file; .gz too')
     .option('--json', 'print JSON, one line a result')
     .option('--allow-untrained', 'accept a checkpoint without a trained head for this task')
