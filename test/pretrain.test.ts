@@ -389,6 +389,26 @@ describe('the verb', () => {
     });
   });
 
+  test('goes on as the run began where flags are left out', async () => {
+    const output = temporaryFolder();
+    const [, ...first] = flags(output, 2);
+    expect(
+      albert([...first, '--seed', '5', '--learning-rate', '0.01', '--sentence-pairs', 'none']),
+    ).toMatchObject({
+      status: 0,
+    });
+    const needed = `--corpus ${output}/corpus.txt --vocabulary ${vocabulary} --output ${output}/run --cache ${output}/cache`;
+    expect(albert(['pretrain', ...needed.split(' '), '--steps', '3'])).toMatchObject({ status: 0 });
+    const trainer = await Trainer.resume(path.join(output, 'run'));
+    expect(trainer.options).toMatchObject({ seed: 5, learningRate: 0.01, totalSteps: 3 });
+    expect(trainer.extra).toMatchObject({
+      step: 3,
+      data: { batchSize: 8, maxLength: 32, sentencePairs: 'none' },
+    });
+    await trainer.dispose();
+    await trainer.model.dispose();
+  });
+
   test('Ctrl-C saves and exits, and the same command goes on', async () => {
     const output = temporaryFolder();
     const args = flags(output, 100_000);

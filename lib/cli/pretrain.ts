@@ -37,28 +37,31 @@ export function addPretrain(program: Command): void {
       "a preset such as 'base-v2', or a config.json; its vocab_size follows the vocabulary",
     )
     .option('-m, --model <folder or name>', 'a model to start from, instead of --config')
-    .option('--batch-size <count>', 'sequences of a batch', positive, 64)
-    .option('--accumulate <count>', 'batches of a step', positive, 1)
+    .option('--batch-size <count>', 'sequences of a batch; default: 64', positive)
+    .option('--accumulate <count>', 'batches of a step; default: 1', positive)
     .option(
       '--max-length <tokens>',
       'tokens of a sequence at most; default: 128, or what the model takes',
       positive,
     )
-    .option('--learning-rate <rate>', 'the highest rate', real, 0.00176)
-    .option('--warmup-steps <count>', 'steps over which the rate rises', whole, 0)
+    .option('--learning-rate <rate>', 'the highest rate; default: 0.00176', real)
+    .option('--warmup-steps <count>', 'steps over which the rate rises; default: 0', whole)
     .addOption(
-      new Option('--optimizer <name>', 'as the ALBERT release computes them')
-        .choices(['lamb', 'adamw'])
-        .default('lamb'),
+      new Option('--optimizer <name>', 'as the ALBERT release computes them; default: lamb').choices([
+        'lamb',
+        'adamw',
+      ]),
     )
-    .option('--weight-decay <factor>', 'decoupled', real, 0.01)
-    .option('--masked-lm-probability <share>', 'of tokens to predict', real, 0.15)
-    .option('--max-predictions <count>', 'in a sequence at most', whole, 20)
-    .option('--ngram <words>', 'of the longest n-gram masked together', positive, 3)
+    .option('--weight-decay <factor>', 'decoupled; default: 0.01', real)
+    .option('--masked-lm-probability <share>', 'of tokens to predict; default: 0.15', real)
+    .option('--max-predictions <count>', 'in a sequence at most; default: 20', whole)
+    .option('--ngram <words>', 'of the longest n-gram masked together; default: 3', positive)
     .addOption(
-      new Option('--sentence-pairs <objective>', 'beside masked words')
-        .choices(['sop', 'nsp', 'none'])
-        .default('sop'),
+      new Option('--sentence-pairs <objective>', 'beside masked words; default: sop').choices([
+        'sop',
+        'nsp',
+        'none',
+      ]),
     )
     .addOption(
       new Option('--text <format>', 'sentences: one a line, blank lines between documents').choices([
@@ -75,17 +78,17 @@ export function addPretrain(program: Command): void {
     .option('--save-every <steps>', 'between checkpoints', positive, 500)
     .option('--save-minutes <minutes>', 'after which a checkpoint is due in any case', real, 10)
     .addOption(
-      new Option('--dtype <dtype>', 'how products multiply').choices(['fp32', 'bf16']).default('fp32'),
+      new Option('--dtype <dtype>', 'how products multiply; default: fp32').choices(['fp32', 'bf16']),
     )
     .option('--recompute', 'run blocks again in backward: less memory, more time')
     .option('--cache <folder>', 'where tokenised text is kept')
-    .option('--seed <number>', 'of weights, data and dropout', whole, 0)
+    .option('--seed <number>', 'of weights, data and dropout; default: 0', whole)
     .addOption(DEVICE_FLAG)
     .addOption(THREADS_FLAG)
     .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',
-      '\nCtrl-C ends after the step under way and saves; the same command goes on from there.\n' +
+      '\nCtrl-C ends after the step under way and saves; the same command goes on from there. What it leaves out is as the run began.\n' +
         '\nExamples:\n  $ albert pretrain --corpus corpus/ --vocabulary spiece.model --config base-v2 --steps 100000 --output run\n' +
         '  $ albert plot run/log.jsonl',
     )
