@@ -18,7 +18,11 @@ export function addAnswer(program: Command): void {
   ])
     .option('-k, --top-k <count>', 'answers to print', positive, 1)
     .option('--max-answer-length <tokens>', 'of an answer at most', positive, 15)
-    .option('--doc-stride <tokens>', 'that neighbouring windows of a long text share', positive, 128)
+    .option(
+      '--doc-stride <tokens>',
+      'that neighbouring windows of a long text share; default: 128, fewer in short windows',
+      positive,
+    )
     .option('--impossible', 'allow the empty answer where the text holds none')
     .action(
       async (
@@ -27,7 +31,7 @@ export function addAnswer(program: Command): void {
         flags: ModelFlags & {
           topK: number;
           maxAnswerLength: number;
-          docStride: number;
+          docStride?: number;
           impossible?: boolean;
         },
       ) => {
