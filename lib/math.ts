@@ -6,7 +6,7 @@ export function mean(values: readonly number[]): number {
 
 /** exp(x) / sum(exp(x)) of a row. */
 export function softmax(row: ArrayLike<number>): Float64Array {
-  const result = Float64Array.from(row);
+  const result = new Float64Array(row);
   const peak = result.reduce((a, b) => (b > a ? b : a), -Infinity);
   let sum = 0;
   for (let i = 0; i < result.length; i++) sum += result[i] = Math.exp(result[i] - peak);

@@ -1,7 +1,7 @@
 /** fill-mask: the likeliest tokens for every [MASK] of a text. */
 import type { Albert } from '../albert';
 import { AlbertError } from '../errors';
-import { topIndices } from '../math';
+import { softmax, topIndices } from '../math';
 import { abortSignal, integer, type Names, optionsObject, show, strings } from '../options';
 import type { Tokenizer } from '../tokenizer';
 import {
@@ -71,19 +71,11 @@ function targetIds(tokenizer: Tokenizer, targets: string | readonly string[] | u
   return [...new Set(ids)];
 }
 
-/** Probabilities of the wanted ids, or of the likeliest ones, best first. */
-function rank(logits: Float32Array, wanted: number[] | null, k: number): { token: number; score: number }[] {
-  let peak = -Infinity;
-  for (const logit of logits) if (logit > peak) peak = logit;
-  let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - peak);
-  const best = wanted
-    ? topIndices(
-        wanted.map((token) => logits[token]),
-        k,
-      ).map((i) => wanted[i])
-    : topIndices(logits, k);
-  return best.map((token) => ({ token, score: Math.exp(logits[token] - peak) / sum }));
+/** The wanted ids, or all, by their probabilities [V], best first. */
+function rank(probabilities: Float64Array, wanted: number[] | null, k: number): number[] {
+  if (!wanted) return topIndices(probabilities, k);
+  const scores = wanted.map((token) => probabilities[token]);
+  return topIndices(scores, k).map((i) => wanted[i]);
 }
 
 export async function fillMask(
@@ -129,15 +121,16 @@ export async function fillMask(
       { outputs: [output], positions: (i) => masks[i], signal },
       (outputs, { index, firstPosition }) => {
         const positions = masks[index];
-        const lists = positions.map((position, n) =>
-          rank(outputs[output]!.row(firstPosition + n), wanted, k).map(({ token, score }): FillMaskResult => {
+        const lists = positions.map((position, n) => {
+          const probabilities = softmax(outputs[output]!.row(firstPosition + n));
+          return rank(probabilities, wanted, k).map((token): FillMaskResult => {
             const ids = encodings[index].ids.slice();
             ids[position] = token;
             // With several masks the others stay visible, as the Python library shows them.
             const sequence = tokenizer.decode(ids, { skip_special_tokens: positions.length === 1 });
-            return { score, token, token_str: tokenizer.decode([token]), sequence };
-          }),
-        );
+            return { score: probabilities[token], token, token_str: tokenizer.decode([token]), sequence };
+          });
+        });
         return lists.length === 1 ? lists[0] : lists;
       },
     );
