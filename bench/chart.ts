@@ -1,6 +1,6 @@
 /** Draws bar charts as SVG that reads on light and dark pages. */
 
-export interface Bar {
+interface Bar {
   label: string;
   /** Length of the bar. */
   value: number;

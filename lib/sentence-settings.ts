@@ -5,7 +5,7 @@ import { AlbertError } from './errors';
 import { show } from './options';
 import { readJson } from './source';
 
-export interface SentenceSettings {
+interface SentenceSettings {
   pooling: 'mean' | 'cls';
   normalize: boolean;
   /** Tokens of a text at most; undefined where the files set no limit. */

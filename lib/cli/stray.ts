@@ -5,7 +5,7 @@ import { progressBar } from './progress';
 import { print, printTable } from './shared';
 
 /** Relative L2 error of all values, and the least cosine between a token's state and its reference. */
-export interface Stray {
+interface Stray {
   /** The way of loading. */
   dtype: string;
   tokens: number;
@@ -40,8 +40,8 @@ async function hiddenStates(
   }
 }
 
-/** Rows of zeros, which are padding, do not count. */
-export function strayOf({ states }: HiddenStates, { states: reference, width }: HiddenStates) {
+/** How far states stray from those of the reference, over all tokens; rows of zeros, which are padding, do not count. */
+function strayOf({ states }: HiddenStates, { states: reference, width }: HiddenStates) {
   let tokens = 0;
   let difference = 0;
   let norm = 0;

@@ -9,7 +9,7 @@ import { type Layer, linear, lookup, type Precision, score } from './onnx-linear
 import { DATA_TYPES } from './onnx-schema';
 
 /** What a graph is made from. */
-export interface GraphSource {
+interface GraphSource {
   head: Head;
   config: AlbertConfig;
   /** The values of a parameter, by its name without 'albert.'. */

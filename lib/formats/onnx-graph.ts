@@ -10,7 +10,7 @@ export interface Initializer {
 }
 
 /** An input or output; a string among the dims names a size that is known only when the graph runs. */
-export interface ValueInfo {
+interface ValueInfo {
   name: string;
   type: DataType;
   dims: (number | string)[];
@@ -21,9 +21,9 @@ export class Float {
   constructor(readonly value: number) {}
 }
 
-export type Attribute = number | number[] | string | Float;
+type Attribute = number | number[] | string | Float;
 
-export interface NodeOptions {
+interface NodeOptions {
   attributes?: Record<string, Attribute>;
   /** Name of the only output; by default one is made up. */
   output?: string;

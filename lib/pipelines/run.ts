@@ -26,7 +26,7 @@ export interface RunProgress {
 }
 
 /** Where a sequence stands in the outputs of its part. */
-export interface Place {
+interface Place {
   /** Among all sequences of the call. */
   index: number;
   /** Row of the outputs' first dimension. */

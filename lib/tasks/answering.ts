@@ -19,7 +19,7 @@ export interface Window extends Feature {
 }
 
 /** With scores of its start and end: logits, or log-probabilities of a beam. */
-export interface Answer {
+interface Answer {
   text: string;
   /** Softmax over the answers kept. */
   probability: number;
@@ -135,7 +135,7 @@ export interface Candidate {
 }
 
 /** What one window of a question shows, or all of them: spans, and the lowest score of no answer. */
-export interface Found {
+interface Found {
   spans: Candidate[];
   none: number;
 }

@@ -7,10 +7,10 @@ import { dataError } from './task';
 
 export const FORMATS = ['tsv', 'csv', 'jsonl', 'conll', 'squad'] as const;
 /** Of a data file; 'squad' is JSON in SQuAD's form. */
-export type Format = (typeof FORMATS)[number];
+type Format = (typeof FORMATS)[number];
 
 /** A column by name, or by number from 0; negative numbers count from the end. */
-export type Column = string | number;
+type Column = string | number;
 
 /** How a file is read: its form, and where things stand in it. */
 export interface FileLayout {

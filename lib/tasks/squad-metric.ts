@@ -44,7 +44,7 @@ const PUNCTUATION = /[!-/:-@[-`{-~]/g;
 const SPACES = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/;
 
 /** An answer's words as both official scripts compare them: lower-cased, without ASCII punctuation and articles. */
-export function answerWords(answer: string): string[] {
+function answerWords(answer: string): string[] {
   const plain = answer.toLowerCase().replace(PUNCTUATION, '').replace(ARTICLES, ' ');
   return plain.split(SPACES).filter((word) => word !== '');
 }
@@ -92,7 +92,7 @@ function ownValue<T>(record: Readonly<Record<string, T>>, id: string): T | undef
 }
 
 /** The threshold below which answering gains most, as the official script of 2.0 searches it. */
-export function bestThreshold(
+function bestThreshold(
   scored: readonly { answerable: boolean; answered: boolean; noAnswer: number; score: number }[],
 ): { score: number; threshold: number } {
   let score = scored.filter(({ answerable }) => !answerable).length;

@@ -17,7 +17,7 @@ export interface Table {
   rows: Row[];
 }
 
-export type TableFormat = 'tsv' | 'csv';
+type TableFormat = 'tsv' | 'csv';
 
 async function* numbered(file: string): AsyncGenerator<[line: number, text: string]> {
   let line = 0;

@@ -11,7 +11,7 @@ import { makeFolder } from '../source';
 import { readLines } from '../text-files';
 import type { Tokenizer } from '../tokenizer';
 
-export interface TokenizeOptions {
+interface TokenizeOptions {
   /** 'sentences': one a line, blank lines between documents. 'paragraphs': raw text, a paragraph a line, split here. */
   format: 'sentences' | 'paragraphs';
   /** The folder for shards. */
@@ -20,7 +20,7 @@ export interface TokenizeOptions {
 }
 
 /** What a tokenised corpus is: its shards and their sums. */
-export interface TokenizedCorpus {
+interface TokenizedCorpus {
   shards: string[];
   documents: number;
   segments: number;

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { message } from '../../lib/formats/onnx-schema';
 import { root } from './data';
 
-export interface OnnxNode {
+interface OnnxNode {
   name: string;
   opType: string;
   input: string[];
@@ -14,13 +14,13 @@ export interface OnnxNode {
 interface Named {
   name: string;
 }
-export interface OnnxTensor extends Named {
+interface OnnxTensor extends Named {
   dims: unknown[];
   dataType: number;
   rawData: Uint8Array;
   externalData: { key: string; value: string }[];
 }
-export interface OnnxGraph {
+interface OnnxGraph {
   node: OnnxNode[];
   initializer: OnnxTensor[];
   input: Named[];

@@ -1,11 +1,9 @@
 /** Small untrained models with the project's vocabulary, for pipelines, the command line and packaging. */
-import { copyFileSync, existsSync, writeFileSync } from 'node:fs';
+import { copyFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Albert, type AlbertConfig, type Head } from '../../lib';
 import { labelConfig } from '../../lib/config';
 import { temporaryFolder, vocabulary } from './data';
-
-export const hasVocabulary = existsSync(vocabulary);
 
 /** Pieces of the project's vocabulary. */
 export const VOCABULARY_SIZE = 1800;
