@@ -1,6 +1,6 @@
 /** Fine-tuning: a task's examples to the checkpoint that does best on their development split. */
 import { createHash } from 'node:crypto';
-import { appendFile, readdir, writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AlbertError } from '../errors';
 import { mean } from '../math';
@@ -12,7 +12,7 @@ import type { Feature, Scores } from '../tasks/task';
 import { FINETUNE_OPTIONS, type FinetuneOptions, type Plan, prepare } from './finetune-plan';
 import { hasState } from './checkpoint';
 import { Hold } from './hold';
-import { dropCutLine, isMarked, readLog } from './log';
+import { appendRecord, beginLog, dropCutLine, isMarked, LOG_FILE, readLog } from './log';
 import { epochBatches } from './minibatches';
 import { plotRuns } from './plot';
 import { disposeBoth, refuseDiverged, type StepResult, Trainer } from './trainer';
@@ -63,10 +63,13 @@ function mismatchOf({ order, step }: Position, plan: Plan, output: string): Albe
 }
 
 const CHECKPOINT = 'checkpoint';
-const LOG_FILE = 'log.jsonl';
 const RESULT_FILE = 'result.json';
+
 /** One run: the trainer, where it stands, and the files it keeps. */
 class Run {
+  private epoch: { number: number; batches: number[][] } | null = null;
+  private latest: Scores | null = null;
+
   private constructor(
     private readonly plan: Plan,
     private readonly output: string,
@@ -114,7 +117,7 @@ class Run {
     hold.take(log, checkpoint, false);
     const trainer = new Trainer(plan.model, plan.trainer);
     await trainer.ready();
-    await writeFile(log, ''); // the mark of a run that has saved nothing yet
+    await beginLog(log);
     const at = {
       step: 0,
       epoch: 0,
@@ -178,8 +181,6 @@ class Run {
     }
   }
 
-  private epoch: { number: number; batches: number[][] } | null = null;
-
   /** The next batch in the order of the epochs. */
   private nextBatch(): Feature[] {
     const { plan, at } = this;
@@ -241,8 +242,6 @@ class Run {
     return refuseDiverged(this.trainer, plan.task.kind.batch(this.nextBatch(), plan.train), at.step);
   }
 
-  private latest: Scores | null = null;
-
   /** Scores the development split; the best so far becomes the model of the output folder. */
   private async assess(): Promise<void> {
     const { plan, at } = this;
@@ -291,7 +290,7 @@ class Run {
   }
 
   private async log(record: object): Promise<void> {
-    await appendFile(path.join(this.output, LOG_FILE), `${JSON.stringify(record)}\n`);
+    await appendRecord(path.join(this.output, LOG_FILE), record);
   }
 
   private async result(): Promise<FinetuneResult> {

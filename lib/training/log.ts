@@ -1,9 +1,12 @@
-/** Reads training logs: JSON lines, one for each step of training and one for each evaluation. */
+/** Training logs: JSON lines, one for each step of training and one for each evaluation. */
 import { existsSync, statSync } from 'node:fs';
-import { readFile, truncate } from 'node:fs/promises';
+import { appendFile, readFile, truncate, writeFile } from 'node:fs/promises';
 import { AlbertError } from '../errors';
 import { isObject, show } from '../options';
 import { readText } from '../text-files';
+
+/** The name of a run's log in its folder. */
+export const LOG_FILE = 'log.jsonl';
 
 /** The values of a run by step, in the order of the steps: of training the loss, of evaluations every score, and the learning rate. */
 export type Curves = Record<string, [step: number, value: number][]>;
@@ -63,6 +66,21 @@ export function parseLog(text: string, name: string): Curves {
   return Object.fromEntries(sorted) as Curves;
 }
 
+/** Begins a log: as long as it is empty, it marks a run that has saved nothing yet. */
+export async function beginLog(file: string): Promise<void> {
+  await writeFile(file, '');
+}
+
+/** Whether a log is there and empty: so stands a run that has saved nothing yet, and begins again. */
+export function isMarked(file: string): boolean {
+  return existsSync(file) && statSync(file).size === 0;
+}
+
+/** Adds a line to a log. */
+export async function appendRecord(file: string, record: object): Promise<void> {
+  await appendFile(file, `${JSON.stringify(record)}\n`);
+}
+
 /** Takes away what follows a log's last whole line, as a run leaves it that was killed while it wrote. */
 export async function dropCutLine(file: string): Promise<void> {
   const content = await readFile(file).catch((error: NodeJS.ErrnoException) => {
@@ -71,11 +89,6 @@ export async function dropCutLine(file: string): Promise<void> {
   });
   const end = content ? content.lastIndexOf('\n') + 1 : 0;
   if (content && end < content.length) await truncate(file, end);
-}
-
-/** Whether a log is there and empty: so stands a run that has saved nothing yet, and begins again. */
-export function isMarked(file: string): boolean {
-  return existsSync(file) && statSync(file).size === 0;
 }
 
 /** @throws AlbertError DATA for a file that cannot be read, has a line that is not one of a log, or nothing to draw. */

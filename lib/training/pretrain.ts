@@ -1,5 +1,5 @@
 /** Pre-training from text to a model: batches, steps, evaluations, checkpoints and a log, until a number of steps. */
-import { appendFile, copyFile, writeFile } from 'node:fs/promises';
+import { copyFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { AlbertError } from '../errors';
@@ -26,7 +26,7 @@ import {
 } from './batches';
 import { hasState } from './checkpoint';
 import { Hold } from './hold';
-import { dropCutLine, isMarked } from './log';
+import { appendRecord, beginLog, dropCutLine, isMarked, LOG_FILE } from './log';
 import { beginRun, continueRun, type Progress, vocabularyFiles } from './pretrain-run';
 import { disposeBoth, refuseDiverged, type Trainer } from './trainer';
 import { TRAINER_OPTIONS, type TrainerOptions } from './trainer-options';
@@ -109,7 +109,6 @@ export interface PretrainResult {
 }
 
 const USUAL_HOLD_OUT = 0.01;
-const LOG_FILE = 'log.jsonl';
 
 /** The means over an evaluation's batches, each label counting alike. */
 async function evaluate(trainer: Trainer, batches: PretrainingBatch[]): Promise<PretrainEvaluation> {
@@ -232,7 +231,7 @@ async function pretrainIn(hold: Hold, options: PretrainOptions): Promise<Pretrai
       await dropCutLine(log);
     } else {
       hold.take(log, output, resumes);
-      await writeFile(log, ''); // the mark of a run that has saved nothing yet
+      await beginLog(log);
     }
     stream = await PretrainingStream.open({ ...data, split: 'train' }, signal);
     held = holdsOut(stream, given.holdOut) ? await evaluationBatches(data, evaluations) : [];
@@ -248,7 +247,6 @@ async function pretrainIn(hold: Hold, options: PretrainOptions): Promise<Pretrai
     throw error;
   }
 
-  const write = (record: object) => appendFile(log, `${JSON.stringify(record)}\n`);
   let last: PretrainingBatch | null = null;
   const save = async () => {
     if (last) await refuseDiverged(trainer, last, at.step);
@@ -258,7 +256,7 @@ async function pretrainIn(hold: Hold, options: PretrainOptions): Promise<Pretrai
   const assess = async () => {
     if (held.length === 0) return;
     evaluation = await evaluate(trainer, held);
-    await write({ step: at.step, evaluation });
+    await appendRecord(log, { step: at.step, evaluation });
   };
 
   const takeBatches = async (): Promise<{ batches: PretrainingBatch[]; cursor: PretrainingCursor }> => {
@@ -287,7 +285,7 @@ async function pretrainIn(hold: Hold, options: PretrainOptions): Promise<Pretrai
       const { loss, losses, grad_norm, learning_rate } = result;
       const tokens_per_second = Math.round(result.tokens / seconds);
       const time = Number(at.seconds.toFixed(2));
-      await write({
+      await appendRecord(log, {
         step,
         time,
         tokens: at.tokens,
