@@ -1,8 +1,6 @@
 /** `npm run bench -- finetune`: what packing is worth when ALBERT-base is fine-tuned on SST-2's real sentences. */
-import { existsSync } from 'node:fs';
-import { dataFiles, readRows } from './inputs';
+import { dataFiles, loadVocabulary, readRows } from './inputs';
 import { configOf } from './models';
-import { NotAvailable } from './peer';
 import { median } from './statistics';
 import { albert } from './subject';
 
@@ -23,11 +21,8 @@ function sentences(file: string, count: number): string[] {
  * same kernels as real ones.
  */
 export async function benchFinetuning(data: string, threads: number): Promise<void> {
-  const files = dataFiles(data);
-  if (!existsSync(files.vocabulary))
-    throw new NotAvailable('expected data/albert-spiece.model in the data folder; name it with --data');
-  const tokenizer = await albert().Tokenizer.load(files.vocabulary);
-  const encodings = await tokenizer.encodeBatch(sentences(files.sst2, BATCH * ROUNDS));
+  const tokenizer = await loadVocabulary(data);
+  const encodings = await tokenizer.encodeBatch(sentences(dataFiles(data).sst2, BATCH * ROUNDS));
   const model = await albert().Albert.create(configOf('base'), { head: 'sequence-classification', threads });
   console.log(
     `ALBERT-base on SST-2, ${BATCH} sentences a step, padded to ${PADDED_LENGTH} and packed, in turn\n`,

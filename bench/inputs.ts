@@ -1,6 +1,7 @@
 /** Turns the work of a case into batches: random ids, or texts of data that the repository does not hold. */
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import type { Tokenizer } from '../dist';
 import type { Work } from './cases';
 import { type Batch, NotAvailable } from './peer';
 import { random } from './statistics';
@@ -28,6 +29,14 @@ function randomBatch(lengths: number[]): Batch {
   return { input_ids, token_type_ids: lengths.map((length) => Array<number>(length).fill(0)), texts: null };
 }
 
+/** The published vocabulary. @throws NotAvailable when it is not in the folder of --data. */
+export async function loadVocabulary(data: string): Promise<Tokenizer> {
+  const { vocabulary } = dataFiles(data);
+  if (!existsSync(vocabulary))
+    throw new NotAvailable('expected data/albert-spiece.model in the data folder; name it with --data');
+  return albert().Tokenizer.load(vocabulary);
+}
+
 /** Rows of a GLUE file without its header. @throws NotAvailable when it is not there. */
 export function readRows(file: string): string[][] {
   if (!existsSync(file))
@@ -41,10 +50,9 @@ export function readRows(file: string): string[][] {
 /**
  * The batches of a case.
  * @param data the folder of --data.
- * @param vocabulary folder of a model with spiece.model.
  * @throws NotAvailable when the data is not there.
  */
-export async function batchesOf(work: Work, data: string, vocabulary: string): Promise<Batch[]> {
+export async function batchesOf(work: Work, data: string): Promise<Batch[]> {
   if (work.kind === 'ids') return [randomBatch(work.lengths)];
   const files = dataFiles(data);
   const texts: (string | [string, string])[] =
@@ -53,9 +61,7 @@ export async function batchesOf(work: Work, data: string, vocabulary: string): P
       : readRows(files.sst2)
           .slice(0, work.count)
           .map(([sentence]) => sentence);
-  if (!existsSync(files.vocabulary))
-    throw new NotAvailable('expected data/albert-spiece.model in the data folder; name it with --data');
-  const tokenizer = await albert().Tokenizer.load(vocabulary);
+  const tokenizer = await loadVocabulary(data);
   const options = { max_length: 512, truncation: 'longest_first' } as const;
   const rows = (await tokenizer.encodeBatch(texts, options)).map((encoding, i) => ({
     ids: Array.from(encoding.input_ids),

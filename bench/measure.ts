@@ -105,7 +105,7 @@ export class Bench {
     let batches: Batch[] = [];
     try {
       const folder = await this.#models.folder(given.model);
-      batches = await batchesOf(given.work, this.#settings.data, folder);
+      batches = await batchesOf(given.work, this.#settings.data);
       const load = await this.#load(given, folder, batches);
       const { ours, rival, reason } = await this.#both(given, load);
       return row(batches, ours, rival && { ...rival, peer: given.rival!.peer }, reason);

@@ -5,7 +5,7 @@ import { operations, type Peak } from './flops';
 import type { Machine } from './machine';
 import { middlePeak } from './measure';
 import { configOf } from './models';
-import { median } from './statistics';
+import { median, random } from './statistics';
 import { albert, native } from './subject';
 
 type DType = 'fp32' | 'bf16';
@@ -34,11 +34,12 @@ const TARGETS: Record<DType, number> = { fp32: 0.85, bf16: 0.75 };
 const WARM_STEPS = 2;
 const STEPS = 7;
 
-/** Random ids, 15 % of them to be predicted, half of the pairs swapped. */
+/** Random ids, one in seven to be predicted, half of the pairs swapped. */
 function randomBatch(sequences: number, length: number, vocabulary: number): LabelledInputs {
-  let state = 1;
-  const random = (below: number) => (state = (state * 48271) % 0x7fffffff) % below;
-  const ids = Array.from({ length: sequences }, () => Array.from({ length }, () => random(vocabulary)));
+  const draw = random(1);
+  const ids = Array.from({ length: sequences }, () =>
+    Array.from({ length }, () => Math.floor(draw() * vocabulary)),
+  );
   return {
     input_ids: ids,
     labels: ids.map((row) => row.map((id, i) => (i % 7 === 3 ? id : -100))),
