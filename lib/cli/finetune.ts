@@ -1,7 +1,8 @@
 /** albert finetune: a task's examples and a model to the checkpoint that does best on them. */
 import { type Command, Option } from 'commander';
 import { AlbertError } from '../errors';
-import { finetune, finetuneSeeds, type SeedsResult } from '../training/finetune';
+import { finetune } from '../training/finetune';
+import { finetuneSeeds, type SeedsResult } from '../training/finetune-seeds';
 import { dryRun, type FinetuneOptions } from '../training/finetune-plan';
 import { duration, progressBar } from './progress';
 import { printReport } from './report';

@@ -31,7 +31,7 @@ export interface MultipleChoicePipeline extends Pipeline<'multiple-choice'> {
   ): Promise<MultipleChoiceResult[]>;
 }
 
-// As the RACE data of the ALBERT release is prepared: the choice fills every blank, or follows the question.
+/** As the RACE data of the ALBERT release is prepared: the choice fills every blank, or follows the question. */
 export function statement(question: string, choice: string): string {
   return question.includes('_') ? question.replaceAll('_', () => choice) : `${question} ${choice}`.trim();
 }

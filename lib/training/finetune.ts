@@ -3,11 +3,9 @@ import { createHash } from 'node:crypto';
 import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AlbertError } from '../errors';
-import { mean } from '../math';
-import { abortSignal, boolean, integer, invalid, optionsObject, pathString } from '../options';
+import { abortSignal, boolean, invalid, optionsObject, pathString } from '../options';
 import { makeFolder } from '../source';
 import { predictAll, type Report, report } from '../tasks/evaluate';
-import { findTask } from '../tasks';
 import type { Feature, Scores } from '../tasks/task';
 import { FINETUNE_OPTIONS, type FinetuneOptions, type Plan, prepare } from './finetune-plan';
 import { hasState } from './checkpoint';
@@ -63,7 +61,8 @@ function mismatchOf({ order, step }: Position, plan: Plan, output: string): Albe
 }
 
 const CHECKPOINT = 'checkpoint';
-const RESULT_FILE = 'result.json';
+/** Where a run writes its result. */
+export const RESULT_FILE = 'result.json';
 
 /** One run: the trainer, where it stands, and the files it keeps. */
 class Run {
@@ -333,45 +332,4 @@ export async function finetune(options: FinetuneOptions): Promise<FinetuneResult
   } finally {
     hold.release();
   }
-}
-
-/** Scores of several runs that differ by their seed alone. */
-export interface SeedsResult {
-  output: string;
-  runs: FinetuneResult[];
-  /** Of each metric: the mean over the runs, and their sample standard deviation. */
-  metrics: Record<string, { mean: number; deviation: number }>;
-  /** The folder of the best. */
-  best: string;
-}
-
-/** finetune() once a seed, each into a folder of its own below `output`; writes the means to result.json there. */
-export async function finetuneSeeds(
-  options: FinetuneOptions,
-  seeds: readonly number[],
-): Promise<SeedsResult> {
-  const given = optionsObject<FinetuneOptions>('options', options, FINETUNE_OPTIONS);
-  const output = path.resolve(pathString('output', given.output));
-  if (!Array.isArray(seeds) || seeds.length === 0 || new Set(seeds).size < seeds.length)
-    throw invalid('an array of different seeds, at least one,', 'seeds', seeds);
-  const drawnFrom = Array.from(seeds as readonly number[], (seed, i) =>
-    integer(`seeds[${i}]`, seed, { min: 0 }),
-  );
-  const runs: FinetuneResult[] = [];
-  for (const seed of drawnFrom)
-    runs.push(await finetune({ ...options, seed, output: path.join(output, `seed-${seed}`) }));
-  const metrics = Object.fromEntries(
-    Object.keys(runs[0].metrics).map((name) => {
-      const values = runs.map((run) => run.metrics[name]);
-      const middle = mean(values);
-      const squares = values.reduce((sum, value) => sum + (value - middle) ** 2, 0);
-      return [name, { mean: middle, deviation: Math.sqrt(squares / Math.max(1, values.length - 1)) }];
-    }),
-  );
-  const { task } = await findTask(options.task, options.data);
-  const first = task.metrics[0];
-  const best = runs.reduce((a, b) => (b.metrics[first] > a.metrics[first] ? b : a)).output;
-  const result = { output, runs, metrics, best };
-  await writeFile(path.join(output, RESULT_FILE), `${JSON.stringify(result, null, 2)}\n`);
-  return result;
 }
