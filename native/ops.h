@@ -152,7 +152,8 @@ struct EmbeddingGradient {
 // How an optimiser turns a gradient g into an update u of its weight w: m = beta1 m + (1 - beta1) s g,
 // v = beta2 v + (1 - beta2) (s g)^2, u = m / (sqrt(v) + epsilon) + decay w, with the tensor's decay.
 struct MomentRule {
-  float beta1, beta2, epsilon;
+  float beta1, rest1, beta2, rest2;  // rest = 1 - beta, rounded once: 1 - 0.999f is 5e-5 from 0.001
+  float epsilon;
   float gradient_scale;  // s: clipping, and the mean over micro-batches
 };
 

@@ -451,6 +451,17 @@ test('seeds differ, and their mean and deviation are given', async () => {
   expect(existsSync(output)).toBe(false); // told before training, not after the first two
 });
 
+test('an abort begins no further seed, and runs without a score count for nothing', async () => {
+  const given = await options({ steps: 8, evaluateEvery: 4 });
+  const stop = new AbortController();
+  const onProgress = ({ step }: { step: number }) => step === 2 && stop.abort();
+  const first = await finetuneSeeds({ ...given, onProgress, signal: stop.signal }, [1, 2]);
+  expect(first).toMatchObject({ runs: [{ steps: 2 }], metrics: {}, best: first.runs[0].output });
+  const { runs, metrics } = await finetuneSeeds({ ...given, resume: true }, [1, 2]);
+  expect(runs.map(({ steps }) => steps)).toEqual([8, 8]);
+  expect(metrics.loss.mean).toBeCloseTo((runs[0].metrics.loss + runs[1].metrics.loss) / 2, 12);
+});
+
 test('reports hold slices and confusion', async () => {
   const given = await options({ slices: ['genre'] });
   const { confusion, slices, metrics } = await finetune(given);

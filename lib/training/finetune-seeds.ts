@@ -10,15 +10,17 @@ import { FINETUNE_OPTIONS, type FinetuneOptions } from './finetune-plan';
 /** Scores of several runs that differ by their seed alone. */
 export interface SeedsResult {
   output: string;
+  /** One a seed; fewer after an abort. */
   runs: FinetuneResult[];
-  /** Of each metric: the mean over the runs, and their sample standard deviation. */
+  /** Of each metric: the mean over the runs that were scored, and their sample standard deviation. */
   metrics: Record<string, { mean: number; deviation: number }>;
   /** The folder of the best. */
   best: string;
 }
 
 /**
- * finetune() once a seed, each into a folder of its own below `output`; writes the means to result.json there.
+ * finetune() once a seed, each into a folder of its own below `output`; writes the means to result.json there. An abort ends the
+ * run under way, which `resume` goes on with, and begins no further one.
  * @throws AlbertError as finetune() does.
  */
 export async function finetuneSeeds(
@@ -33,11 +35,14 @@ export async function finetuneSeeds(
     integer(`seeds[${i}]`, seed, { min: 0 }),
   );
   const runs: FinetuneResult[] = [];
-  for (const seed of drawnFrom)
+  for (const seed of drawnFrom) {
     runs.push(await finetune({ ...options, seed, output: path.join(output, `seed-${seed}`) }));
+    if (options.signal?.aborted) break;
+  }
+  const scored = runs.filter((run) => run.step > 0);
   const metrics = Object.fromEntries(
-    Object.keys(runs[0].metrics).map((name) => {
-      const values = runs.map((run) => run.metrics[name]);
+    Object.keys(scored[0]?.metrics ?? {}).map((name) => {
+      const values = scored.map((run) => run.metrics[name]);
       const middle = mean(values);
       const squares = values.reduce((sum, value) => sum + (value - middle) ** 2, 0);
       return [name, { mean: middle, deviation: Math.sqrt(squares / Math.max(1, values.length - 1)) }];
@@ -45,7 +50,9 @@ export async function finetuneSeeds(
   );
   const { task } = await findTask(options.task, options.data);
   const first = task.metrics[0];
-  const best = runs.reduce((a, b) => (b.metrics[first] > a.metrics[first] ? b : a)).output;
+  const best = (scored.length > 0 ? scored : runs).reduce((a, b) =>
+    b.metrics[first] > a.metrics[first] ? b : a,
+  ).output;
   const result = { output, runs, metrics, best };
   await writeFile(path.join(output, RESULT_FILE), `${JSON.stringify(result, null, 2)}\n`);
   return result;

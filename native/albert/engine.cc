@@ -46,7 +46,7 @@ void Engine::close() {
 
 void Engine::run() {
   for (;;) {
-    std::vector<Job> jobs;
+    Queue jobs;
     {
       std::unique_lock<std::mutex> lock(mutex_);
       wake_.wait(lock, [this] { return closing_ || !small_.empty() || !large_.empty(); });
@@ -58,8 +58,8 @@ void Engine::run() {
 }
 
 // What runs next, in the order of arrival within each kind; nothing when the engine closes.
-std::vector<Engine::Job> Engine::take() {
-  std::vector<Job> jobs;
+Engine::Queue Engine::take() {
+  Queue jobs;
   const bool both = !small_.empty() && !large_.empty();
   small_were_first_ = both && !small_were_first_;
   if (small_were_first_) {
@@ -71,46 +71,48 @@ std::vector<Engine::Job> Engine::take() {
   return jobs;
 }
 
-void Engine::move_some(Queue& from, size_t budget, std::vector<Job>* jobs) {
+void Engine::move_some(Queue& from, size_t budget, Queue* jobs) {
   size_t tokens = 0;
   for (const Job& job : *jobs) tokens += job.tokens();
-  for (; !from.empty(); from.pop_front()) {
+  while (!from.empty()) {
     tokens += from.front().tokens();
     if (!jobs->empty() && tokens > budget) break;
-    jobs->push_back(std::move(from.front()));
+    jobs->splice(jobs->end(), from, from.begin());
   }
 }
 
-void Engine::answer(std::vector<Job>& jobs) {
-  std::vector<const ForwardRequest*> requests;
-  std::vector<Job*> running;
-  for (Job& job : jobs) {
-    if (job.request.is_cancelled()) {
-      job.done({}, aborted());
+void Engine::answer(Queue& jobs) {
+  for (auto job = jobs.begin(); job != jobs.end();) {
+    if (job->request.is_cancelled()) {
+      job->done({}, aborted());
+      job = jobs.erase(job);
     } else {
-      requests.push_back(&job.request);
-      running.push_back(&job);
+      ++job;
     }
   }
-  if (running.empty()) return;
+  if (jobs.empty()) return;
   std::vector<ForwardResult> results;
   try {
+    std::vector<const ForwardRequest*> requests;
+    for (const Job& job : jobs) requests.push_back(&job.request);
     results = model_->forward(requests);
   } catch (...) {
     // One caller's batch may be too much for the memory; those who merely shared the pass with it run alone.
-    if (running.size() == 1) return running[0]->done({}, std::current_exception());
-    for (Job* job : running) {
-      std::vector<Job> alone;
-      alone.push_back(std::move(*job));
+    if (jobs.size() == 1) return jobs.front().done({}, std::current_exception());
+    while (!jobs.empty()) {
+      Queue alone;
+      alone.splice(alone.begin(), jobs, jobs.begin());
       answer(alone);
     }
     return;
   }
-  for (size_t i = 0; i < running.size(); ++i) {
-    if (results[i].empty())
-      running[i]->done({}, aborted());
+  size_t i = 0;
+  for (Job& job : jobs) {
+    ForwardResult& result = results[i++];
+    if (result.empty())
+      job.done({}, aborted());
     else
-      running[i]->done(std::move(results[i]), nullptr);
+      job.done(std::move(result), nullptr);
   }
 }
 

@@ -4,13 +4,12 @@
 #pragma once
 
 #include <condition_variable>
-#include <deque>
 #include <exception>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <thread>
-#include <vector>
 
 #include "model.h"
 
@@ -39,12 +38,12 @@ class Engine {
     Done done;
     size_t tokens() const { return request.batch.ids.size(); }
   };
-  using Queue = std::deque<Job>;
+  using Queue = std::list<Job>;  // whose jobs move without memory, which the engine's thread may not find
   void run();
-  std::vector<Job> take();
+  Queue take();
   // Moves jobs from the front of a queue to `jobs` while these have at most `budget` tokens, or one of more.
-  static void move_some(Queue& from, size_t budget, std::vector<Job>* jobs);
-  void answer(std::vector<Job>& jobs);
+  static void move_some(Queue& from, size_t budget, Queue* jobs);
+  void answer(Queue& jobs);
 
   std::shared_ptr<Model> model_;
   const size_t budget_;  // tokens of a batch

@@ -33,8 +33,8 @@ __global__ void __launch_bounds__(kReduceThreads)
   SquaredNorms sums;
   for (int64_t i = chunk.begin + threadIdx.x; i < chunk.end; i += kReduceThreads) {
     const float weight = memory.weights[i], g = rule.gradient_scale * memory.gradients[i];
-    const float m = rule.beta1 * memory.first[i] + (1 - rule.beta1) * g;
-    const float v = rule.beta2 * memory.second[i] + (1 - rule.beta2) * g * g;
+    const float m = rule.beta1 * memory.first[i] + rule.rest1 * g;
+    const float v = rule.beta2 * memory.second[i] + rule.rest2 * g * g;
     const float update = m / (sqrtf(v) + rule.epsilon) + tensor.decay * weight;
     memory.first[i] = m;
     memory.second[i] = v;

@@ -1,4 +1,5 @@
 // Golden trajectories of optimisers, and the promises of a training run: bit-exact resumption and threads.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -145,6 +146,30 @@ TEST(steps_count_the_tokens_that_the_mask_leaves) {
   EXPECT(trainer.step({batch}).tokens == 4, "without a mask");
   batch.sequences.mask = {1, 255, 0, 1};
   EXPECT(trainer.step({batch}).tokens == 3, "whatever a real token is marked by");
+}
+
+// A first step of AdamW is (1 - beta1) / sqrt(1 - beta2) of the rate, whatever the gradient. 1 - 0.999f would
+// be off by 2e-5 of it.
+TEST(first_steps_are_as_long_as_the_betas_say) {
+  const Config config = one_layer();
+  const auto weights = Weights::create(config, Head::kSequenceClassification, 1);
+  LabelledBatch batch;
+  batch.sequences.ids = {1, 2, 3, 4};
+  batch.sequences.lengths = {4};
+  batch.labels = {1};
+  OptimizerOptions optimizer;
+  optimizer.kind = OptimizerOptions::Kind::kAdamw;
+  optimizer.learning_rate = 1;
+  optimizer.total_steps = 10;
+  optimizer.epsilon = 1e-30;
+  Trainer trainer(config, Head::kSequenceClassification, *weights, {}, optimizer, 1);
+  trainer.step({batch});
+  const ParameterValues values = trainer.model().weights().values();
+  const auto bias =
+      std::find_if(values.parameters().begin(), values.parameters().end(),
+                   [](const Parameter& parameter) { return parameter.name == "classifier.bias"; });
+  for (int64_t i = 0; i < bias->count(); ++i)
+    expect_near(std::fabs(bias->data[i]), 0.1 / std::sqrt(0.001), 1e-6, "of the bias, which began at 0");
 }
 
 // As Hugging Face's do; the reference's pre-training and question-answering heads have none.

@@ -471,7 +471,7 @@ TEST(embedding_gradient_adds_up_repeated_words) {
 // Tensors of one step, in memory where another one and gaps lie between: those stay as they are.
 TEST(optimizer_steps_of_several_tensors) {
   on_every_backend({Precision::kFp32}, [](Backend& backend, Precision, const std::string& where) {
-    const MomentRule rule{0.9f, 0.999f, 1e-6f, 0.5f};
+    const MomentRule rule{0.9f, 0.1f, 0.999f, 0.001f, 1e-6f, 0.5f};
     const int64_t total = 40160;
     const std::vector<OptimizedTensor> tensors{
         {0, 5, 0.1, 0.01f, true},
@@ -492,8 +492,8 @@ TEST(optimizer_steps_of_several_tensors) {
       double weights = 0, updates = 0;  // squared norms
       for (int64_t i = tensor.begin; i < end; ++i) {
         const double g = 0.5 * gradient[i];
-        m[i] = static_cast<double>(rule.beta1) * m[i] + (1 - static_cast<double>(rule.beta1)) * g;
-        v[i] = static_cast<double>(rule.beta2) * v[i] + (1 - static_cast<double>(rule.beta2)) * g * g;
+        m[i] = static_cast<double>(rule.beta1) * m[i] + static_cast<double>(rule.rest1) * g;
+        v[i] = static_cast<double>(rule.beta2) * v[i] + static_cast<double>(rule.rest2) * g * g;
         update.push_back(m[i] / (std::sqrt(v[i]) + rule.epsilon) + tensor.decay * w[i]);
         weights += w[i] * w[i];
         updates += update.back() * update.back();

@@ -56,7 +56,9 @@ Optimizer::Step Optimizer::update(int64_t step, int64_t accumulated) {
     scale *= options_.max_grad_norm / std::max(options_.max_grad_norm, result.grad_norm);
   MomentRule rule;
   rule.beta1 = static_cast<float>(options_.beta1);
+  rule.rest1 = static_cast<float>(1 - options_.beta1);
   rule.beta2 = static_cast<float>(options_.beta2);
+  rule.rest2 = static_cast<float>(1 - options_.beta2);
   rule.epsilon = static_cast<float>(options_.epsilon);
   rule.gradient_scale = static_cast<float>(scale);
   std::vector<OptimizedTensor> tensors;

@@ -13,7 +13,7 @@ double squared_norm(const float* x, int64_t count) {
 SquaredNorms moments(float* gradient, float* first, float* second, const float* weight,
                      const MomentRule& rule, float tensor_decay, int64_t count) {
   const Vec beta1 = broadcast(rule.beta1), beta2 = broadcast(rule.beta2), decay = broadcast(tensor_decay);
-  const Vec rest1 = broadcast(1 - rule.beta1), rest2 = broadcast(1 - rule.beta2);
+  const Vec rest1 = broadcast(rule.rest1), rest2 = broadcast(rule.rest2);
   const Vec epsilon = broadcast(rule.epsilon), gradient_scale = broadcast(rule.gradient_scale);
   Vec weights = zero(), updates = zero();
   for (int64_t i = 0; i < count; i += kWidth) {
