@@ -166,7 +166,7 @@ TEST(first_steps_are_as_long_as_the_betas_say) {
   trainer.step({batch});
   const ParameterValues values = trainer.model().weights().values();
   const auto bias =
-      std::find_if(values.parameters().begin(), values.parameters().end(),
+      std::find_if(values.parameters.begin(), values.parameters.end(),
                    [](const Parameter& parameter) { return parameter.name == "classifier.bias"; });
   for (int64_t i = 0; i < bias->count(); ++i)
     expect_near(std::fabs(bias->data[i]), 0.1 / std::sqrt(0.001), 1e-6, "of the bias, which began at 0");
