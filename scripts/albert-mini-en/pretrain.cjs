@@ -72,8 +72,8 @@ const LONG = {
     seed: 5,
   },
   stretches: [
-    { until: 4500, learningRate: 0.0005, totalSteps: 1e6 },
-    { until: 7500, learningRate: 0.00125, totalSteps: 7500 }, // goes on at the same rate, and down to 0
+    { until: 3349, learningRate: 0.0005, totalSteps: 1e6 },
+    { until: 6349, learningRate: 0.001058, totalSteps: 6349 }, // goes on at the same rate, and down to 0
   ],
 };
 
