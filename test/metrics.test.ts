@@ -4,6 +4,7 @@ import path from 'node:path';
 import * as metrics from '../lib/tasks/metrics';
 import { readSquad } from '../lib/tasks/squad';
 import { outsideData, root } from './support/data';
+import { failure } from './support/errors';
 
 interface GoldenScores {
   kind: string;
@@ -135,4 +136,20 @@ test('what cannot be compared is refused', () => {
   expect(() => metrics.squad({ examples: [], predictions: {}, thresh: 1 } as never)).toThrow(
     /received 'thresh'/,
   );
+});
+
+test.each<[input: object, message: RegExp]>([
+  [{ examples: [null] }, /an object with id and answers for examples\[0\] but received null/],
+  [{ examples: new Array(2) }, /for examples\[0\] but received undefined/],
+  [{ examples: [{ id: 1, answers: [] }] }, /a string for examples\[0\].id but received 1/],
+  [{ examples: [{ id: 'a' }] }, /an array of texts for examples\[0\].answers but received undefined/],
+  [{ examples: [{ id: 'a', answers: ['x', 5] }] }, /a string for examples\[0\].answers\[1\] but received 5/],
+  [{ predictions: [] }, /an object of texts by question id for predictions/],
+  [{ predictions: { a: 1 } }, /a string for predictions\['a'\] but received 1/],
+  [{ noAnswerProbabilities: 1 }, /an object of numbers by question id for noAnswerProbabilities/],
+  [{ noAnswerProbabilities: { a: NaN } }, /a number for noAnswerProbabilities\['a'\] but received NaN/],
+])('squad refuses %j', async (input, message) => {
+  const right = { examples: [{ id: 'a', answers: ['x'] }], predictions: { a: 'x' } };
+  const error = await failure('INVALID_ARGUMENT', () => metrics.squad({ ...right, ...input }));
+  expect(error.message).toMatch(message);
 });

@@ -1,5 +1,5 @@
 /** SQuAD's scores, 1.1 and 2.0: exact match and overlap of words, with thresholds for questions without an answer. */
-import { invalid, type Names, number, optionsObject } from '../options';
+import { invalid, isObject, type Names, number, optionsObject, string } from '../options';
 
 export interface SquadInput {
   /** Gold answers by question; none for a question that has no answer. */
@@ -114,12 +114,25 @@ export function squad(input: SquadInput): SquadScores {
   const { examples, predictions, noAnswerProbabilities } = given;
   if (!Array.isArray(examples) || examples.length === 0)
     throw invalid('a non-empty array', 'examples', examples);
-  if (typeof predictions !== 'object' || predictions === null)
-    throw invalid('an object of texts by question id', 'predictions', predictions);
+  if (!isObject(predictions)) throw invalid('an object of texts by question id', 'predictions', predictions);
+  if (noAnswerProbabilities != null && !isObject(noAnswerProbabilities))
+    throw invalid('an object of numbers by question id', 'noAnswerProbabilities', noAnswerProbabilities);
   const threshold = number('threshold', given.threshold ?? undefined, {}, 1);
-  const scored = (examples as SquadInput['examples']).map(({ id, answers }) =>
-    scoreExample(answers, ownValue(predictions, id), ownValue(noAnswerProbabilities ?? {}, id) ?? 0),
-  );
+  const scored = Array.from(examples as readonly unknown[], (example, i) => {
+    if (!isObject(example)) throw invalid('an object with id and answers', `examples[${i}]`, example);
+    const id = string(`examples[${i}].id`, example.id);
+    if (!Array.isArray(example.answers))
+      throw invalid('an array of texts', `examples[${i}].answers`, example.answers);
+    const answers = Array.from(example.answers, (answer, a) =>
+      string(`examples[${i}].answers[${a}]`, answer),
+    );
+    const prediction = ownValue(predictions, id);
+    if (prediction !== undefined) string(`predictions['${id}']`, prediction);
+    const noAnswer = ownValue(noAnswerProbabilities ?? {}, id) ?? 0;
+    if (typeof noAnswer !== 'number' || Number.isNaN(noAnswer))
+      throw invalid('a number', `noAnswerProbabilities['${id}']`, noAnswer);
+    return scoreExample(answers, prediction, noAnswer);
+  });
   const applied = scored.map((one) => {
     if (one.noAnswer <= threshold) return one;
     return { ...one, exact: Number(!one.answerable), f1: Number(!one.answerable) };
