@@ -158,3 +158,8 @@ export function abortSignal(value: unknown): AbortSignal | undefined {
     throw invalid('an AbortSignal', 'signal', value);
   return signal;
 }
+
+/** @throws AlbertError INVALID_ARGUMENT for what is given and cannot be called. */
+export function callback(subject: string, value: unknown): void {
+  if (value != null && typeof value !== 'function') throw invalid('a function', subject, value);
+}

@@ -101,6 +101,16 @@ test.each<[name: string, call: () => unknown, expected: RegExp]>([
     () => new Trainer(model, { learningRate: 1, totalSteps: 1, classWeights: hole as never }),
     /for classWeights\[0\] but received undefined/,
   ],
+  [
+    'what pretrain() tells its progress',
+    () => loose(pretrain)({ output: temporaryFolder(), onProgress: 5 }),
+    /a function for onProgress but received 5/,
+  ],
+  [
+    'what evaluate() tells its progress',
+    () => loose(evaluate)({ task: 'sst-2', model, onProgress: 5 }),
+    /a function for onProgress but received 5/,
+  ],
 ])('%s of a wrong type is refused', async (_name, call, expected) => {
   expect((await failure('INVALID_ARGUMENT', call)).message).toMatch(expected);
 });
@@ -160,6 +170,9 @@ describe('descriptions of tasks', () => {
     [{ steps: 2, epochs: 1 }, /expected no epochs, as steps are given/],
     [{ batchSize: 2, batchTokens: 100 }, /expected no batchSize, as batchTokens are given/],
     [{ epochs: 0 }, /for epochs but received 0/],
+    [{ onProgress: 5 }, /a function for onProgress but received 5/],
+    [{ onScoring: 5 }, /a function for onScoring but received 5/],
+    [{ maxAnswerLength: 0 }, /an integer of at least 1 for maxAnswerLength but received 0/],
   ])('%j', async (options, message) => {
     const files = { train: 'dev.jsonl', dev: 'dev.jsonl' };
     const fits = { type: 'multiple-choice', files: { ...files, train: 'one.jsonl', dev: 'one.jsonl' } };

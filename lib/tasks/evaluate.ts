@@ -7,6 +7,7 @@ import { headInfo } from '../heads';
 import { type LoadOptions, RUN_OPTIONS } from '../load-options';
 import {
   abortSignal,
+  callback,
   integer,
   invalid,
   type Names,
@@ -229,6 +230,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
   const split = oneOf('split', given.split, SPLITS, 'dev');
   const slices = given.slices === undefined ? [] : strings('slices', given.slices);
   if (given.output !== undefined) pathString('output', given.output);
+  callback('onProgress', given.onProgress);
   const { task, folder } = await findTask(given.task, given.data);
   const examples = await task.read(folder, split, slices);
   const owned = !(given.model instanceof Albert);

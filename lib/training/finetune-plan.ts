@@ -6,6 +6,7 @@ import { Albert } from '../albert';
 import { AlbertError } from '../errors';
 import type { CheckpointOptions, DeviceChoice } from '../load-options';
 import {
+  callback,
   integer,
   invalid,
   type Names,
@@ -276,6 +277,9 @@ export async function prepare(options: Partial<FinetuneOptions>): Promise<Plan> 
     );
   integer('patience', options.patience, { min: 1 }, 1);
   integer('restarts', options.restarts, { min: 0 }, 0);
+  integer('maxAnswerLength', options.maxAnswerLength, { min: 1 }, 1);
+  callback('onProgress', options.onProgress);
+  callback('onScoring', options.onScoring);
   const { model, cleanUp } = await startFrom(options.model, {
     head: task.kind.head,
     config: { ...task.kind.config(task), ...encoderDropout(options, task), finetuning_task: task.name },

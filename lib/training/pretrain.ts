@@ -5,6 +5,7 @@ import path from 'node:path';
 import { AlbertError } from '../errors';
 import {
   abortSignal,
+  callback,
   integer,
   type Names,
   number,
@@ -182,6 +183,7 @@ async function pretrainIn(hold: Hold, options: PretrainOptions): Promise<Pretrai
   const given = optionsObject<PretrainOptions>('options', options, PRETRAIN_OPTIONS);
   const output = path.resolve(pathString('output', given.output));
   const signal = abortSignal(given.signal);
+  callback('onProgress', given.onProgress);
   const seed = integer('seed', given.seed, { min: 0 }, 0);
   const evaluateEvery = integer('evaluateEvery', given.evaluateEvery, { min: 1 }, 500);
   const evaluations = integer('evaluationBatches', given.evaluationBatches, { min: 1 }, 20);
