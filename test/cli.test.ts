@@ -1,6 +1,6 @@
 /** The command line as a user meets it: arguments, files, standard input, JSON, exit status and error lines. */
 import { spawn } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { preset } from '../lib';
@@ -131,6 +131,14 @@ test('info of the machine, of a preset and of a folder', async () => {
   expect(albert(['info', folder]).stdout).toMatch(
     /head base[\s\S]*total[\s\S]*hidden_size +32[\s\S]*model.safetensors/,
   );
+});
+
+test('info passes over a link to nothing, as a cache of half a download holds', () => {
+  const folder = temporaryFolder();
+  writeFileSync(path.join(folder, 'config.json'), JSON.stringify(preset('tiny')));
+  symlinkSync('../../blobs/missing', path.join(folder, 'model.safetensors'));
+  const [{ files }] = records(albert(['info', folder, '--json']).lines);
+  expect(files).toEqual([{ file: 'config.json', bytes: expect.any(Number) as number }]);
 });
 
 test('info counts what every choice of sharing would leave', () => {

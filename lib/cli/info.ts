@@ -76,9 +76,8 @@ function countSharings(config: AlbertConfig, name: string) {
 
 function filesOf(folder: string) {
   return readdirSync(folder)
-    .map((name) => ({ name, stat: statSync(path.join(folder, name)) }))
-    .filter(({ stat }) => stat.isFile())
-    .map(({ name, stat }) => ({ file: name, bytes: stat.size }));
+    .map((name) => ({ name, stat: statSync(path.join(folder, name), { throwIfNoEntry: false }) }))
+    .flatMap(({ name, stat }) => (stat?.isFile() ? [{ file: name, bytes: stat.size }] : []));
 }
 
 function printMachine(json: boolean): void {
