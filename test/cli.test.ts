@@ -194,6 +194,8 @@ test('wrong usage exits with 2, failures with 1 and one line', () => {
     ['expected --labels beside', 'classify', '--template', 'This is {}.', 'a text'],
     ["a second passage beside 'one'", 'order', 'one'],
     ['1', 'bench', '--seconds', '-1'],
+    ["'balanced' or numbers", 'finetune', '--class-weights', '1,'],
+    ["'balanced' or numbers", 'finetune', '--class-weights', '1,,2'],
   ]) {
     const { status, stderr } = albert(args);
     expect([args, status]).toEqual([args, 2]);

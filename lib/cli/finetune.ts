@@ -1,6 +1,5 @@
 /** albert finetune: a task's examples and a model to the checkpoint that does best on them. */
-import { type Command, Option } from 'commander';
-import { AlbertError } from '../errors';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { finetune } from '../training/finetune';
 import { finetuneSeeds, type SeedsResult } from '../training/finetune-seeds';
 import { dryRun, type FinetuneOptions } from '../training/finetune-plan';
@@ -20,9 +19,8 @@ import {
   whole,
 } from './shared';
 
-type Flags = Omit<FinetuneOptions, 'seed' | 'classWeights'> & {
+type Flags = Omit<FinetuneOptions, 'seed'> & {
   seed: number[];
-  classWeights?: string;
   dryRun?: boolean;
   json?: boolean;
 };
@@ -34,15 +32,11 @@ function seeds(value: string, before: number[]): number[] {
   return [...(before === FIRST_SEED ? [] : before), whole(value)];
 }
 
-function classWeights(value: string | undefined): FinetuneOptions['classWeights'] {
-  if (value === undefined || value === 'balanced') return value;
-  const weights = value.split(',').map(Number);
-  if (weights.some((weight) => !Number.isFinite(weight)))
-    throw new AlbertError(
-      'INVALID_ARGUMENT',
-      `expected 'balanced' or numbers like '1,2.5' but received '${value}'`,
-    );
-  return weights;
+function classWeights(value: string): FinetuneOptions['classWeights'] {
+  if (value === 'balanced') return value;
+  const weights = value.split(',').map((weight) => (weight.trim() === '' ? NaN : Number(weight)));
+  if (weights.every(Number.isFinite)) return weights;
+  throw new InvalidArgumentError("expected 'balanced' or numbers like '1,2.5'");
 }
 
 async function showDryRun(options: FinetuneOptions, json: boolean | undefined): Promise<void> {
@@ -96,7 +90,7 @@ export function addFinetune(program: Command): void {
     .option('--classifier-dropout <share>', 'before the classifier', share, 0.1)
     .option('--layer-decay <factor>', 'of the rate from each layer group to the one below', real, 1)
     .option('--head-only-steps <count>', 'steps in which the head alone is trained', whole, 0)
-    .option('--class-weights <weights>', "'balanced', or a weight a label: 1,2.5")
+    .option('--class-weights <weights>', "'balanced', or a weight a label: 1,2.5", classWeights)
     .option('--evaluate-every <steps>', 'between evaluations; default: twice an epoch', positive)
     .option('--patience <count>', 'evaluations without a better score after which to stop', positive)
     .option('--restarts <count>', 'after divergence, from the last checkpoint at half the rate', whole, 0)
@@ -122,11 +116,7 @@ export function addFinetune(program: Command): void {
         '\nExamples:\n  $ albert finetune --task sst-2 --data glue --model albert-mini-en --epochs 3 --output sst-2\n' +
         '  $ albert finetune --task reviews.json --model albert-mini-en --output reviews --dry-run',
     )
-    .action(async ({ seed, classWeights: weights, dryRun: dry, json, ...flags }: Flags) => {
-      const options: FinetuneOptions = {
-        ...flags,
-        classWeights: classWeights(weights),
-      };
+    .action(async ({ seed, dryRun: dry, json, ...options }: Flags) => {
       if (dry) return showDryRun({ ...options, seed: seed[0] }, json);
       return interruptible(async (signal) => {
         options.signal = signal;
