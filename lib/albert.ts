@@ -75,6 +75,12 @@ function warnOnce(message: string): void {
   process.emitWarning(message, 'AlbertWarning');
 }
 
+/** @throws AlbertError INVALID_ARGUMENT for a number that JSON would make null. */
+function requireFinite(config: Partial<AlbertConfig>): void {
+  for (const [name, value] of Object.entries(config))
+    if (typeof value === 'number' && !Number.isFinite(value)) throw invalid('a finite number', name, value);
+}
+
 /**
  * A model in memory. Concurrent calls queue and share batches; dispose() frees it, as the garbage collector would.
  * @typeParam H its head where the code that loads it names one, and with it the outputs that forward() has.
@@ -147,6 +153,7 @@ export class Albert<H extends Head = Head> {
     const folder = await resolveFolder(source);
     const { file, value } = await readConfig(folder);
     if (given.config != null && !isObject(given.config)) throw invalid('an object', 'config', given.config);
+    requireFinite(given.config ?? {});
     const config = { ...value, ...given.config };
     const weights = findWeights(folder);
     if (native.dtype === 'int8' && given.calibration === undefined)
@@ -185,8 +192,7 @@ export class Albert<H extends Head = Head> {
       throw invalid('a configuration or the name of a preset', 'config', config);
     }
     const named = typeof config === 'string' ? preset(config) : config;
-    for (const [name, value] of Object.entries(named))
-      if (typeof value === 'number' && !Number.isFinite(value)) throw invalid('a finite number', name, value); // JSON would make it null
+    requireFinite(named);
     const { parameter_sharing: sharing } = given;
     const complete = completeConfig(sharing === undefined ? named : withSharing(named, sharing), given.head);
     const model = await awaitNative(() => binding().createModel(jsonOf('config', complete), seed, native));

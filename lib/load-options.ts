@@ -1,7 +1,7 @@
 /** How models are loaded and made, and where and how exactly they run. */
 import type { AlbertConfig, ParameterSharing } from './config';
 import { type Head, HEADS } from './heads';
-import { integer, invalid, type Names, oneOf, string } from './options';
+import { integer, invalid, type Names, oneOf, pathString } from './options';
 
 export const DTYPES = ['fp32', 'bf16', 'int8'] as const;
 /** Precision of the packed weights. */
@@ -76,7 +76,7 @@ export function modelOptions(options: Partial<LoadOptions>) {
     isa: oneOf('isa', options.isa, ISAS, null),
     threads: integer('threads', options.threads, { min: 1, max: 1024 }, 0),
     calibration:
-      calibration === undefined || calibration === false ? null : string('calibration', calibration),
+      calibration === undefined || calibration === false ? null : pathString('calibration', calibration),
   };
 }
 

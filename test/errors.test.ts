@@ -136,6 +136,22 @@ describe('options', () => {
     expect(error.message).toMatch(message);
   });
 
+  test('a number that JSON cannot say is no field of a configuration, given or replaced', async () => {
+    const config = { layer_norm_eps: NaN };
+    for (const call of [
+      () => Albert.create({ ...preset('tiny'), ...config }),
+      () => Albert.load(goldenModel('base'), { config }),
+    ])
+      expect((await failure('INVALID_ARGUMENT', call)).message).toMatch(
+        /a finite number for layer_norm_eps but received NaN/,
+      );
+  });
+
+  test('a calibration without a name', async () => {
+    const load = () => Albert.load(goldenModel('base'), { dtype: 'int8', calibration: '' });
+    expect((await failure('INVALID_ARGUMENT', load)).message).toMatch(/a path for calibration/);
+  });
+
   test('a device that is not there', async () => {
     const gpu = devices().find(({ type }) => type === 'cuda');
     if (gpu?.available) return;
