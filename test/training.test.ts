@@ -106,6 +106,19 @@ describe('backward', () => {
     );
     await model.dispose();
   });
+
+  test('of several labels a sequence, each is from 0 to 1, whether the configuration says so or their form', async () => {
+    for (const problem_type of ['multi_label_classification', null]) {
+      const config = { ...DROPPED, num_labels: 3, problem_type };
+      const model = await Albert.create(config, { head: 'sequence-classification' });
+      const backward = (label: number) =>
+        model.backward({ input_ids: [[2, 5, 3]], labels: [[label, 0, 0.5]] });
+      expect((await backward(1)).loss).toBeGreaterThan(0);
+      const error = await failure('INVALID_ARGUMENT', () => backward(5));
+      expect(error.message).toMatch(/numbers from 0 to 1 for labels\[0\]/);
+      await model.dispose();
+    }
+  });
 });
 
 describe('Trainer', () => {

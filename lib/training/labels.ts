@@ -99,6 +99,7 @@ function floatTargets(value: unknown, count: number, config: AlbertConfig): Floa
   )
     return null;
   const width = labelCount(config);
+  const severalLabels = type === 'multi_label_classification' || (type !== 'regression' && width > 1);
   const rows = Array.from(value as ArrayLike<unknown>, (row) => (isList(row) ? Array.from(row) : [row]));
   if (rows.length !== count) throw invalid(`${count} labels, one a sequence,`, 'labels', value);
   return Float32Array.from(
@@ -109,7 +110,7 @@ function floatTargets(value: unknown, count: number, config: AlbertConfig): Floa
           `expected ${width} numbers in labels[${i}], one a label, but received ${show(row)}`,
         );
       }
-      if (type === 'multi_label_classification' && row.some((entry) => !(entry >= 0 && entry <= 1)))
+      if (severalLabels && row.some((entry) => !(entry >= 0 && entry <= 1)))
         throw invalid('numbers from 0 to 1', `labels[${i}]`, row);
       return row;
     }),
