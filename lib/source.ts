@@ -119,7 +119,7 @@ async function hubSnapshot(repository: string): Promise<string | null> {
   const snapshots = path.join(repository, 'snapshots');
   if (!isFolder(snapshots)) return null;
   const main = path.join(repository, 'refs', 'main');
-  if (existsSync(main)) {
+  if (isFile(main)) {
     const folder = path.join(snapshots, (await readFile(main, 'utf8')).trim());
     if (isFolder(folder)) return folder;
   }

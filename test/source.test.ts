@@ -73,8 +73,11 @@ test('a name in the local Hugging Face cache, by its main branch or without one'
   mkdirSync(path.dirname(snapshot), { recursive: true });
   cpSync(copyModel('base'), snapshot, { recursive: true });
   await loads('someone/albert-x');
-  mkdirSync(path.join(repository, 'refs'));
-  writeFileSync(path.join(repository, 'refs', 'main'), 'abc123\n');
+  const main = path.join(repository, 'refs', 'main');
+  mkdirSync(main, { recursive: true }); // no branch is recorded in a folder
+  await loads('someone/albert-x');
+  rmSync(main, { recursive: true });
+  writeFileSync(main, 'abc123\n');
   mkdirSync(path.join(repository, 'snapshots', 'newer'));
   await loads('someone/albert-x');
   process.env.HF_HUB_CACHE = path.join(home, 'hub');
