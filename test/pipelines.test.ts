@@ -244,6 +244,7 @@ describe('text-classification', () => {
     expect(pair.score).not.toBeCloseTo(all[0].score, 6);
     const raw = await classify('the whale', { top_k: null, function_to_apply: 'none' });
     expect(raw[0].score).toBeCloseTo(Math.max(...logits!.data), 6);
+    await failure('INVALID_ARGUMENT', () => classify([], { function_to_apply: 'tanh' as 'none' })); // before any text is read
   });
 
   test('regression gives the number, multi-label independent probabilities', async () => {

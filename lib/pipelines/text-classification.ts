@@ -95,6 +95,7 @@ export async function textClassification(
     const given = optionsObject<TextClassificationOptions>('options', callOptions, CLASSIFICATION_OPTIONS);
     const { items, single } = batchOf<unknown>('text', input, readInput);
     const k = given.top_k === null ? Infinity : integer('top_k', given.top_k, { min: 1 }, 1);
+    const asked = oneOf('function_to_apply', given.function_to_apply, ['softmax', 'sigmoid', 'none'], null);
     const signal = abortSignal(given.signal);
     const encodings = await encodeFor(model, items as TextOrPair[], { ...limitsOf(model, given), signal });
     const results = await runEncodings(
@@ -103,13 +104,7 @@ export async function textClassification(
       { outputs: ['logits'], signal },
       (outputs, { row }) => {
         const logits = outputs.logits!.row(row);
-        const usual = usualFunction(model, logits.length);
-        const apply = oneOf(
-          'function_to_apply',
-          given.function_to_apply,
-          ['softmax', 'sigmoid', 'none'],
-          usual,
-        );
+        const apply = asked ?? usualFunction(model, logits.length);
         const scores =
           apply === 'softmax'
             ? softmax(logits)
