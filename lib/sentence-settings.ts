@@ -15,6 +15,8 @@ interface SentenceSettings {
 const POOLINGS = { pooling_mode_mean_tokens: 'mean', pooling_mode_cls_token: 'cls' } as const;
 /** Names the files that say how sentences are embedded. */
 export const MODULE_LIST = 'modules.json';
+/** [CLS], a token and [SEP]. */
+const SHORTEST = 3;
 const LENGTH_FILES = ['sentence_bert_config.json', 'sentence_albert_config.json'];
 
 async function settingsIn(file: string): Promise<Record<string, unknown>> {
@@ -83,7 +85,13 @@ export async function sentenceSettings(folder: string | null): Promise<SentenceS
     if (kind === 'Transformer') {
       for (const name of LENGTH_FILES) {
         const { max_seq_length } = await settingsIn(inside(name));
-        if (Number.isInteger(max_seq_length)) settings.max_length = max_seq_length as number;
+        if (!Number.isInteger(max_seq_length)) continue;
+        settings.max_length = max_seq_length as number;
+        if (settings.max_length < SHORTEST)
+          throw new AlbertError(
+            'CHECKPOINT',
+            `expected a max_seq_length of at least ${SHORTEST} in ${inside(name)} but found ${settings.max_length}`,
+          );
       }
     } else if (kind === 'Pooling') {
       settings.pooling = await poolingOf(inside('config.json'));

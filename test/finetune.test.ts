@@ -481,6 +481,7 @@ test('a run that is aborted before its first step leaves a state to resume', asy
 
 test('a dry run shows numbers and encoded examples, and trains nothing', async () => {
   const given = await options();
+  await failure('INVALID_ARGUMENT', () => dryRun(given, NaN));
   const checked = await dryRun(given, 2);
   expect(checked).toMatchObject({
     labels: ['bad', 'good'],

@@ -183,6 +183,12 @@ describe('feature-extraction and sentence-similarity', () => {
       await extract(texts, { pooling: 'sentence' }),
     );
 
+    write('sentence_bert_config.json', { max_seq_length: 2 });
+    const shortest = await failure('CHECKPOINT', () => compare(texts[0], texts[1]));
+    expect(shortest.message).toMatch(
+      /a max_seq_length of at least 3 in .*sentence_bert_config.json but found 2/,
+    );
+    write('sentence_bert_config.json', {});
     write('2_Pooling/config.json', { pooling_mode_max_tokens: true, pooling_mode_mean_tokens: false });
     const odd = await failure('CHECKPOINT', () => compare(texts[0], texts[1]));
     expect(odd.message).toMatch(/by mean or first token in .*2_Pooling.* but found pooling_mode_max_tokens/);

@@ -34,7 +34,7 @@ const TOKENS_PER_SHARD = 1 << 24;
 
 /** The cache folder of this user. */
 export function defaultCache(): string {
-  return path.join(process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), '.cache'), 'albert-native');
+  return path.join(process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache'), 'albert-native');
 }
 
 /** Segments of all files in order; null ends a document. A file need not end one, as in the reference. */

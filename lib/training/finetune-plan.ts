@@ -333,6 +333,7 @@ export interface DryRun {
  * @throws AlbertError as finetune() does.
  */
 export async function dryRun(options: FinetuneOptions, count = 3): Promise<DryRun> {
+  const shown = integer('count', count, { min: 0 }, 3);
   const { task, train, dev, model, features, devFeatures, totalSteps, trainer, cleanUp } = await prepare(
     optionsObject<FinetuneOptions>('options', options, FINETUNE_OPTIONS),
   );
@@ -345,7 +346,7 @@ export async function dryRun(options: FinetuneOptions, count = 3): Promise<DryRu
       0,
     ),
   });
-  const first = features.slice(0, count).map(({ example, sequences: [{ ids, types }] }) => ({
+  const first = features.slice(0, shown).map(({ example, sequences: [{ ids, types }] }) => ({
     id: train[example].id,
     tokens: Array.from(ids, (id) => model.tokenizer.idToToken(id)),
     token_type_ids: Array.from(types),

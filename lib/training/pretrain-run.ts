@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Albert } from '../albert';
 import { AlbertError } from '../errors';
-import { invalid } from '../options';
+import { invalid, isObject } from '../options';
 import { preset } from '../presets';
 import type { AlbertConfig } from '../config';
 import { findTokenizer, SETTINGS_FILES } from '../source';
@@ -100,7 +100,7 @@ async function startingModel(
     return model;
   }
   const given = options.config;
-  if (given === undefined)
+  if (typeof given !== 'string' && !isObject(given))
     throw invalid('a configuration, the name of a preset, or a model', 'config', given);
   const config = { ...(typeof given === 'string' ? preset(given) : given), vocab_size: vocabSize };
   return Albert.create(config, { head: 'pretraining', seed, threads, isa, device });
