@@ -156,7 +156,7 @@ test('what is wrong with anything but the text is found before the text is read,
     [{ totalSteps: undefined }, /for totalSteps/],
     [{ config: 'base-v9' }, /base-v9/],
     [{ config: undefined }, /a configuration, the name of a preset, or a model/],
-    [{ config: 5 as never }, /a configuration, the name of a preset, or a model, for config but received 5/],
+    [{ config: 5 as never }, /a configuration, the name of a preset, or a model for config but received 5/],
     [{ vocabulary: 7 as never }, /for vocabulary/],
     [{ maxLength: 1 + CONFIG.max_position_embeddings! }, /an integer from 5 to \d+ for maxLength/],
   ];
