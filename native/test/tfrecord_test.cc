@@ -16,8 +16,9 @@ std::string feature(const char* key, int kind, const std::string& packed) {
 
 // A file of one record: two tokens and one of padding, the second of them masked.
 std::shared_ptr<const FileMap> file_of(const std::string& ids,
-                                       const std::string& weights = std::string("\0\0\x80\x3f", 4)) {
-  const std::string features = feature("input_ids", 3, ids) + feature("input_mask", 3, {1, 1, 0}) +
+                                       const std::string& weights = std::string("\0\0\x80\x3f", 4),
+                                       const std::string& mask = {1, 1, 0}) {
+  const std::string features = feature("input_ids", 3, ids) + feature("input_mask", 3, mask) +
                                feature("segment_ids", 3, {0, 1, 0}) + feature("masked_lm_positions", 3, {1}) +
                                feature("masked_lm_ids", 3, {7}) + feature("masked_lm_weights", 2, weights) +
                                feature("next_sentence_labels", 3, {1});
@@ -48,6 +49,11 @@ TEST(tfrecord_numbers_are_read_to_their_last_byte) {
   for (const auto& file : {file_of({5, 6, 0, '\x80'}), file_of({5, 6, 0}, std::string("\0\0\x80\x3f\0", 5))})
     EXPECT(test::refuses([&] { tfrecord_source({file}, 10)->make(0, 0); }, ErrorCode::kData),
            "a list that ends within a number");
+}
+
+TEST(tfrecords_of_padding_alone_are_refused) {
+  const auto source = tfrecord_source({file_of({5, 6, 0}, std::string(4, 0), {0, 0, 0})}, 10);
+  EXPECT(test::refuses([&] { source->make(0, 0); }, ErrorCode::kData));
 }
 
 }  // namespace albert

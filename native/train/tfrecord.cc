@@ -94,6 +94,7 @@ Instance to_instance(const Features& features, int32_t vocabulary_size, const st
     instance.ids.push_back(id(ids[i]));
     instance.types.push_back(static_cast<int32_t>(types[i]));
   }
+  check(!instance.ids.empty(), ErrorCode::kData, name, ": expected tokens but all are padding");
   instance.labels.assign(instance.ids.size(), kIgnoredLabel);
   for (size_t i = 0; i < positions.size(); ++i) {
     if (weights->second[i] == 0) continue;
