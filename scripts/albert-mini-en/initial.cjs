@@ -4,7 +4,7 @@
 //     node scripts/albert-mini-en/initial.cjs CONFIG VOCABULARY OUTPUT [LAYERS]
 //
 // Masked words need attention before anything beyond word frequencies can be learnt, and absolute positions make attention to a
-// neighbour the hardest thing to find (docs/training.md has what it costs). Positions therefore start as sinusoids (Vaswani et
+// neighbour the hardest thing to find (docs/small-models.md has what it costs). Positions therefore start as sinusoids (Vaswani et
 // al. 2017) in dimensions of their own, with frequencies spread evenly so that their product peaks at one distance alone; the
 // mapping to the hidden size starts with orthogonal columns; and a head of offset d starts with keys that read the sinusoids
 // and queries that read them turned by d. Everything is trained afterwards like any other weight.
