@@ -1,4 +1,5 @@
-// The mean of a model's weights at several steps of one run, which stands for a decay of the rate:
+// The mean of weights of one model: at several steps of a run it stands for a decay of the rate, of before and after a stage on
+// other text it keeps what both can do:
 // node scripts/albert-mini-en/average.cjs MODEL OUT COPY.safetensors... (MODEL gives config.json and the vocabulary)
 'use strict';
 const { copyFileSync, existsSync, mkdirSync } = require('node:fs');

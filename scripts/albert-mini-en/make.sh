@@ -23,7 +23,11 @@ mkdir -p "$work"
   node dist/cli/main.js vocab --input "$work/corpus" --size 8000 --output "$work/spiece.model"
 [ -d "$work/initial" ] || node "$recipe/initial.cjs" "$recipe/config.json" "$work/spiece.model" "$work/initial" 3
 node "$recipe/pretrain.cjs" "$work"
-node "$recipe/ship.cjs" "$work/long" "$model"
+weights=model.safetensors # of the last stage two parts, and one of those it started from
+node "$recipe/average.cjs" "$work/long" "$work/mean" "$work/lengthened/$weights" "$work/long/$weights" "$work/long/$weights"
+node "$recipe/ship.cjs" "$work/mean" "$model"
 node "$recipe/measure.cjs" "$work" "$model"
 node dist/cli/main.js plot "$work/shallow/log.jsonl" "$work/deep/log.jsonl" "$work/longer/log.jsonl" --output "$model/curves.svg"
-node dist/cli/main.js plot "$work/grouped/log.jsonl" "$work/long/log.jsonl" --output "$model/curves-grouped.svg"
+for stage in grouped long; do
+  node dist/cli/main.js plot "$work/$stage/log.jsonl" --output "$model/curves-$stage.svg"
+done
