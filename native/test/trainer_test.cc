@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "backends.h"
 #include "golden.h"
@@ -107,16 +108,21 @@ Config one_layer() {
       "config");
 }
 
+LabelledBatch four_tokens(std::vector<int32_t> labels) {
+  LabelledBatch batch;
+  batch.sequences.ids = {1, 2, 3, 4};
+  batch.sequences.lengths = {4};
+  batch.labels = std::move(labels);
+  return batch;
+}
+
 }  // namespace
 
 // Sentence order is labelled in one of two micro-batches: its mean is that one's.
 TEST(micro_batches_may_lack_a_part_of_the_loss) {
   const Config config = one_layer();
   const auto weights = Weights::create(config, Head::kPretraining, 1);
-  LabelledBatch words;
-  words.sequences.ids = {1, 2, 3, 4};
-  words.sequences.lengths = {4};
-  words.labels = {kIgnoredLabel, 2, kIgnoredLabel, kIgnoredLabel};
+  const LabelledBatch words = four_tokens({kIgnoredLabel, 2, kIgnoredLabel, kIgnoredLabel});
   LabelledBatch pairs = words;
   pairs.sop_labels = {1};
   OptimizerOptions optimizer;
@@ -136,10 +142,7 @@ TEST(micro_batches_may_lack_a_part_of_the_loss) {
 TEST(steps_count_the_tokens_that_the_mask_leaves) {
   const Config config = one_layer();
   const auto weights = Weights::create(config, Head::kSequenceClassification, 1);
-  LabelledBatch batch;
-  batch.sequences.ids = {1, 2, 3, 4};
-  batch.sequences.lengths = {4};
-  batch.labels = {1};
+  LabelledBatch batch = four_tokens({1});
   OptimizerOptions optimizer;
   optimizer.total_steps = 10;
   Trainer trainer(config, Head::kSequenceClassification, *weights, {}, optimizer, 1);
@@ -153,17 +156,13 @@ TEST(steps_count_the_tokens_that_the_mask_leaves) {
 TEST(first_steps_are_as_long_as_the_betas_say) {
   const Config config = one_layer();
   const auto weights = Weights::create(config, Head::kSequenceClassification, 1);
-  LabelledBatch batch;
-  batch.sequences.ids = {1, 2, 3, 4};
-  batch.sequences.lengths = {4};
-  batch.labels = {1};
   OptimizerOptions optimizer;
   optimizer.kind = OptimizerOptions::Kind::kAdamw;
   optimizer.learning_rate = 1;
   optimizer.total_steps = 10;
   optimizer.epsilon = 1e-30;
   Trainer trainer(config, Head::kSequenceClassification, *weights, {}, optimizer, 1);
-  trainer.step({batch});
+  trainer.step({four_tokens({1})});
   const ParameterValues values = trainer.model().weights().values();
   const auto bias =
       std::find_if(values.parameters.begin(), values.parameters.end(),
@@ -178,9 +177,7 @@ TEST(classifiers_of_rows_and_of_tokens_have_dropout) {
   for (const Head head : {Head::kSequenceClassification, Head::kTokenClassification, Head::kQuestionAnswering,
                           Head::kPretraining}) {
     const auto weights = Weights::create(config, head, 1);
-    LabelledBatch batch;
-    batch.sequences.ids = {1, 2, 3, 4};
-    batch.sequences.lengths = {4};
+    LabelledBatch batch = four_tokens({});
     if (head == Head::kTokenClassification || head == Head::kPretraining) batch.labels = {0, 1, 1, 0};
     if (head == Head::kSequenceClassification) batch.labels = {1};
     if (head == Head::kQuestionAnswering) batch.start_positions = batch.end_positions = {2};
