@@ -11,7 +11,7 @@ import {
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { pretrainingBatches, Tokenizer, type PretrainingBatch, type PretrainingDataOptions } from '../lib';
-import { PretrainingStream } from '../lib/training/batches';
+import { evaluationBatches, PretrainingStream } from '../lib/training/batches';
 import { temporaryFolder, vocabulary } from './support/data';
 import { failure } from './support/errors';
 import { writeRecords } from './support/tfrecord';
@@ -128,6 +128,18 @@ test('epochs end the stream, single texts have no order, held-out documents keep
   const [first, second] = [await take({ ...held, epochs: 1 }), await PretrainingStream.open(held)];
   second.seek({ epoch: 7, index: 0 });
   expect((await second.next())!.input_ids).toEqual(first[0].input_ids);
+});
+
+test('an evaluation of few batches takes them from all over the held-out text', async () => {
+  const options = { ...setup(400), batchSize: 4, holdOut: 0.2 };
+  const whole = await take({ ...options, split: 'evaluation', epochs: 1 });
+  for (const enough of [whole.length, whole.length + 1, 1000])
+    expect(await evaluationBatches(options, enough)).toEqual(whole);
+  const rows = whole.flatMap((batch) => batch.input_ids);
+  const few = await evaluationBatches(options, 3);
+  expect(few.map((batch) => batch.input_ids)).toEqual(
+    [0, 1, 2].map((i) => Math.floor((i * rows.length) / 3)).map((at) => rows.slice(at, at + 4)),
+  );
 });
 
 test('folders, patterns, gzip and raw paragraphs are read, and shards are reused until the text changes', async () => {

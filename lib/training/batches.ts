@@ -251,3 +251,21 @@ export async function* pretrainingBatches(
     yield batch;
   }
 }
+
+/** The same held-out batches at every call: all, or so many that are spread evenly over the held-out text, whose files stand in order. */
+export async function evaluationBatches(
+  data: PretrainingDataOptions,
+  count: number,
+): Promise<PretrainingBatch[]> {
+  const stream = await PretrainingStream.open({ ...data, split: 'evaluation', epochs: 1 });
+  const instances = await stream.size();
+  const batches: PretrainingBatch[] = [];
+  for (let batch = await stream.next(); batch; batch = await stream.next()) {
+    batches.push(batch);
+    if (batches.length === count) break;
+    const { epoch, index } = stream.cursor;
+    const spread = Math.floor((batches.length * instances) / count);
+    if (epoch === 0 && spread > index) stream.seek({ epoch, index: spread });
+  }
+  return batches;
+}

@@ -18,6 +18,7 @@ import { type AlbertConfig, positionsOf } from '../config';
 import { makeFolder } from '../source';
 import {
   DATA_OPTIONS,
+  evaluationBatches,
   type PretrainingBatch,
   type PretrainingCursor,
   type PretrainingDataOptions,
@@ -50,7 +51,7 @@ export interface PretrainOptions
   holdOut?: number;
   /** Steps between evaluations on held-out text. Default 500. */
   evaluateEvery?: number;
-  /** Batches of an evaluation. Default 20. */
+  /** Batches of an evaluation, from all over the held-out text. Default 20. */
   evaluationBatches?: number;
   /** Steps between checkpoints. Default 500. */
   saveEvery?: number;
@@ -130,18 +131,6 @@ async function evaluate(trainer: Trainer, batches: PretrainingBatch[]): Promise<
     [name.replace('loss', 'accuracy'), hits / count],
   ]);
   return Object.fromEntries(values) as unknown as PretrainEvaluation;
-}
-
-/** The same held-out batches at every evaluation. */
-async function evaluationBatches(data: PretrainingDataOptions, count: number): Promise<PretrainingBatch[]> {
-  const stream = await PretrainingStream.open({ ...data, split: 'evaluation', epochs: 1 });
-  const batches: PretrainingBatch[] = [];
-  while (batches.length < count) {
-    const batch = await stream.next();
-    if (!batch) break;
-    batches.push(batch);
-  }
-  return batches;
 }
 
 /** Whether there are documents to evaluate on. @throws AlbertError DATA where they were asked for. */
