@@ -1,4 +1,5 @@
-// Prints what a model reaches on the held-out documents, in short text and long, with the masks of ALBERT's paper and with single words masked:
+// Prints what a model reaches on the held-out documents, in short text and long, with the masks of ALBERT's paper and with
+// single words masked:
 // node scripts/albert-mini-en/measure.cjs WORK MODEL
 'use strict';
 const path = require('node:path');
