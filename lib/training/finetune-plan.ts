@@ -22,6 +22,7 @@ import { encodingLimits, type EvaluateOptions, isLabelled } from '../tasks/evalu
 import { findTask, type TaskDescription } from '../tasks';
 import type { Example, Feature, Scores, Task, TrainingDefaults } from '../tasks/task';
 import { type BatchSize, epochBatches } from './minibatches';
+import type { StepProgress } from './steps';
 import { PASSED_ON, type RateRule, type TrainerOptions } from './trainer-options';
 
 export interface FinetuneOptions
@@ -98,14 +99,7 @@ export const FINETUNE_OPTIONS: Names<FinetuneOptions> = {
   onScoring: true,
 };
 
-export interface FinetuneProgress {
-  step: number;
-  totalSteps: number;
-  loss: number;
-  learning_rate: number;
-  tokens_per_second: number;
-  /** Until the last step, at the present speed, evaluations not counted. */
-  seconds_left: number;
+export interface FinetuneProgress extends StepProgress {
   /** The latest scores on the development split, and the best value of the first of them. */
   metrics: Scores | null;
   best: number | null;

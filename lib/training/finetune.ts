@@ -13,7 +13,8 @@ import { Hold } from './hold';
 import { appendRecord, beginLog, dropCutLine, isMarked, LOG_FILE, readLog } from './log';
 import { epochBatches } from './minibatches';
 import { plotRuns } from './plot';
-import { disposeBoth, refuseDiverged, type StepResult, Trainer } from './trainer';
+import { type Done, takeStep } from './steps';
+import { disposeBoth, refuseDiverged, Trainer } from './trainer';
 
 export interface FinetuneResult extends Report {
   output: string;
@@ -24,12 +25,9 @@ export interface FinetuneResult extends Report {
 }
 
 /** Where a run stands; checkpoints keep it. */
-interface Position {
-  step: number;
+interface Position extends Done {
   epoch: number;
   batch: number;
-  tokens: number;
-  seconds: number;
   best: { step: number; score: number; report: Report } | null;
   /** The step that was scored last. */
   evaluated: number;
@@ -197,42 +195,12 @@ class Run {
   }
 
   private async step(): Promise<void> {
-    const { plan, at } = this;
+    const { plan, at, trainer, log } = this;
+    const { totalSteps } = plan;
     const batch = plan.task.kind.batch(this.nextBatch(), plan.train);
-    const begin = performance.now();
-    const result = await this.trainer.step(batch);
-    const seconds = (performance.now() - begin) / 1e3;
-    at.seconds += seconds;
-    at.tokens += result.tokens;
-    at.step++;
-    at.batch++;
-    await this.record(result, result.tokens / seconds);
-  }
-
-  private async record(result: StepResult, speed: number): Promise<void> {
-    const { at, plan } = this;
-    const { loss, grad_norm, learning_rate } = result;
-    const tokens_per_second = Math.round(speed);
-    const time = Number(at.seconds.toFixed(2));
-    await this.log({
-      step: at.step,
-      time,
-      tokens: at.tokens,
-      loss,
-      grad_norm,
-      learning_rate,
-      tokens_per_second,
-    });
-    this.options.onProgress?.({
-      step: at.step,
-      totalSteps: plan.totalSteps,
-      loss,
-      learning_rate,
-      tokens_per_second,
-      seconds_left: (at.seconds / at.step) * (plan.totalSteps - at.step),
-      metrics: this.latest,
-      best: at.best?.score ?? null,
-    });
+    const { done, progress } = await takeStep(trainer, batch, { done: at, totalSteps, log });
+    this.at = { ...at, ...done, batch: at.batch + 1 };
+    this.options.onProgress?.({ ...progress, metrics: this.latest, best: at.best?.score ?? null });
   }
 
   /** Spoilt weights would be scored as a model that always says the same, which may be the best so far. */
@@ -261,7 +229,7 @@ class Run {
       );
     }
     this.latest = found.metrics;
-    await this.log({ step: at.step, evaluation: found.metrics });
+    await appendRecord(this.log, { step: at.step, evaluation: found.metrics });
     if (at.best && score <= at.best.score) {
       at.stale++;
       return;
@@ -282,14 +250,14 @@ class Run {
     const changes = { ...this.plan.trainer, learningRate };
     this.trainer = await Trainer.resume(path.join(this.output, CHECKPOINT), changes);
     this.at = { ...(this.trainer.extra as Position), restarts };
-    await this.log({
+    await appendRecord(this.log, {
       step: this.at.step,
       note: `after ${restarts} divergences: a learning rate of ${learningRate}`,
     });
   }
 
-  private async log(record: object): Promise<void> {
-    await appendRecord(path.join(this.output, LOG_FILE), record);
+  private get log(): string {
+    return path.join(this.output, LOG_FILE);
   }
 
   private async result(): Promise<FinetuneResult> {
@@ -298,7 +266,7 @@ class Run {
     const result = { output, task: plan.task.name, step: at.best?.step ?? 0, steps: at.step, ...best };
     await writeFile(path.join(output, RESULT_FILE), `${JSON.stringify(result, null, 2)}\n`);
     if (at.step === 0) return result; // nothing to draw
-    const curves = await readLog(path.join(output, LOG_FILE));
+    const curves = await readLog(this.log);
     await writeFile(path.join(output, 'curves.svg'), plotRuns([{ name: plan.task.name, curves }]));
     return result;
   }

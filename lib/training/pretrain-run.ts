@@ -11,6 +11,7 @@ import { findTokenizer, SETTINGS_FILES } from '../source';
 import type { Tokenizer } from '../tokenizer';
 import type { PretrainingCursor, PretrainingDataOptions } from './batches';
 import type { PretrainOptions } from './pretrain';
+import type { Done } from './steps';
 import { disposeBoth, Trainer } from './trainer';
 import { checkTrainerOptions, type TrainerOptions } from './trainer-options';
 
@@ -18,15 +19,12 @@ import { checkTrainerOptions, type TrainerOptions } from './trainer-options';
 const USUAL_RATE = 0.00176;
 
 /** What a checkpoint adds to the trainer's state. */
-export interface Progress {
-  step: number;
+export interface Progress extends Done {
   /** The share of documents that the run keeps from training; absent in checkpoints of earlier versions. */
   holdOut?: number;
   /** How instances are made, as asked for. */
   data?: Partial<PretrainingDataOptions>;
   cursor: PretrainingCursor;
-  tokens: number;
-  seconds: number;
 }
 
 /** The files of a vocabulary and its settings, and where they lie beside a model. */

@@ -30,6 +30,7 @@ import { hasState } from './checkpoint';
 import { Hold } from './hold';
 import { appendRecord, beginLog, dropCutLine, isMarked, LOG_FILE } from './log';
 import { beginRun, continueRun, type Progress, vocabularyFiles } from './pretrain-run';
+import { type StepProgress, takeStep } from './steps';
 import { disposeBoth, refuseDiverged, type Trainer } from './trainer';
 import { TRAINER_OPTIONS, type TrainerOptions } from './trainer-options';
 
@@ -80,16 +81,7 @@ const PRETRAIN_OPTIONS: Names<PretrainOptions> = {
   onProgress: true,
 };
 
-export interface PretrainProgress {
-  /** Steps done, and in all. */
-  step: number;
-  totalSteps: number;
-  loss: number;
-  losses: Record<string, number>;
-  learning_rate: number;
-  tokens_per_second: number;
-  /** Until the last step, at the present speed. */
-  seconds_left: number;
+export interface PretrainProgress extends StepProgress {
   /** The latest one, if any. */
   evaluation: PretrainEvaluation | null;
 }
@@ -152,32 +144,103 @@ function holdsOut(stream: PretrainingStream, asked: number | undefined): boolean
   return false;
 }
 
-/**
- * Pre-trains a model with masked n-grams and sentence order, or continues the run that `output` holds, bit for bit as if it had
- * not stopped. Writes the model, its vocabulary, the state of the run and log.jsonl (one JSON object a step or evaluation).
- * One run at a time may do so in a folder.
- * @throws AlbertError DIVERGED when the loss is no longer finite: the last checkpoint stays. DATA, INVALID_ARGUMENT,
- *   INVALID_CONFIG, TOKENIZER or CHECKPOINT for what cannot be read or written.
- */
-export async function pretrain(options: PretrainOptions): Promise<PretrainResult> {
-  const hold = new Hold();
-  try {
-    return await pretrainIn(hold, options);
-  } finally {
-    hold.release();
+/** When a run evaluates and saves, and whom it tells. */
+interface Habits extends Pick<PretrainOptions, 'signal' | 'onProgress'> {
+  evaluateEvery: number;
+  saveEvery: number;
+  saveMinutes: number;
+}
+
+/** One run: the trainer, its data, where it stands, and the folder it writes. */
+class Run {
+  private readonly totalSteps: number;
+  private readonly accumulate: number;
+  private last: PretrainingBatch | null = null;
+  private evaluation: PretrainEvaluation | null = null;
+
+  constructor(
+    private readonly output: string,
+    private readonly habits: Habits,
+    private readonly trainer: Trainer,
+    private readonly stream: PretrainingStream,
+    private readonly held: PretrainingBatch[],
+    private at: Progress,
+  ) {
+    const { totalSteps, accumulate = 1 } = trainer.options as TrainerOptions;
+    this.totalSteps = totalSteps;
+    this.accumulate = accumulate;
+  }
+
+  /** Steps until the last one or an abort. */
+  async train(): Promise<PretrainResult> {
+    const { signal, onProgress, evaluateEvery, saveEvery, saveMinutes } = this.habits;
+    let saved = performance.now();
+    let upcoming = this.takeBatches();
+    while (this.at.step < this.totalSteps && !signal?.aborted) {
+      const { batches, cursor } = await upcoming;
+      upcoming = this.takeBatches(); // made while the step runs
+      upcoming.catch(() => {}); // reported when it is awaited
+      const progress = await this.step(batches, cursor);
+      if (this.at.step % evaluateEvery === 0 || this.at.step === this.totalSteps) await this.assess();
+      if (this.at.step % saveEvery === 0 || performance.now() - saved > saveMinutes * 60e3) {
+        await this.save();
+        saved = performance.now();
+      }
+      onProgress?.({ ...progress, evaluation: this.evaluation });
+    }
+    await upcoming.catch(() => {});
+    await this.save();
+    return { output: this.output, steps: this.at.step, evaluation: this.evaluation };
+  }
+
+  private async takeBatches(): Promise<{ batches: PretrainingBatch[]; cursor: PretrainingCursor }> {
+    const batches: PretrainingBatch[] = [];
+    while (batches.length < this.accumulate) {
+      const batch = await this.stream.next();
+      if (!batch) throw new AlbertError('DATA', 'expected text enough for one batch but the corpus has none');
+      batches.push(batch);
+    }
+    return { batches, cursor: this.stream.cursor };
+  }
+
+  private async step(batches: PretrainingBatch[], cursor: PretrainingCursor): Promise<StepProgress> {
+    const { trainer, totalSteps, log, at } = this;
+    const { done, progress } = await takeStep(trainer, batches, { done: at, totalSteps, log });
+    this.at = { ...at, ...done, cursor };
+    this.last = batches[0];
+    return progress;
+  }
+
+  private async assess(): Promise<void> {
+    if (this.held.length === 0) return;
+    this.evaluation = await evaluate(this.trainer, this.held);
+    await appendRecord(this.log, { step: this.at.step, evaluation: this.evaluation });
+  }
+
+  private async save(): Promise<void> {
+    if (this.last) await refuseDiverged(this.trainer, this.last, this.at.step);
+    await this.trainer.save(this.output, this.at);
+  }
+
+  private get log(): string {
+    return path.join(this.output, LOG_FILE);
   }
 }
 
-async function pretrainIn(hold: Hold, options: PretrainOptions): Promise<PretrainResult> {
+/** Opens the run that the options ask for, and takes its folder. */
+async function open(hold: Hold, options: PretrainOptions): Promise<{ run: Run; trainer: Trainer }> {
   const given = optionsObject<PretrainOptions>('options', options, PRETRAIN_OPTIONS);
   const output = path.resolve(pathString('output', given.output));
-  const signal = abortSignal(given.signal);
   callback('onProgress', given.onProgress);
+  const habits: Habits = {
+    signal: abortSignal(given.signal),
+    onProgress: given.onProgress,
+    evaluateEvery: integer('evaluateEvery', given.evaluateEvery, { min: 1 }, 500),
+    saveEvery: integer('saveEvery', given.saveEvery, { min: 1 }, 500),
+    saveMinutes: number('saveMinutes', given.saveMinutes, { min: 0 }, 10),
+  };
   const seed = integer('seed', given.seed, { min: 0 }, 0);
-  const evaluateEvery = integer('evaluateEvery', given.evaluateEvery, { min: 1 }, 500);
   const evaluations = integer('evaluationBatches', given.evaluationBatches, { min: 1 }, 20);
-  const saveEvery = integer('saveEvery', given.saveEvery, { min: 1 }, 500);
-  const saveMinutes = number('saveMinutes', given.saveMinutes, { min: 0 }, 10);
   const asked = number('holdOut', given.holdOut, { min: 0, max: 1 }, USUAL_HOLD_OUT);
 
   const resumes = hasState(output);
@@ -195,13 +258,9 @@ async function pretrainIn(hold: Hold, options: PretrainOptions): Promise<Pretrai
   const { trainer, progress } = resumes
     ? await continueRun(given, trainerOptions, { output, tokenizer })
     : await beginRun(given, trainerOptions, { tokenizer, seed });
-  const { totalSteps, accumulate = 1, seed: drawnFrom = 0 } = trainer.options as TrainerOptions;
-  const remembered = { ...progress?.data, ...pick(given, REMEMBERED) };
-  const holdOut = progress?.holdOut ?? asked;
-  let stream: PretrainingStream;
-  let held: PretrainingBatch[];
-  let at: Progress;
   try {
+    const holdOut = progress?.holdOut ?? asked;
+    const remembered = { ...progress?.data, ...pick(given, REMEMBERED) };
     const positions = positionsOf(trainer.model.config);
     const data: PretrainingDataOptions = {
       ...(pick(given, STREAM_OPTIONS) as PretrainingDataOptions),
@@ -213,7 +272,7 @@ async function pretrainIn(hold: Hold, options: PretrainOptions): Promise<Pretrai
         { min: 5, max: positions },
         Math.min(USUAL_LENGTH, positions),
       ),
-      seed: drawnFrom,
+      seed: trainer.options.seed ?? 0,
       signal: undefined,
       holdOut,
     };
@@ -224,89 +283,40 @@ async function pretrainIn(hold: Hold, options: PretrainOptions): Promise<Pretrai
       hold.take(log, output, resumes);
       await beginLog(log);
     }
-    stream = await PretrainingStream.open({ ...data, split: 'train' }, signal);
-    held = holdsOut(stream, given.holdOut) ? await evaluationBatches(data, evaluations) : [];
+    const stream = await PretrainingStream.open({ ...data, split: 'train' }, habits.signal);
+    const held = holdsOut(stream, given.holdOut) ? await evaluationBatches(data, evaluations) : [];
     if (progress) stream.seek(progress.cursor);
-    at = { step: 0, tokens: 0, seconds: 0, ...progress, cursor: stream.cursor, holdOut, data: remembered };
+    const nothing = { step: 0, tokens: 0, seconds: 0 };
+    const at: Progress = { ...nothing, ...progress, cursor: stream.cursor, holdOut, data: remembered };
     if (!resumes) {
       for (const { from, to } of vocabularyFiles(tokenizer, output))
         if (from !== to) await copyFile(from, to);
       await trainer.save(output, at);
     }
+    return { run: new Run(output, habits, trainer, stream, held, at), trainer };
   } catch (error) {
     await disposeBoth(trainer);
     throw error;
   }
+}
 
-  let last: PretrainingBatch | null = null;
-  const save = async () => {
-    if (last) await refuseDiverged(trainer, last, at.step);
-    await trainer.save(output, at);
-  };
-  let evaluation: PretrainEvaluation | null = null;
-  const assess = async () => {
-    if (held.length === 0) return;
-    evaluation = await evaluate(trainer, held);
-    await appendRecord(log, { step: at.step, evaluation });
-  };
-
-  const takeBatches = async (): Promise<{ batches: PretrainingBatch[]; cursor: PretrainingCursor }> => {
-    const batches: PretrainingBatch[] = [];
-    while (batches.length < accumulate) {
-      const batch = await stream.next();
-      if (!batch) throw new AlbertError('DATA', 'expected text enough for one batch but the corpus has none');
-      batches.push(batch);
-    }
-    return { batches, cursor: stream.cursor };
-  };
-
+/**
+ * Pre-trains a model with masked n-grams and sentence order, or continues the run that `output` holds, bit for bit as if it had
+ * not stopped. Writes the model, its vocabulary, the state of the run and log.jsonl (one JSON object a step or evaluation).
+ * One run at a time may do so in a folder.
+ * @throws AlbertError DIVERGED when the loss is no longer finite: the last checkpoint stays. DATA, INVALID_ARGUMENT,
+ *   INVALID_CONFIG, TOKENIZER or CHECKPOINT for what cannot be read or written.
+ */
+export async function pretrain(options: PretrainOptions): Promise<PretrainResult> {
+  const hold = new Hold();
   try {
-    let saved = performance.now();
-    let upcoming = takeBatches();
-    while (at.step < totalSteps && !signal?.aborted) {
-      const { batches, cursor } = await upcoming;
-      upcoming = takeBatches(); // made while the step runs
-      upcoming.catch(() => {}); // reported when it is awaited
-      const begin = performance.now();
-      const result = await trainer.step(batches.length === 1 ? batches[0] : batches);
-      const seconds = (performance.now() - begin) / 1e3;
-      const step = at.step + 1;
-      last = batches[0];
-      at = { ...at, step, cursor, tokens: at.tokens + result.tokens, seconds: at.seconds + seconds };
-      const { loss, losses, grad_norm, learning_rate } = result;
-      const tokens_per_second = Math.round(result.tokens / seconds);
-      const time = Number(at.seconds.toFixed(2));
-      await appendRecord(log, {
-        step,
-        time,
-        tokens: at.tokens,
-        loss,
-        losses,
-        grad_norm,
-        learning_rate,
-        tokens_per_second,
-      });
-      if (step % evaluateEvery === 0 || step === totalSteps) await assess();
-      if (step % saveEvery === 0 || performance.now() - saved > saveMinutes * 60e3) {
-        await save();
-        saved = performance.now();
-      }
-      const seconds_left = (at.seconds / step) * (totalSteps - step);
-      given.onProgress?.({
-        step,
-        totalSteps,
-        loss,
-        losses,
-        learning_rate,
-        tokens_per_second,
-        seconds_left,
-        evaluation,
-      });
+    const { run, trainer } = await open(hold, options);
+    try {
+      return await run.train();
+    } finally {
+      await disposeBoth(trainer);
     }
-    await upcoming.catch(() => {});
-    await save();
   } finally {
-    await disposeBoth(trainer);
+    hold.release();
   }
-  return { output, steps: at.step, evaluation };
 }
