@@ -86,13 +86,13 @@ __device__ int swizzled(int row, int chunk) {
   return row * kDepth + (kChunks >= 8 ? chunk ^ (row % 8) : chunk ^ (row / 2 % kChunks)) * kTileChunk;
 }
 
-// Copies 64 rows; what lies past a row's head or past the last row is zero. `rows` null: the rows from
-// `first` on. They have arrived after finish_copies().
-template <int kDepth>
+// Copies 64 rows, by each kCopyThreads of a block's threads; what lies past a row's head or past the last row
+// is zero. `rows` null: the rows from `first` on. They have arrived after finish_copies().
+template <int kDepth, int kCopyThreads = kThreads>
 __device__ void copy_rows(uint16_t* tile, const uint16_t* matrix, int64_t stride, int64_t size, int first,
                           const int32_t* rows, int count) {
   constexpr int kChunks = kDepth / kTileChunk;
-  for (int i = static_cast<int>(threadIdx.x); i < kTile * kChunks; i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x) % kCopyThreads; i < kTile * kChunks; i += kCopyThreads) {
     const int row = i / kChunks, chunk = i % kChunks;
     uint16_t* const to = tile + swizzled<kDepth>(row, chunk);
     const bool valid = row < count;
@@ -217,23 +217,27 @@ __device__ void round_pairs(uint32_t (&rounded)[kColumns][2], const float (&c)[k
     for (int half = 0; half < 2; ++half) rounded[j][half] = pack_bf16(c[j][2 * half], c[j][2 * half + 1]);
 }
 
-// c += a b: a [16, 8 kRows] as round_pairs() leaves it, b the tile's rows from `row` on.
+// c += a b for 16 values of depth: a in registers, as multiply_add() takes it, b the tile's rows from `row`
+// on.
+template <int kDepth>
+__device__ void multiply_step(float (&c)[kDepth / 8][4], const uint32_t (&a)[4], const uint16_t* tile,
+                              int row) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+#pragma unroll
+  for (int j = 0; j < kDepth / 8; j += 2) {
+    uint32_t b[4];
+    load_matrices_transposed(b, tile + swizzled<kDepth>(row + lane / 8 % 2 * 8 + lane % 8, j + lane / 16));
+    multiply_add(c[j], a, b[0], b[1]);
+    multiply_add(c[j + 1], a, b[2], b[3]);
+  }
+}
+// The same for a [16, 8 kRows] as round_pairs() leaves it.
 template <int kDepth, int kRows>
 __device__ void multiply_columns(float (&c)[kDepth / 8][4], const uint32_t (&a)[kRows][2],
                                  const uint16_t* tile, int row) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
 #pragma unroll
-  for (int k = 0; k < kRows; k += 2) {
-    const uint32_t step[4] = {a[k][0], a[k][1], a[k + 1][0], a[k + 1][1]};
-#pragma unroll
-    for (int j = 0; j < kDepth / 8; j += 2) {
-      uint32_t b[4];
-      load_matrices_transposed(
-          b, tile + swizzled<kDepth>(row + k * 8 + lane / 8 % 2 * 8 + lane % 8, j + lane / 16));
-      multiply_add(c[j], step, b[0], b[1]);
-      multiply_add(c[j + 1], step, b[2], b[3]);
-    }
-  }
+  for (int k = 0; k < kRows; k += 2)
+    multiply_step<kDepth>(c, {a[k][0], a[k][1], a[k + 1][0], a[k + 1][1]}, tile, row + k * 8);
 }
 
 // The sum, or the largest, of the four lanes that share a row.

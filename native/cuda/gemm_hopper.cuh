@@ -39,7 +39,6 @@ struct HopperBlock {
 
   // Shared memory: a ring of kStages pairs of tiles, the strips that are held, the bias of the tiles of the
   // result that the ring may hold at once, and barriers.
-  static constexpr int kAlignment = 1024;  // of a tile
   static constexpr int kStrips = Shape::kWarpgroups * kWarpgroupWarps;
   static constexpr int kStripValues = (kStoresApart ? kGroups<Shape::kColumns> : 1) * kGroupValues;
   static constexpr int kStripBytes = kStripValues * static_cast<int>(sizeof(ValueOf<Store>));
@@ -48,7 +47,7 @@ struct HopperBlock {
   static constexpr int kBiasBytes = kStoresApart ? Shape::kColumns * static_cast<int>(sizeof(float)) : 0;
   static constexpr int kBarrierBytes = static_cast<int>(sizeof(uint64_t));
   static constexpr int kMost =
-      (227 << 10) - kAlignment - kStrips * (kStripBytes + 2 * kBarrierBytes) - kBiasBytes;
+      (227 << 10) - kTileAlignment - kStrips * (kStripBytes + 2 * kBarrierBytes) - kBiasBytes;
   static constexpr int kOfStage = kStageBytes + kBiasBytes + 2 * kBarrierBytes;
   static constexpr int kStages = kMost / kOfStage < 10 ? kMost / kOfStage : 10;
   // A parity does not tell a phase from the one before the last: with fewer stages than warps that copy, one
@@ -141,7 +140,7 @@ class HopperProduct {
   __device__ HopperProduct(unsigned char* memory, const Tiles& x, const Tiles& weights,
                            const ProductWork& work, const Store& store)
       : x_(x), weights_(weights), work_(work), store_(store), rank_(kBlocks > 1 ? rank_in_cluster() : 0) {
-    memory += (Block::kAlignment - shared_address(memory) % Block::kAlignment) % Block::kAlignment;
+    memory = align_tiles(memory);
     const auto take = [&](auto*& part, int bytes) {
       part = reinterpret_cast<std::decay_t<decltype(part)>>(memory);
       memory += bytes;

@@ -192,7 +192,43 @@ __device__ void multiply_add_tiles(float (&sums)[kColumns / 2], const uint16_t* 
                  : "l"(of_a), "l"(of_b), "r"(keep), "n"(kByColumns ? 1 : 0));
 }
 
+// sums += a b for 16 values of depth, `step` of 4, which lie across the tile b: a [64, 16] is in the
+// registers of four warps, 16 rows of each as multiply_add() takes them. Sums as above, of 64 columns.
+__device__ inline void multiply_add_columns(float (&sums)[kTile / 2], const uint32_t (&a)[4],
+                                            const uint16_t* b, int step) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, 1, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" ALBERT_NAMES_0 ALBERT_NAMES_16
+      "}, {%32, %33, %34, %35}, %36, p, 1, 1, 1;\n}"
+      : ALBERT_SUMS16(0), ALBERT_SUMS16(16)
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(describe_tile<true>(b, step)));
+}
+
+// Sums that have been waited for: nothing that reads them comes before this.
+template <int kColumns>
+__device__ void settle(float (&sums)[kColumns][4]) {
+#pragma unroll
+  for (int j = 0; j < kColumns; ++j)
+    asm volatile("" : "+f"(sums[j][0]), "+f"(sums[j][1]), "+f"(sums[j][2]), "+f"(sums[j][3])::"memory");
+}
+
 #endif
 
 }  // namespace albert::cuda
 #endif
+
+namespace albert::cuda {
+
+// Tiles in shared memory begin on so many bytes; a launch asks for as many more.
+constexpr int kTileAlignment = 1024;
+__device__ inline unsigned char* align_tiles(unsigned char* memory) {
+  return memory + (kTileAlignment - shared_address(memory) % kTileAlignment) % kTileAlignment;
+}
+
+// Sums by columns, as mma.sync has them, in the order in which wgmma does.
+template <int kColumns>
+__device__ float (&in_a_row(float (&sums)[kColumns][4]))[4 * kColumns] {
+  return reinterpret_cast<float(&)[4 * kColumns]>(sums);
+}
+
+}  // namespace albert::cuda

@@ -80,6 +80,7 @@ template <typename T>
 T __shfl_xor_sync(unsigned mask, T value, int bits) {
   return __shfl_sync(mask, value, albert::emulation::lane() ^ bits);
 }
+using std::max;
 using std::min;
 inline float __expf(float x) { return std::exp(x); }
 inline float __fdividef(float x, float y) { return x / y; }

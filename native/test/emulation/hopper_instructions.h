@@ -2,6 +2,7 @@
 // its barrier passes; a product happens when it is waited for, and not before.
 #pragma once
 
+#include <array>
 #include <functional>
 
 #include "cuda/tiles.cuh"
@@ -75,5 +76,33 @@ void multiply_add_tiles(float (&sums)[kColumns / 2], const uint16_t* a, const ui
     }
   });
 }
+
+// 9.7.15.5.1.1 has where a thread's registers stand in a factor.
+inline void multiply_add_columns(float (&sums)[kTile / 2], const uint32_t (&a)[4], const uint16_t* b,
+                                 int step) {
+  const unsigned char* const of_warp = emulation::exchange(a, sizeof a);
+  const int lane = emulation::lane();
+  std::array<float, 32> rows;  // of a: the two of this lane's sums
+  for (int half = 0; half < 2; ++half)
+    for (int k = 0; k < 16; ++k) {
+      uint32_t pair;
+      std::memcpy(&pair,
+                  of_warp + (lane / 4 * 4 + k % 8 / 2) * emulation::kSlot + (half + k / 8 * 2) * sizeof pair,
+                  sizeof pair);
+      rows[static_cast<size_t>(half * 16 + k)] = bf16_to_f32(static_cast<uint16_t>(pair >> (16 * (k % 2))));
+    }
+  emulation::add_product([&sums, rows, b, step, lane] {
+    for (int i = 0; i < kTile / 2; ++i) {
+      const int column = i / 4 * 8 + lane % 4 * 2 + i % 2;
+      for (int k = 0; k < 16; ++k) {
+        const uint16_t value = b[tile_chunk(step * 16 + k, column / kTileChunk) + column % kTileChunk];
+        sums[i] = std::fma(rows[static_cast<size_t>(i % 4 / 2 * 16 + k)], bf16_to_f32(value), sums[i]);
+      }
+    }
+  });
+}
+
+template <int kColumns>
+void settle(float (&)[kColumns][4]) {}
 
 }  // namespace albert::cuda
