@@ -16,12 +16,12 @@
 namespace albert::cpu {
 
 // Rows a thread works on at a time, while every panel of weights passes by. Bytes of int8 weights are few,
-// and so may be its rows (docs/performance.md).
+// and so may be its rows (docs/cpu-kernels.md).
 constexpr int64_t row_block(Precision precision) { return precision == Precision::kInt8 ? 64 : 128; }
 // A shard has at least one of these numbers of rows: that which lets the busiest thread end first.
 constexpr int64_t kShardRows[] = {64, 96, 128, 160, 192, 224, 256};
 // What a block of rows costs beside its rows, in rows: the weights that pass by. Measured
-// (docs/performance.md).
+// (docs/cpu-kernels.md).
 constexpr double kRowsOfBlock = 4;
 // What whole operations cost, whose blocks of rows all threads draw from, beside shards that balance
 // perfectly: activations of all rows, which leave L2, and threads that wait for each other. Measured

@@ -59,7 +59,7 @@ constexpr float kNoFraction = 0x1.8p23f;
 
 // Steps between the ends of an int8 row. Sums of two products that pass through 16 bits must stay below 2^15:
 // 225 x 145, the shares of a row's value and of two weights, between which errors were least
-// (docs/performance.md).
+// (docs/cpu-kernels.md).
 constexpr float kRowSteps = kPairsIn16Bits ? 225 : 255;
 
 // weight = scale * q with q in -127..127, rounded to nearest.

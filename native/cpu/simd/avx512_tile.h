@@ -1,7 +1,7 @@
 // The whole register tile of AVX-512 as one block of assembly: 8 rows x 48 columns over the whole depth.
 //
 // Compilers keep 24 sums in registers for fp32 but not around vpdpbusd: GCC 12 stored and reloaded every one
-// of them each turn, which left 77 to 87 % of the rate this loop has (docs/performance.md).
+// of them each turn, which left 77 to 87 % of the rate this loop has (docs/cpu-kernels.md).
 
 // One row's broadcast lane times three weight vectors.
 #define ALBERT_ROW(OP, ADDRESS, X, S0, S1, S2)                                                \
