@@ -106,6 +106,24 @@ test('tag, answer, choose, order, embed and similarity', async () => {
   expect(similar[0]).toMatchObject({ text: 'the whale', similarity: expect.closeTo(1, 4) as number });
 });
 
+test('answer and choose refuse a text without words, wherever it comes from', () => {
+  const blank = path.join(temporaryFolder(), 'blank.txt');
+  writeFileSync(blank, '\n \n');
+  for (const [verb, flag] of [
+    [['answer', 'Who swam?'], []],
+    [['choose', 'It was _ .', 'wet', 'dry'], ['--context']],
+  ] as [string[], string[]][])
+    for (const [given, source] of [
+      [[...flag, ''], 'the argument'],
+      [['--file', blank], blank],
+      [[], 'standard input'],
+    ] as [string[], string][])
+      expect([source, albert([...verb, ...given])]).toMatchObject([
+        source,
+        { status: 2, stdout: '', stderr: `albert: expected a text to look into but ${source} holds none\n` },
+      ]);
+});
+
 test('info of the machine, of a preset and of a folder', async () => {
   expect(albert(['info']).stdout).toMatch(/^albert-native \d.*\ncpu: /);
   const totals: Record<string, number> = {

@@ -121,13 +121,17 @@ export async function someTextGroups(args: string[], file: string | undefined): 
   throw new AlbertError('INVALID_ARGUMENT', 'expected texts as arguments, in --file or on standard input');
 }
 
-/** One long text: the argument, else all of --file, else all of standard input. */
+/**
+ * One long text: the argument, else all of --file, else all of standard input.
+ * @throws AlbertError INVALID_ARGUMENT where it is blank, as an unset variable or an empty pipe leaves it.
+ */
 export async function wholeText(argument: string | undefined, file: string | undefined): Promise<string> {
-  if (argument !== undefined) {
-    refuseBoth(argument, file);
-    return argument;
-  }
-  return file === undefined ? readText('standard input', process.stdin) : readText(file);
+  if (argument !== undefined) refuseBoth(argument, file);
+  const text =
+    argument ?? (file === undefined ? await readText('standard input', process.stdin) : await readText(file));
+  if (text.trim() !== '') return text;
+  const source = argument !== undefined ? 'the argument' : (file ?? 'standard input');
+  throw new AlbertError('INVALID_ARGUMENT', `expected a text to look into but ${source} holds none`);
 }
 
 export function print(line: string): void {
