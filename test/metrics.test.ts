@@ -36,6 +36,18 @@ test.each(golden.map((one, i) => [i, one] as const))(
   },
 );
 
+test('correlations do not depend on the scale of values, up to the ends of the range of doubles', () => {
+  // Deviations (-4, -1, 5) / 3 and (-1, 0, 1): 3 / sqrt(14/3 * 2).
+  const truth = 3 / Math.sqrt(28 / 3);
+  for (const scale of [1, 1e-200, 1e200, 4e307, Number.MIN_VALUE]) {
+    const values = [1, 2, 4].map((value) => value * scale);
+    expect(metrics.pearson(values, [1, 2, 3])).toBeCloseTo(truth, 12);
+    expect(metrics.pearson([-3, -2, -1], values)).toBeCloseTo(truth, 12);
+  }
+  expect(metrics.pearson([-1.7e308, 1.7e308], [0, 5])).toBe(1);
+  expect(metrics.pearson([0, 0, 0], [1, 2, 3])).toBe(0);
+});
+
 test('what is no label is refused, not equal to another', () => {
   for (const wrong of [[undefined], [{}], new Array(2 ** 32 - 1)] as never[])
     for (const metric of [metrics.accuracy, metrics.f1, metrics.matthews])

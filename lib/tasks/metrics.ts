@@ -95,17 +95,24 @@ export function matthews(predictions: Values, labels: Values): number {
   return spread === 0 ? 0 : (hits * n - dot(byPrediction, byTruth)) / Math.sqrt(spread);
 }
 
+/** Values as shares of the largest, so that neither their sums nor their squares leave the range of doubles. */
+function scaled(values: number[]): number[] {
+  const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  return values.map((value) => value / largest);
+}
+
 function correlation(x: number[], y: number[]): number {
   // Rounding takes the mean of equal values off them, which looks as if they varied.
   if ([x, y].some((values) => values.every((value) => value === values[0]))) return 0;
-  const [meanX, meanY] = [mean(x), mean(y)];
-  let [xy, xx, yy] = [0, 0, 0];
-  x.forEach((value, i) => {
-    xy += (value - meanX) * (y[i] - meanY);
-    xx += (value - meanX) ** 2;
-    yy += (y[i] - meanY) ** 2;
+  const [a, b] = [scaled(x), scaled(y)];
+  const [meanA, meanB] = [mean(a), mean(b)];
+  let [ab, aa, bb] = [0, 0, 0];
+  a.forEach((value, i) => {
+    ab += (value - meanA) * (b[i] - meanB);
+    aa += (value - meanA) ** 2;
+    bb += (b[i] - meanB) ** 2;
   });
-  return xx === 0 || yy === 0 ? 0 : xy / Math.sqrt(xx * yy);
+  return Math.min(1, Math.max(-1, ab / Math.sqrt(aa * bb)));
 }
 
 /** Pearson's correlation; 0 when either side does not vary. */
