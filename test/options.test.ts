@@ -75,6 +75,22 @@ test.each<[name: string, call: () => unknown, expected: RegExp]>([
     /received an object with ids, mask$/,
   ],
   ['data', () => loose(evaluate)({ task: 'sst-2', data: 5, model }), /a string for data but received 5/],
+  // What is wrong is said before the data is looked for.
+  [
+    'a limit of evaluate()',
+    () => evaluate({ task: 'squad-1.1', data: 'none', model, maxAnswerLength: 0 }),
+    /of at least 1 for maxAnswerLength but received 0/,
+  ],
+  [
+    'a length of evaluate()',
+    () => evaluate({ task: 'sst-2', data: 'none', model, maxLength: 4 }),
+    /of at least 8 for maxLength but received 4/,
+  ],
+  [
+    'how evaluate() loads',
+    () => loose(evaluate)({ task: 'sst-2', data: 'none', model: 'albert-mini-en', dtype: 'fp8' }),
+    /for dtype but received 'fp8'/,
+  ],
   [
     'seeds',
     () => loose(finetuneSeeds)({ task: 'sst-2', model: 'albert-mini-en', output: temporaryFolder() }, 5),

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { Albert, internals } from '../albert';
 import { AlbertError } from '../errors';
 import { headInfo } from '../heads';
-import { type LoadOptions, RUN_OPTIONS } from '../load-options';
+import { type LoadOptions, modelOptions, RUN_OPTIONS } from '../load-options';
 import {
   abortSignal,
   callback,
@@ -93,12 +93,13 @@ export interface EvaluateResult extends Report {
   predictions?: string;
 }
 
+/** Limits within those of a model where it is known. @throws AlbertError INVALID_ARGUMENT. */
 export function encodingLimits(
   options: Partial<Pick<EvaluateOptions, 'maxLength' | 'docStride' | 'maxQuestionLength'>>,
   task: Task,
-  modelLength: number,
+  modelLength?: number,
 ): EncodingLimits {
-  const usual = Math.min(task.defaults.maxLength, modelLength);
+  const usual = Math.min(task.defaults.maxLength, modelLength ?? Infinity);
   return {
     maxLength: integer('maxLength', options.maxLength, { min: 8, max: modelLength }, usual),
     docStride: integer('docStride', options.docStride, { min: 1 }, 128),
@@ -231,11 +232,22 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
   const slices = given.slices === undefined ? [] : strings('slices', given.slices);
   if (given.output !== undefined) pathString('output', given.output);
   callback('onProgress', given.onProgress);
-  const { task, folder } = await findTask(given.task, given.data);
-  const examples = await task.read(folder, split, slices);
+  const predicting: PredictOptions = {
+    signal: abortSignal(given.signal),
+    onProgress: given.onProgress,
+    maxAnswerLength: integer('maxAnswerLength', given.maxAnswerLength, { min: 1 }, 30),
+    bestCount: integer('bestCount', given.bestCount, { min: 1 }, 20),
+  };
   const owned = !(given.model instanceof Albert);
+  if (owned) {
+    string('model', given.model);
+    modelOptions(pick(given, RUN_OPTIONS));
+  }
+  const { task, folder } = await findTask(given.task, given.data);
+  encodingLimits(given, task); // what is wrong with them is said before data and model are read
+  const examples = await task.read(folder, split, slices);
   const model = owned
-    ? await Albert.load(string('model', given.model), {
+    ? await Albert.load(given.model as string, {
         head: task.kind.head,
         ...pick(given, RUN_OPTIONS),
         ...(task.labels.length > 0 ? {} : { config: task.kind.config(task) }),
@@ -252,12 +264,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
     );
     const limits = encodingLimits(given, task, model.maxLength);
     const features = await task.kind.encode(model.tokenizer, examples, limits);
-    const predictions = await predictAll(task, model, features, examples, {
-      signal: abortSignal(given.signal),
-      onProgress: given.onProgress,
-      maxAnswerLength: integer('maxAnswerLength', given.maxAnswerLength, { min: 1 }, 30),
-      bestCount: integer('bestCount', given.bestCount, { min: 1 }, 20),
-    });
+    const predictions = await predictAll(task, model, features, examples, predicting);
     const whole = report(task, examples, predictions);
     const result = { task: task.name, split, ...whole, files: [] };
     if (given.output === undefined) return result;
