@@ -72,14 +72,27 @@ const WEIGHT_FILES = [
 
 const packageModels = path.resolve(__dirname, '..', 'models');
 
+function unreadable(place: string, error: unknown): AlbertError {
+  const reason = (error as Error).message;
+  return new AlbertError('CHECKPOINT', `could not look at ${show(place)}: ${reason}`, { cause: error });
+}
+
 // Undefined where there is nothing, as below a file.
 function statusOf(candidate: string): Stats | undefined {
   try {
     return statSync(candidate, { throwIfNoEntry: false });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined;
-    const reason = (error as Error).message;
-    throw new AlbertError('CHECKPOINT', `could not look at ${show(candidate)}: ${reason}`, { cause: error });
+    throw unreadable(candidate, error);
+  }
+}
+
+/** Names of what is in a folder. @throws AlbertError CHECKPOINT for one that cannot be read. */
+export function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    throw unreadable(folder, error);
   }
 }
 
@@ -123,7 +136,7 @@ async function hubSnapshot(repository: string): Promise<string | null> {
     const folder = path.join(snapshots, (await readFile(main, 'utf8')).trim());
     if (isFolder(folder)) return folder;
   }
-  const folders = readdirSync(snapshots)
+  const folders = namesIn(snapshots)
     .map((name) => path.join(snapshots, name))
     .filter(isFolder)
     .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
@@ -209,7 +222,7 @@ export async function readJson<T = AlbertConfig>(
 /** config.json of a model folder: its path, its text and its contents. */
 export async function readConfig(folder: string) {
   const file = path.join(folder, 'config.json');
-  if (!existsSync(file)) {
+  if (!statusOf(file)) {
     throw new AlbertError(
       'CHECKPOINT',
       `expected config.json in the model folder but found none in ${folder}`,
@@ -232,7 +245,7 @@ export async function readConfig(folder: string) {
 export function findWeights(folder: string): string {
   const found = WEIGHT_FILES.find((name) => existsSync(path.join(folder, name)));
   if (found) return path.join(folder, found);
-  const others = readdirSync(folder).filter((name) =>
+  const others = namesIn(folder).filter((name) =>
     /\.(h5|onnx|msgpack|ot|ckpt|pt|pth|bin|safetensors)$/.test(name),
   );
   // What transformers.js downloads holds the graph of a model but no checkpoint.

@@ -23,7 +23,9 @@ function globExpression(pattern: string): RegExp {
 }
 
 async function filesBelow(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true, recursive: true });
+  const entries = await readdir(folder, { withFileTypes: true, recursive: true }).catch((error: Error) => {
+    throw unreadable(folder, '', error);
+  });
   const files: string[] = [];
   for (const entry of entries) {
     const file = path.join(entry.parentPath ?? entry.path, entry.name);

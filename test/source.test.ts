@@ -1,5 +1,5 @@
 /** Where a model's name leads, and which of a folder's files count. */
-import {
+import fs, {
   cpSync,
   mkdirSync,
   readdirSync,
@@ -47,6 +47,24 @@ test('a folder that is no model does not hide a name, and is named where nothing
   } finally {
     process.chdir(before);
   }
+});
+
+test('what of a model cannot be looked at is told, and not as if there were none', async () => {
+  const folder = copyModel('base');
+  rmSync(path.join(folder, 'model.safetensors'));
+  const readdir = jest.spyOn(fs, 'readdirSync').mockImplementation(() => {
+    throw new Error('EACCES: permission denied');
+  });
+  try {
+    const { message } = await failure('CHECKPOINT', () => Albert.load(folder));
+    expect(message).toBe(`could not look at '${folder}': EACCES: permission denied`);
+  } finally {
+    readdir.mockRestore();
+  }
+  rmSync(path.join(folder, 'config.json'));
+  symlinkSync('config.json', path.join(folder, 'config.json'));
+  const { message } = await failure('CHECKPOINT', () => Albert.load(folder));
+  expect(message).toMatch(/^could not look at '.*config.json': ELOOP/);
 });
 
 test('paths that no system takes are refused as such', async () => {

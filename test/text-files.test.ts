@@ -23,6 +23,17 @@ test('a folder may hold more files than a call takes arguments', async () => {
   }
 });
 
+test('a folder that cannot be read is told as data that cannot', async () => {
+  const folder = temporaryFolder();
+  const readdir = jest.spyOn(fs, 'readdir').mockRejectedValue(new Error(`EACCES: scandir '${folder}/below'`));
+  try {
+    const { message } = await failure('DATA', () => findFiles(folder));
+    expect(message).toBe(`${folder}: cannot be read: EACCES: scandir '${folder}/below'`);
+  } finally {
+    readdir.mockRestore();
+  }
+});
+
 test('the work of a long line grows with its length, not with the square of it', async () => {
   const file = path.join(temporaryFolder(), 'long.txt');
   const long = 'long '.repeat(1 << 20);

@@ -1,5 +1,5 @@
 /** albert info: what a model or a published size consists of, or what this machine offers. */
-import { readdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import path from 'node:path';
 import { type Command, Option } from 'commander';
 import {
@@ -13,7 +13,7 @@ import { callNative } from '../errors';
 import { binding, type NativeParameter } from '../native';
 import { type Head, HEADS } from '../heads';
 import { preset, PRESETS } from '../presets';
-import { readConfig, resolveFolder } from '../source';
+import { namesIn, readConfig, resolveFolder } from '../source';
 import { isPreset, print, printJson, printTable } from './shared';
 
 // The parts of a model, by how the names of their parameters begin.
@@ -75,7 +75,7 @@ function countSharings(config: AlbertConfig, name: string) {
 }
 
 function filesOf(folder: string) {
-  return readdirSync(folder)
+  return namesIn(folder)
     .map((name) => ({ name, stat: statSync(path.join(folder, name), { throwIfNoEntry: false }) }))
     .flatMap(({ name, stat }) => (stat?.isFile() ? [{ file: name, bytes: stat.size }] : []));
 }
