@@ -39,6 +39,11 @@ export function positionsOf(config: AlbertConfig): number {
   return config.max_position_embeddings ?? 512;
 }
 
+/** Outputs of a classifier, as Hugging Face counts them: by their names, or by number where config.json has none. */
+export function labelCount({ id2label, num_labels, _num_labels }: AlbertConfig): number {
+  return Object.keys(id2label ?? {}).length || (num_labels ?? (_num_labels as number | undefined) ?? 2);
+}
+
 /** The fields that name labels. */
 export function labelConfig(labels: readonly string[]): AlbertConfig {
   return {

@@ -343,10 +343,24 @@ describe('zero-shot-classification', () => {
     expect(error.message).toMatch(/but found none/);
   });
 
+  test('a name beyond the outputs names none of them', async () => {
+    const folder = await tinyModel('sequence-classification', labels('yes', 'no'));
+    const file = path.join(folder, 'config.json');
+    const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+    writeFileSync(file, JSON.stringify({ ...config, label2id: { entailment: 7 } }));
+    const error = await failure('INVALID_CONFIG', () => pipeline('zero-shot-classification', folder));
+    expect(error.message).toMatch(/for one of the 2 outputs in config.json but found 7: entailment, 0: yes/);
+    const beyond = { id2label: {}, num_labels: 2, label2id: { entailment: 0, contradiction: 9 } };
+    await using ask = await pipeline('zero-shot-classification', folder, { config: beyond });
+    expect((await ask('the whale', ['sea'])).scores[0]).toBeGreaterThan(0);
+  });
+
   test('a model without an entailment label is refused', async () => {
     const folder = await tinyModel('sequence-classification', labels('yes', 'no'));
     const error = await failure('INVALID_CONFIG', () => pipeline('zero-shot-classification', folder));
-    expect(error.message).toMatch(/entailment.*yes, no.*\{ config: \{ id2label/s);
+    expect(error.message).toMatch(
+      /entailment.*0: yes, 1: no.*id2label of config.json or of \{ config: \{ id2label/s,
+    );
     const config = { id2label: { 0: 'entailment', 1: 'contradiction' } };
     await using ask = await pipeline('zero-shot-classification', folder, { config });
     expect((await ask('the whale', ['sea'])).labels).toEqual(['sea']);

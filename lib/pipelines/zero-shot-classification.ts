@@ -1,5 +1,6 @@
 /** zero-shot-classification: labels that no training knew, by asking an inference (NLI) model whether each follows. */
 import type { Albert } from '../albert';
+import { labelCount } from '../config';
 import { AlbertError } from '../errors';
 import { sigmoid, softmax, topIndices } from '../math';
 import { abortSignal, boolean, invalid, type Names, optionsObject, string, strings } from '../options';
@@ -53,18 +54,23 @@ export interface ZeroShotPipeline extends Pipeline<'zero-shot-classification'> {
 function inferenceIds(model: Albert): { entailment: number; contradiction: number } {
   const { id2label, label2id } = model.config;
   const names = new Map<number, string>();
-  for (const [name, id] of Object.entries(label2id ?? {})) names.set(id, name.toLowerCase());
+  for (const [name, id] of Object.entries(label2id ?? {})) names.set(Number(id), name.toLowerCase());
   for (const [id, name] of Object.entries(id2label ?? {})) names.set(Number(id), name.toLowerCase());
-  const find = (start: string) => [...names].find(([, name]) => name.startsWith(start))?.[0];
+  const outputs = labelCount(model.config);
+  const isOutput = (id: number) => Number.isInteger(id) && id >= 0 && id < outputs;
+  const find = (start: string) =>
+    [...names].find(([id, name]) => isOutput(id) && name.startsWith(start))?.[0];
   const entailment = find('entail');
   if (entailment === undefined) {
+    const found = [...names].map(([id, name]) => `${id}: ${name}`).join(', ') || 'none';
     throw new AlbertError(
       'INVALID_CONFIG',
-      `expected a label 'entailment' among those of config.json but found ${[...names.values()].join(', ') || 'none'}; ` +
-        "choose a model trained for inference (NLI), or name its labels: { config: { id2label: { 0: 'entailment', ... } } }",
+      `expected a label 'entailment' for one of the ${outputs} outputs in config.json but found ${found}; ` +
+        'choose a model trained for inference (NLI), or name its outputs in id2label of config.json or ' +
+        "of { config: { id2label: { 0: 'entailment', ... } } }",
     );
   }
-  const contradiction = find('contra') ?? find('not_entail') ?? (entailment === 0 ? names.size - 1 : 0);
+  const contradiction = find('contra') ?? find('not_entail') ?? (entailment === 0 ? outputs - 1 : 0);
   return { entailment, contradiction };
 }
 

@@ -4,7 +4,7 @@ import { type ForwardInputs, packInputs } from '../inputs';
 import type { NativeLabelledBatch, NativeLosses } from '../native';
 import type { Head } from '../heads';
 import { checkNames, invalid, type Names, show } from '../options';
-import type { AlbertConfig } from '../config';
+import { type AlbertConfig, labelCount } from '../config';
 import type { PretrainingBatch } from './batches';
 
 type Numbers = readonly number[] | Int32Array | Float32Array;
@@ -79,11 +79,6 @@ function tokenLabels(value: unknown, lengths: Int32Array): Int32Array {
   const flat = new Int32Array(rows.reduce((sum, row) => sum + row.length, 0));
   rows.reduce((at, row) => (flat.set(row, at), at + row.length), 0);
   return flat;
-}
-
-// As Hugging Face counts them: by their names, or by number where config.json has none.
-function labelCount({ num_labels, id2label }: AlbertConfig): number {
-  return Object.keys(id2label ?? {}).length || (num_labels ?? 2);
 }
 
 /** Floats [B, labels] where the head regresses or has several labels a sequence; else null. */
