@@ -59,15 +59,13 @@ test('a missing trainer is explained', async () => {
 test('an abort leaves nothing behind', async () => {
   const folder = temporaryFolder();
   const [output, program, given] = ['none.model', 'slow', 'given'].map((name) => path.join(folder, name));
-  writeFileSync(program, `#!/bin/sh\necho "$@" > ${given}\nexec sleep 60\n`, { mode: 0o755 });
+  writeFileSync(program, `#!/bin/sh\necho "$@" > ${given}\nexec sleep 600\n`, { mode: 0o755 });
   writeFileSync(given, '');
   const stop = new AbortController();
   const training = trainVocabulary({ input: corpus(), output, program, signal: stop.signal });
   while (readFileSync(given, 'utf8') === '') await setTimeout(20); // until the trainer runs
-  const begin = Date.now();
   stop.abort();
-  await failure('ABORTED', () => training);
-  expect(Date.now() - begin).toBeLessThan(30_000);
+  await failure('ABORTED', () => training); // long before the trainer would end
   expect(existsSync(output)).toBe(false);
   const [prefix] = /(?<=--model_prefix=)\S+/.exec(readFileSync(given, 'utf8'))!;
   expect(existsSync(path.dirname(prefix))).toBe(false);
