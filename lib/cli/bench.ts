@@ -33,6 +33,9 @@ interface Timing {
   tokens_per_second: number;
 }
 
+/** Of a batch; what is more has no place in memory. */
+const MOST_TOKENS = 1 << 24;
+
 const USUAL_TEXT = '1x16 1x128 8x128';
 const USUAL = USUAL_TEXT.split(' ').map(shapeOf);
 const WARM_SHARE = 0.2;
@@ -44,6 +47,8 @@ function shapeOf(value: string): Shape {
   const [sequences, tokens] = found ? found.slice(1).map(Number) : [0, 0];
   if (sequences < 1 || tokens < 1)
     throw new InvalidArgumentError("expected sequences and tokens like '8x128'");
+  if (sequences * tokens > MOST_TOKENS)
+    throw new InvalidArgumentError(`expected at most ${MOST_TOKENS} tokens in all`);
   return { sequences, tokens };
 }
 

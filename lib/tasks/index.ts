@@ -29,7 +29,10 @@ export async function findTask(
   if (data !== undefined) pathString('data', data);
   const needed = (folder: string | undefined) => {
     if (folder === undefined)
-      throw new AlbertError('INVALID_ARGUMENT', 'expected the folder of the data for data');
+      throw new AlbertError(
+        'INVALID_ARGUMENT',
+        'expected the folder of the data, as data or --data, but received none',
+      );
     return folder;
   };
   if (typeof task === 'string' && !task.endsWith('.json')) {
