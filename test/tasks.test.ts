@@ -1,5 +1,7 @@
 /** Published tasks: reading of GLUE, SQuAD and RACE, windows and answers, and what malformed data is told. */
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { answering, maxContext, windowSpans } from '../lib/tasks/answering';
 import { answeringByBeam } from '../lib/tasks/answering-beam';
 import type { AnsweringExample, ChoosingExample, TextExample } from '../lib/tasks/task';
@@ -289,6 +291,29 @@ describe('SQuAD', () => {
   });
 });
 
+test('files of a built-in task may be gzipped', async () => {
+  const folder = temporaryFolder();
+  const packed = (name: string, text: string) => {
+    mkdirSync(path.dirname(path.join(folder, name)), { recursive: true });
+    writeFileSync(path.join(folder, name), gzipSync(text));
+  };
+  packed('RTE/dev.tsv.gz', 'index\tsentence1\tsentence2\tlabel\n0\tIt rained.\tIt was wet.\tentailment\n');
+  expect(await read('rte', folder, 'dev')).toMatchObject([
+    { text: 'It rained.', pair: 'It was wet.', label: 0 },
+  ]);
+  const qas = [{ id: 'q', question: 'Who?', answers: [{ text: 'Ann', answer_start: 0 }] }];
+  packed('dev.json.gz', JSON.stringify({ data: [{ paragraphs: [{ context: 'Ann did.', qas }] }] }));
+  expect(await read('squad-1.1', folder, 'dev')).toMatchObject([{ id: 'q', context: 'Ann did.' }]);
+  const passage = {
+    article: 'It rained.',
+    questions: ['It was _ .'],
+    answers: ['B'],
+    options: [['a', 'b', 'c', 'd']],
+  };
+  packed('dev/high/all.txt.gz', JSON.stringify(passage));
+  expect(await read('race-high', folder, 'dev')).toMatchObject([{ label: 1, choices: { 1: 'It was b .' } }]);
+});
+
 test('a split that a folder lacks is told with all places where it may be', async () => {
   const folder = temporaryFolder();
   const at = (...names: string[]) => names.map((name) => path.join(folder, name)).join(' or ');
@@ -298,7 +323,7 @@ test('a split that a folder lacks is told with all places where it may be', asyn
     ['squad-2.0', at('dev-v2.0.json', 'dev.json')],
   ])
     expect((await failure('DATA', () => read(task, folder, 'dev'))).message).toBe(
-      `expected the dev split of '${task}' at ${places} but found none`,
+      `expected the dev split of '${task}' at ${places}, or in .gz, but found none`,
     );
   write(folder, 'dev/middle', 'a file where a folder should be');
   const { message } = await failure('DATA', () => read('race-middle', folder, 'dev'));

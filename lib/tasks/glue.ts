@@ -1,5 +1,4 @@
 /** The tasks of GLUE: one entry each, with files and columns as the release has them. */
-import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { AlbertError } from '../errors';
 import { classification, regression } from './classifying';
@@ -7,8 +6,8 @@ import { argmax } from '../math';
 import { cellOf, columnOf, readTable, slicesOf, type Table } from './table';
 import {
   dataError,
+  fileOfSplit,
   labelIndex,
-  noSplit,
   type Split,
   type Task,
   type TextExample,
@@ -198,8 +197,7 @@ async function read(
       `expected a split that task '${entry.name}' has, ${Object.keys(entry.files).join(', ')}, but received '${split}'`,
     );
   const places = [path.join(folder, entry.folder, `${name}.tsv`), path.join(folder, `${name}.tsv`)];
-  const file = places.find((place) => existsSync(place));
-  if (file === undefined) throw noSplit(entry.name, split, places);
+  const file = fileOfSplit(entry.name, split, places);
   const table = await readTable(file, 'tsv', columns.header ?? true);
   slices.forEach((slice) => columnOf(table, slice));
   const needed = Math.max(columns.text, columns.pair ?? 0, columns.label ?? 0) + 1;

@@ -54,11 +54,12 @@ function questionsOf({ file, line, value }: Passage): ChoosingExample[] {
 
 /** Passages of a folder: a file a passage as released, or all.txt with a line a passage. */
 async function passages(folder: string): Promise<Passage[]> {
-  const together = path.join(folder, 'all.txt');
-  if (existsSync(together)) return (await readJsonLines(together)).map((one) => ({ file: together, ...one }));
-  const names = (await readdir(folder))
-    .filter((name) => name.endsWith('.txt'))
-    .sort((a, b) => parseInt(a) - parseInt(b));
+  const together = ['all.txt', 'all.txt.gz'].map((name) => path.join(folder, name)).find(existsSync);
+  if (together) return (await readJsonLines(together)).map((one) => ({ file: together, ...one }));
+  const found = await readdir(folder).catch((error: Error) => {
+    throw new AlbertError('DATA', `${folder}: cannot be read: ${error.message}`, { cause: error });
+  });
+  const names = found.filter((name) => name.endsWith('.txt')).sort((a, b) => parseInt(a) - parseInt(b));
   return Promise.all(
     names.map(async (name) => {
       const file = path.join(folder, name);

@@ -1,13 +1,12 @@
 /** SQuAD 1.1 and 2.0, and whatever else comes in their JSON form. */
 import path from 'node:path';
-import { existsSync } from 'node:fs';
 import { AlbertError } from '../errors';
 import { isObject, show } from '../options';
 import { readText } from '../text-files';
 import { answering } from './answering';
 import { answeringByBeam } from './answering-beam';
 import { parseObject } from './table';
-import { type AnsweringExample, dataError, noSplit, type Split, type Task } from './task';
+import { type AnsweringExample, dataError, fileOfSplit, type Split, type Task } from './task';
 
 type Json = Record<string, unknown>;
 
@@ -103,16 +102,14 @@ function squadTask(
     labels: [],
     metrics: ['f1', 'exact'],
     defaults,
-    read(folder, split: Split, slices) {
+    async read(folder, split: Split, slices) {
       if (slices.length > 0)
         throw new AlbertError(
           'INVALID_ARGUMENT',
           'expected no slices, as questions of SQuAD have no columns',
         );
       const places = [`${split}-v${version}.json`, `${split}.json`].map((one) => path.join(folder, one));
-      const file = places.find((place) => existsSync(place));
-      if (file === undefined) throw noSplit(name, split, places);
-      return readSquad(file, mayHaveNone, split !== 'test');
+      return readSquad(fileOfSplit(name, split, places), mayHaveNone, split !== 'test');
     },
   };
 }

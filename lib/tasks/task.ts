@@ -1,4 +1,5 @@
 /** What a fine-tuning task is: where its examples come from, what a model does with them, and how that is scored. */
+import { existsSync } from 'node:fs';
 import type { Albert } from '../albert';
 import { AlbertError } from '../errors';
 import type { Head } from '../heads';
@@ -135,11 +136,13 @@ export function dataError(file: string, line: number, message: string): AlbertEr
   return new AlbertError('DATA', `${file}:${line}: ${message}`);
 }
 
-/** The error for a split whose file is at none of the places where it may be. */
-export function noSplit(task: string, split: Split, places: string[]): AlbertError {
-  return new AlbertError(
+/** The first of the files that there is, or the same gzipped. @throws AlbertError DATA where a split has none of them. */
+export function fileOfSplit(task: string, split: Split, files: string[]): string {
+  const found = files.flatMap((file) => [file, `${file}.gz`]).find((file) => existsSync(file));
+  if (found !== undefined) return found;
+  throw new AlbertError(
     'DATA',
-    `expected the ${split} split of '${task}' at ${places.join(' or ')} but found none`,
+    `expected the ${split} split of '${task}' at ${files.join(' or ')}, or in .gz, but found none`,
   );
 }
 
