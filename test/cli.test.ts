@@ -285,8 +285,13 @@ test('order takes passages with tabs as arguments, and a pair a line', () => {
   const file = path.join(temporaryFolder(), 'pairs.tsv');
   writeFileSync(file, 'one\ttwo\nthree\tfour\n');
   expect(albert(['order', '--file', file, '--json']).lines).toHaveLength(2);
-  writeFileSync(file, 'one\ttwo\tthree\n');
-  expect(albert(['order', '--file', file])).toMatchObject({ status: 1, stdout: '' });
+  writeFileSync(file, 'one\ttwo\n\none\ttwo\tthree\n');
+  expect(albert(['order', '--file', file])).toMatchObject({
+    status: 1,
+    stdout: '',
+    stderr: `albert: ${file}:3: expected two passages with a tab between them but received 'one\ttwo\tthree'\n`,
+  });
+  expect(albert(['order', '--file', file, 'one', 'two']).status).toBe(2);
 });
 
 test('every verb has help with an example', () => {

@@ -1,7 +1,17 @@
 /** albert order: whether two passages stand in their original order. */
 import type { Command } from 'commander';
 import { AlbertError } from '../errors';
-import { type ModelFlags, printJson, printTable, score, textGroups, verb, withPipeline } from './shared';
+import { show } from '../options';
+import {
+  lineGroups,
+  type ModelFlags,
+  printJson,
+  printTable,
+  refuseBoth,
+  score,
+  verb,
+  withPipeline,
+} from './shared';
 
 /** The two arguments, else the lines of a file or of standard input, which hold a pair each. */
 async function* pairGroups(
@@ -9,16 +19,20 @@ async function* pairGroups(
   second: string | undefined,
   file: string | undefined,
 ): AsyncGenerator<string[][]> {
-  const args = first === undefined ? [] : [first, second!];
-  for await (const texts of textGroups(args, file)) {
-    if (first !== undefined) yield [texts];
-    else
-      yield texts.map((line) => {
-        const passages = line.split('\t');
-        if (passages.length === 2 && passages.every((passage) => passage.trim() !== '')) return passages;
-        throw new AlbertError('DATA', `expected two passages with a tab between them but received '${line}'`);
-      });
+  if (first !== undefined) {
+    refuseBoth(first, file);
+    yield [[first, second!]];
+    return;
   }
+  for await (const lines of lineGroups(file))
+    yield lines.map(({ line, place }) => {
+      const passages = line.split('\t');
+      if (passages.length === 2 && passages.every((passage) => passage.trim() !== '')) return passages;
+      throw new AlbertError(
+        'DATA',
+        `${place}: expected two passages with a tab between them but received ${show(line)}`,
+      );
+    });
 }
 
 export function addOrder(program: Command): void {

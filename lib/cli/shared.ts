@@ -88,9 +88,28 @@ export async function withPipeline<T extends Task>(
 // Lines in groups, so that long files stream through with bounded memory.
 const LINES_PER_GROUP = 256;
 
-function refuseBoth(text: string, file: string | undefined): void {
+export function refuseBoth(text: string, file: string | undefined): void {
   if (file === undefined) return;
   throw new AlbertError('INVALID_ARGUMENT', `expected text or --file, but received '${text}' and ${file}`);
+}
+
+/** Lines of --file, else of standard input, with where they stand; blank ones are skipped. */
+export async function* lineGroups(
+  file: string | undefined,
+): AsyncGenerator<{ line: string; place: string }[]> {
+  let group: { line: string; place: string }[] = [];
+  const name = file ?? 'standard input';
+  let number = 0;
+  for await (const line of file === undefined ? readLines(name, process.stdin) : readLines(name)) {
+    number++;
+    if (line.trim() === '') continue;
+    group.push({ line, place: `${name}:${number}` });
+    if (group.length === LINES_PER_GROUP) {
+      yield group;
+      group = [];
+    }
+  }
+  if (group.length > 0) yield group;
 }
 
 /** Texts in groups: the arguments, else the lines of --file, else those of standard input; blank lines are skipped. */
@@ -100,17 +119,7 @@ export async function* textGroups(args: string[], file: string | undefined): Asy
     yield args;
     return;
   }
-  let group: string[] = [];
-  const lines = file === undefined ? readLines('standard input', process.stdin) : readLines(file);
-  for await (const line of lines) {
-    if (line.trim() === '') continue;
-    group.push(line);
-    if (group.length === LINES_PER_GROUP) {
-      yield group;
-      group = [];
-    }
-  }
-  if (group.length > 0) yield group;
+  for await (const group of lineGroups(file)) yield group.map(({ line }) => line);
 }
 
 /** All groups of texts at once. @throws AlbertError INVALID_ARGUMENT where there is no text. */
