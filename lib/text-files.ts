@@ -7,7 +7,7 @@ import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { createGunzip } from 'node:zlib';
 import { AlbertError } from './errors';
-import { invalid } from './options';
+import { invalid, pathString } from './options';
 
 const BYTE_ORDER_MARK = /^\ufeff/;
 
@@ -38,15 +38,16 @@ async function filesBelow(folder: string): Promise<string[]> {
 
 /**
  * The files that paths, folders and patterns mean, in order.
+ * @param subject what errors call them.
  * @throws AlbertError DATA when one of them means none.
  */
-export async function findFiles(corpus: unknown): Promise<string[]> {
+export async function findFiles(corpus: unknown, subject = 'corpus'): Promise<string[]> {
   const patterns: unknown[] = Array.isArray(corpus) ? corpus : [corpus];
-  if (patterns.length === 0) throw invalid('a path, a pattern or a list of them', 'corpus', corpus);
+  if (patterns.length === 0) throw invalid('a path, a pattern or a list of them', subject, corpus);
   const found: string[] = [];
   for (const pattern of patterns) {
     if (typeof pattern !== 'string' || pattern === '') {
-      throw invalid('a path, a pattern or a list of them', 'corpus', pattern);
+      throw invalid('a path, a pattern or a list of them', subject, pattern);
     }
     const full = path.resolve(pattern);
     const status = await stat(full).catch(() => null);
@@ -80,8 +81,9 @@ function unreadable(file: string, at: string, error: Error): AlbertError {
   return new AlbertError('DATA', message, { cause: error });
 }
 
-/** @throws AlbertError DATA for a name that no file can have. */
+/** @throws AlbertError DATA for a name that no file can have, or INVALID_ARGUMENT for none. */
 function openText(file: string, highWaterMark = 1 << 16): Readable {
+  pathString('file', file);
   try {
     return createReadStream(file, { highWaterMark });
   } catch (error) {

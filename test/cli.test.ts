@@ -234,6 +234,17 @@ test('wrong usage exits with 2, failures with 1 and one line', () => {
         stderr: `albert: expected a file at ${file} but ${found}\n`,
       });
   expect(albert(['fill-mask', '--file', 'x', 'a [MASK]']).stderr).toMatch(/expected text or --file/);
+  // As an unset variable leaves it.
+  for (const args of [
+    ['fill-mask', '--file', ''],
+    ['answer', 'Who?', '--file', ''],
+    ['plot', ''],
+  ])
+    expect(albert(args)).toMatchObject({
+      status: 2,
+      stderr: "albert: expected a path for file but received ''\n",
+    });
+  expect(albert(['vocab', '--input', '', '--output', 'x']).stderr).toMatch(/for input but received ''\n$/);
 });
 
 test('text that is no UTF-8 is refused from standard input, too', () => {

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { AlbertError } from '../errors';
 import { DTYPES, type LoadOptions } from '../load-options';
+import { show } from '../options';
 import { type Pipelines, type Task, pipeline } from '../pipelines';
 import { PRESETS } from '../presets';
 import { readLines, readText } from '../text-files';
@@ -90,7 +91,10 @@ const LINES_PER_GROUP = 256;
 
 export function refuseBoth(text: string, file: string | undefined): void {
   if (file === undefined) return;
-  throw new AlbertError('INVALID_ARGUMENT', `expected text or --file, but received '${text}' and ${file}`);
+  throw new AlbertError(
+    'INVALID_ARGUMENT',
+    `expected text or --file, but received ${show(text)} and ${show(file)}`,
+  );
 }
 
 /** Lines of --file, else of standard input, with where they stand; blank ones are skipped. */

@@ -116,7 +116,7 @@ export async function trainVocabulary(options: TrainVocabularyOptions): Promise<
   const lowerCase = boolean('lowerCase', given.lowerCase, true);
   const program = given.program === undefined ? 'spm_train' : string('program', given.program);
   const signal = abortSignal(given.signal);
-  const files = await findFiles(given.input);
+  const files = await findFiles(given.input, 'input');
   const work = await mkdtemp(path.join(os.tmpdir(), 'albert-vocab-'));
   try {
     const text = path.join(work, 'text.txt');
