@@ -1,6 +1,7 @@
 // Recursive-descent parser of the JSON reader; the depth limit bounds the recursion.
 #include "json.h"
 
+#include <algorithm>
 #include <charconv>
 #include <unordered_map>
 #if !defined(__cpp_lib_to_chars)
@@ -15,6 +16,22 @@ namespace {
 constexpr size_t kLinearKeys = 8;  // up to here comparing every pair of keys beats hashing them
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// Of a number in JSON's spelling that no double holds: whether it is too small rather than too large.
+bool is_too_small(std::string_view number) {
+  constexpr int64_t kFar = 1 << 30;  // more digits than a text has
+  const size_t exponent_at = std::min(number.find_first_of("eE"), number.size());
+  const std::string_view digits = number.substr(0, exponent_at);
+  const size_t point = std::min(digits.find('.'), digits.size());
+  const size_t first = std::min(digits.find_first_of("123456789"), digits.size());
+  // The power of ten that the first digit above zero counts.
+  const int64_t place = static_cast<int64_t>(point) - static_cast<int64_t>(first) - (first < point ? 1 : 0);
+  int64_t exponent = 0;
+  for (const char c : number.substr(exponent_at))
+    if (is_digit(c)) exponent = std::min(exponent * 10 + (c - '0'), kFar);
+  const bool negative = number.find('-', exponent_at) != std::string_view::npos;
+  return place + (negative ? -exponent : exponent) < 0;
+}
 
 }  // namespace
 
@@ -262,8 +279,10 @@ class JsonParser {
     stream.imbue(std::locale::classic());
     bool fits = static_cast<bool>(stream >> value);
 #endif
-    if (!fits) fail("a number that a double can hold", start);
-    return value;
+    if (fits) return value;
+    if (!is_too_small({start, static_cast<size_t>(at_ - start)}))
+      fail("a number that a double can hold", start);
+    return negative ? -0.0 : 0.0;  // as JSON.parse has it
   }
 
   const char* begin_;

@@ -1,6 +1,8 @@
 // The JSON reader: values, escapes, limits, and an error with a place for every malformed text.
 #include "support/json.h"
 
+#include <cmath>
+
 #include "test.h"
 
 namespace albert {
@@ -26,6 +28,19 @@ TEST(json_reads_every_type) {
   EXPECT(json.find("b")->is_object() && json.find("c")->is_array() && !json.find("d"));
   EXPECT(!items[0].find("a"), "a number has no members");
   EXPECT(parse("1e-12").number() == 1e-12 && parse("0.1").number() == 0.1);
+}
+
+TEST(json_numbers_too_small_for_a_double_are_zero) {
+  for (const char* text : {"1e-400", "0.001e-400", "1234E-4000", "123.5e-99999999999999999999", "0e999"})
+    EXPECT(parse(text).number() == 0 && !std::signbit(parse(text).number()), text);
+  EXPECT(parse(str("0.", std::string(400, '0'), "1")).number() == 0);
+  EXPECT(parse("-1e-400").number() == 0 && std::signbit(parse("-1e-400").number()));
+  EXPECT(parse(str("1", std::string(400, '0'), "e-400")).number() == 1);
+  EXPECT(parse("5e-324").number() == 5e-324 && parse("0.00001e300").number() == 1e295);
+  const std::string tail(400, '0');
+  for (const std::string& text : {str("1", tail), str("-1", tail, ".5"), str("1", tail, "e-1"),
+                                  str("0.01e500"), str("1e+99999999999999999999")})
+    refuse(text, "a number that a double can hold");
 }
 
 TEST(json_reads_escapes_and_utf8) {
