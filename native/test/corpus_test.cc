@@ -53,6 +53,21 @@ TEST(corpus_shards_come_back_as_written) {
   std::remove(path.c_str());
 }
 
+TEST(corpus_shards_of_wrong_lengths_are_refused) {
+  const std::string path = test::temporary("lengths");
+  const auto refuses = [&](const std::vector<int32_t>& lengths, const std::vector<int32_t>& segments) {
+    return test::refuses(
+        [&] {
+          write_shard(path, {1, 2, 3}, lengths, segments);
+        },
+        ErrorCode::kInvalidArgument);
+  };
+  EXPECT(refuses({3, -1}, {2}), "a negative length");
+  EXPECT(refuses({3}, {1, -1}), "a negative number of segments");
+  EXPECT(refuses({2}, {1}), "a token too many");
+  EXPECT(refuses({3}, {2}), "a segment too few");
+}
+
 // Every truncation and every changed byte of the index gives an error or other tokens, never a crash.
 TEST(corpus_damaged_shards_are_refused) {
   const std::string path = test::temporary("damaged");

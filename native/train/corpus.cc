@@ -13,11 +13,15 @@ namespace {
 constexpr char kMagic[8] = {'A', 'L', 'B', 'T', 'O', 'K', '0', '1'};
 constexpr size_t kHeaderBytes = sizeof kMagic + 3 * sizeof(uint64_t);
 
-std::vector<uint64_t> begins(const std::vector<int32_t>& counts) {
+// Where each of the runs of these lengths begins, and the last one ends.
+std::vector<uint64_t> begins(const std::vector<int32_t>& lengths, const char* name) {
   std::vector<uint64_t> begin{0};
-  begin.reserve(counts.size() + 1);
-  for (const int32_t count : counts)
-    begin.push_back(begin.back() + static_cast<uint64_t>(std::max(count, 0)));
+  begin.reserve(lengths.size() + 1);
+  for (const int32_t length : lengths) {
+    check(length >= 0, ErrorCode::kInvalidArgument, "expected ", name, " from 0 but received ", length,
+          " at index ", begin.size() - 1);
+    begin.push_back(begin.back() + static_cast<uint64_t>(length));
+  }
   return begin;
 }
 
@@ -25,8 +29,8 @@ std::vector<uint64_t> begins(const std::vector<int32_t>& counts) {
 
 void write_shard(const std::string& path, const std::vector<int32_t>& tokens,
                  const std::vector<int32_t>& segment_lengths, const std::vector<int32_t>& document_segments) {
-  const std::vector<uint64_t> segment_begin = begins(segment_lengths),
-                              document_begin = begins(document_segments);
+  const std::vector<uint64_t> segment_begin = begins(segment_lengths, "lengths of segments"),
+                              document_begin = begins(document_segments, "numbers of segments");
   check(segment_begin.back() == tokens.size() && document_begin.back() == segment_lengths.size(),
         ErrorCode::kInvalidArgument, "expected lengths that add up to ", tokens.size(), " tokens and ",
         segment_lengths.size(), " segments but they give ", segment_begin.back(), " and ",

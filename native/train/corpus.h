@@ -12,7 +12,8 @@
 namespace albert {
 
 // Writes one shard, whole or not at all. `segment_lengths` counts tokens, `document_segments` counts
-// segments. Throws Error{kData}.
+// segments. Throws Error{kInvalidArgument} for lengths that are negative or do not add up, and Error{kData}
+// for what cannot be written.
 void write_shard(const std::string& path, const std::vector<int32_t>& tokens,
                  const std::vector<int32_t>& segment_lengths, const std::vector<int32_t>& document_segments);
 
