@@ -67,10 +67,12 @@ int64_t Results::result_begin(int64_t sequence) const {
   return batch_.selects() ? batch_.query_begin[sequence] : batch_.row_begin[sequence];
 }
 
-void Results::scatter(OutputTensor& output, const Range& range, const float* rows, int64_t stride,
-                      int64_t width) const {
+OutputTensor Results::token_rows(const char* name, const Range& range, const float* rows, int64_t stride,
+                                 int64_t width) const {
+  OutputTensor output = make_output(name, {range.count, range.length, width});
   float* to = output.data.get();
   for (int64_t s = range.first; s < range.first + range.count; ++s, to += range.length * width) {
+    const float* const own = rows + (result_begin(s) - result_begin(range.first)) * stride;
     int64_t done = 0;  // positions written
     const auto zeros_until = [&](int64_t position) {
       std::fill(to + done * width, to + position * width, 0.0f);
@@ -79,16 +81,10 @@ void Results::scatter(OutputTensor& output, const Range& range, const float* row
     for (int64_t row = 0; row < batch_.keys[s]; ++row) {
       const int64_t position = batch_.positions[batch_.row_begin[s] + row];
       zeros_until(position);
-      std::copy_n(rows + (result_begin(s) + row) * stride, width, to + position * width);
+      std::copy_n(own + row * stride, width, to + position * width);
     }
     zeros_until(range.length);
   }
-}
-
-OutputTensor Results::token_rows(const char* name, const Range& range, const float* rows, int64_t stride,
-                                 int64_t width) const {
-  OutputTensor output = make_output(name, {range.count, range.length, width});
-  scatter(output, range, rows, stride, width);
   return output;
 }
 
@@ -146,7 +142,7 @@ OutputTensor Results::token_logits(const Range& range) {
   const auto [logits] = workspace_.slices({rows * labels});
   classifier_forward(backend_, logits, hidden_ + begin * row_stride(config_.hidden_size), weights_, rows);
   const HostView view(backend_, logits, static_cast<size_t>(rows * labels));
-  return token_rows("logits", range, view.data() - begin * labels, labels, labels);
+  return token_rows("logits", range, view.data(), labels, labels);
 }
 
 void Results::question_logits(ForwardResult& result, const Range& range) {
@@ -258,10 +254,10 @@ ForwardResult Results::of(int64_t item, const ForwardRequest& request) {
   const std::vector<int32_t>& lengths = request.batch.lengths;
   const Range range{batch_.first_sequence[item], static_cast<int64_t>(lengths.size()),
                     *std::max_element(lengths.begin(), lengths.end())};
-  const int64_t hidden = config_.hidden_size;
+  const int64_t hidden = config_.hidden_size, stride = row_stride(hidden), begin = result_begin(range.first);
   ForwardResult result;
   if (request.wanted.last_hidden_state)
-    result.push_back(token_rows("last_hidden_state", range, host_hidden(), row_stride(hidden), hidden));
+    result.push_back(token_rows("last_hidden_state", range, host_hidden() + begin * stride, stride, hidden));
   if (request.wanted.first_hidden_state) result.push_back(first_rows(range));
   if (request.wanted.mean_hidden_state) result.push_back(mean_rows(range));
   if (request.wanted.pooler_output) result.push_back(pooled_rows(range));
@@ -296,7 +292,8 @@ ForwardResult Results::of(int64_t item, const ForwardRequest& request) {
   if (request.wanted.hidden_states)
     for (int64_t i = 0; i <= config_.num_hidden_layers; ++i)
       result.push_back(token_rows(str("hidden_states.", i).c_str(), range,
-                                  taps_.hidden_states + i * batch_.rows() * hidden, hidden, hidden));
+                                  taps_.hidden_states + (i * batch_.rows() + begin) * hidden, hidden,
+                                  hidden));
   if (request.wanted.attentions)
     for (int64_t i = 0; i < config_.num_hidden_layers * config_.inner_group_num; ++i)
       result.push_back(attention_layer(i, range));

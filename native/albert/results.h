@@ -31,9 +31,8 @@ class Results {
   const float* pooled();       // host [B, row_stride(H)], zeros where a sequence has no row
   const float* host_hidden();  // hidden_, where the host reads it
   int64_t result_begin(int64_t sequence) const;
-  // Copies rows [width] of the item's sequences to [B, T, width]; rows that no token has become zero.
-  void scatter(OutputTensor& output, const Range& range, const float* rows, int64_t stride,
-               int64_t width) const;
+  // [B, T, width] of the item's sequences from the rows of their tokens, which follow one another in `rows`;
+  // rows that no token has become zero.
   OutputTensor token_rows(const char* name, const Range& range, const float* rows, int64_t stride,
                           int64_t width) const;
   OutputTensor first_rows(const Range& range);
