@@ -59,6 +59,7 @@ const GROUPED = {
     { until: 6400, learningRate: 0.001677, totalSteps: 6400 }, // goes on at the same rate, and down to 0
   ],
 };
+const SHORT = { maxLength: 128, maxPredictions: 28, shortSequenceProbability: 0.1, batchSize: 64 };
 const LONG = {
   folder: 'long',
   texts: ['corpus', 'manuals'], // in this order, so that the documents held out of corpus/ stay the same
@@ -73,7 +74,8 @@ const LONG = {
   },
   stretches: [
     { until: 3349, learningRate: 0.0005, totalSteps: 1e6 },
-    { until: 6349, learningRate: 0.001058, totalSteps: 6349 }, // goes on at the same rate, and down to 0
+    { until: 6394, ...SHORT, learningRate: 0.0005, totalSteps: 1e6 },
+    { until: 8794, learningRate: 0.001832, totalSteps: 8794 }, // goes on at the same rate, and down to 0
   ],
 };
 
