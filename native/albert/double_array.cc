@@ -109,6 +109,10 @@ class DoubleArrayBuilder {
 };
 
 DoubleArray::DoubleArray(std::vector<Key> keys, const std::string& name) {
+  for (const Key& key : keys)
+    check(key.first.size() <= kMaxKeyBytes, ErrorCode::kTokenizer, name, ": expected at most ", kMaxKeyBytes,
+          " bytes for a piece but number ", key.second, " has ", key.first.size(),
+          "; the file is damaged or of another kind");
   std::sort(keys.begin(), keys.end());
   for (size_t i = 1; i < keys.size(); ++i)
     check(keys[i - 1].first != keys[i].first, ErrorCode::kTokenizer, name, ": piece '", keys[i].first,

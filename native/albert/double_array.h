@@ -16,13 +16,15 @@ namespace albert {
 // nodes share a base.
 class DoubleArray {
  public:
+  // Looking for keys in a text takes time in proportion to the text times the longest key.
+  static constexpr size_t kMaxKeyBytes = 1024;
   static constexpr int32_t kNoValue = -1;
   static constexpr uint32_t kRoot = 0;
   using Key = std::pair<std::string_view, int32_t>;  // bytes and value, which must not be negative
 
   DoubleArray() : DoubleArray({}, "") {}
-  // Keys must not be empty. Throws Error{kTokenizer} when two are the same, and when they need more than 2^23
-  // nodes; `name` is what errors call where they come from.
+  // Keys must not be empty. Throws Error{kTokenizer} when one is longer than kMaxKeyBytes, when two are the
+  // same, and when they need more than 2^23 nodes; `name` is what errors call where they come from.
   DoubleArray(std::vector<Key> keys, const std::string& name);
 
   // Moves to the child for `byte`; false, and `node` is of no more use, when there is none.

@@ -11,7 +11,6 @@ namespace {
 constexpr const char* kRoleKeys[kRoleCount] = {"pad_token",  "unk_token", "cls_token", "sep_token",
                                                "mask_token", "bos_token", "eos_token"};
 constexpr double kMaxTokenId = 1 << 28;
-constexpr size_t kMaxTokenBytes = 1024;  // as for pieces: looking for tokens takes time in proportion to it
 
 void read_roles(const Json& object, const Json::Source& source, TokenizerConfig* config) {
   for (int role = 0; role < kRoleCount; ++role) {
@@ -65,8 +64,6 @@ AddedToken read_added_token(const Json& value, const Json::Source& source, const
   check(!token.content.empty(), source.code, source.name,
         ": expected the text of a token, or an object with 'content', for '", key, "', found ",
         value.describe());
-  check(token.content.size() <= kMaxTokenBytes, source.code, source.name, ": a token of '", key, "' has ",
-        token.content.size(), " bytes; at most ", kMaxTokenBytes, " are supported");
   return token;
 }
 

@@ -11,8 +11,6 @@ namespace albert {
 namespace {
 
 constexpr float kUnknownPenalty = 10;
-// Segmenting takes time in proportion to the text times the longest piece, so that length has a limit.
-constexpr size_t kMaxPieceBytes = 1024;
 
 // Bytes of the character that starts with this byte; a continuation byte counts alone.
 int character_length(char lead) {
@@ -36,8 +34,6 @@ Unigram::Unigram(const SentencePieceModel& model, const std::string& name) : sco
   for (size_t i = 0; i < model.pieces.size(); ++i) {
     const std::string& piece = model.pieces[i];
     const auto id = static_cast<int32_t>(i);
-    check(piece.size() <= kMaxPieceBytes, ErrorCode::kTokenizer, name, ": piece ", i, " has ", piece.size(),
-          " bytes; at most ", kMaxPieceBytes, " are supported");
     scores_[i] = model.scores[i];
     switch (model.types[i]) {
       case PieceType::kUserDefined:

@@ -10,8 +10,6 @@
 namespace albert {
 namespace {
 
-constexpr size_t kMaxPieceBytes = 1024;  // as in unigram.cc
-
 bool is_space(char32_t c) {
   return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == 0x2028 || c == 0x2029 ||
          unicode::Tables::get().has(c, unicode::kSpaceSeparator);
@@ -39,8 +37,6 @@ WordPieceTokenizer::WordPieceTokenizer(std::vector<std::string> pieces, const Wo
   const std::string& prefix = options_.continuation;
   for (size_t id = 0; id < pieces_.size(); ++id) {
     const std::string_view piece = pieces_[id];
-    check(piece.size() <= kMaxPieceBytes, ErrorCode::kTokenizer, name, ": piece ", id, " has ", piece.size(),
-          " bytes; at most ", kMaxPieceBytes, " are supported");
     if (piece.empty()) continue;
     words[piece] = static_cast<int32_t>(id);
     if (piece.size() > prefix.size() && piece.substr(0, prefix.size()) == prefix)

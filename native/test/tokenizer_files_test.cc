@@ -91,6 +91,21 @@ TEST(tokenizer_refuses_damaged_json) {
   expect_refusal(R"({"model": {"type": "WordPiece", "vocab": {"[UNK]": -1}}})", "token id");
 }
 
+TEST(tokenizer_refuses_pieces_that_are_too_long) {
+  const auto vocab_txt = [](const std::string& piece) { return "[UNK]\n[CLS]\n[SEP]\n" + piece + "\n"; };
+  const auto unigram = [](const std::string& piece) {
+    return R"({"model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0], ["[CLS]", 0], ["[SEP]", 0], [")" +
+           piece + R"(", -1]]}})";
+  };
+  const std::string longest(1024, 'a'), part = "at most 1024 bytes for a piece but number 3 has 1025";
+  EXPECT(refusal(vocab_txt(longest)) == "" && refusal(unigram(longest)) == "");
+  expect_refusal(vocab_txt(longest + "a"), part);
+  expect_refusal(unigram(longest + "a"), part);
+  TokenizerFiles files;
+  files.tokenizer_config_json = R"({"added_tokens_decoder": {"4": {"content": ")" + longest + R"(a"}}})";
+  expect_refusal(tiny(), "has 1025", files);
+}
+
 TEST(tokenizer_refuses_damaged_settings) {
   TokenizerFiles files;
   files.tokenizer_config_json = R"({"do_lower_case": "yes"})";
