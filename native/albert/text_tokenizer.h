@@ -2,6 +2,7 @@
 // become text.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -42,9 +43,15 @@ struct TokenizerWorkspace {
   std::vector<Unigram::Piece> pieces, parts;
   TokenList first, second;
 
-  // What a call on a usual text needs; a workspace that grew beyond it is not kept.
-  static constexpr size_t kKeptBytes = 1 << 20;
-  bool is_small() const { return prepared.capacity() < kKeptBytes && normalized.capacity() < kKeptBytes; }
+  // What a call on a usual text needs, in bytes of text and in tokens; a workspace that grew beyond it is not
+  // kept. A text of added tokens alone grows nothing but the list of its tokens.
+  static constexpr size_t kKept = 1 << 20;
+  bool is_small() const {
+    const size_t grown =
+        std::max({prepared.capacity(), normalized.capacity(), first.tokens.capacity(),
+                  first.surfaces.capacity(), second.tokens.capacity(), second.surfaces.capacity()});
+    return grown < kKept;
+  }
 };
 
 class TextTokenizer {

@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "albert/text_tokenizer.h"
 #include "albert/unicode.h"
 #include "support/json.h"
 #include "test.h"
@@ -211,6 +212,16 @@ TEST(tokenizer_decodes_as_the_reference) {
   EXPECT(test::refuses([&] { tokenizer->decode({1800}, false); }, ErrorCode::kOutOfVocabulary));
   EXPECT(test::refuses([&] { tokenizer->id_to_token(-1); }, ErrorCode::kOutOfVocabulary));
   EXPECT(tokenizer->token_to_id("no such piece") == -1);
+}
+
+TEST(tokenizer_keeps_no_workspace_that_grew_large) {
+  TokenizerWorkspace workspace;
+  EXPECT(workspace.is_small());
+  workspace.first.tokens.reserve(1000);
+  workspace.prepared.reserve_more(100000);
+  EXPECT(workspace.is_small());
+  workspace.second.tokens.reserve(1 << 20);
+  EXPECT(!workspace.is_small(), "of many added tokens");
 }
 
 TEST(tokenizer_batches_do_not_depend_on_threads) {
