@@ -17,17 +17,7 @@ constexpr float kUsual = 1.5f, kOutlier = 6;
 constexpr const char* kGain = "encoder.albert_layer_groups.0.albert_layers.0.full_layer_layer_norm.weight";
 constexpr float kRounding = 1.0f / 256;
 constexpr const char* kAnotherModels =
-    "; it was not written for this model: write it again with albert quantize, or remove it";
-
-// The tensor `name` of a calibration file, checked for its shape.
-const StoredTensor& tensor_of(const TensorFile& file, const std::string& path, const char* name,
-                              const std::vector<int64_t>& shape) {
-  const StoredTensor* tensor = file.find(name);
-  check(tensor && tensor->dtype == DType::kF32 && tensor->shape == shape, ErrorCode::kCheckpoint, path,
-        ": expected a tensor '", name, "' of F32 ", shape_text(shape), " but found ",
-        tensor ? str(to_string(tensor->dtype), " ", shape_text(tensor->shape)) : "none", kAnotherModels);
-  return *tensor;
-}
+    "it was not written for this model: write it again with albert quantize, or remove it";
 
 }  // namespace
 
@@ -94,19 +84,22 @@ void Calibration::save(const std::string& path, const Weights& weights) const {
 
 void Calibration::load(const std::string& path, const Weights& weights) {
   const TensorFile file = TensorFile::open(path);
+  const auto of_file = [&](const char* name, const std::vector<int64_t>& shape) -> const StoredTensor& {
+    return file.require(name, DType::kF32, &shape, kAnotherModels);
+  };
   for (Ranges& ranges : ranges_) {
-    widen(tensor_of(file, path, ranges.name, {ranges.blocks, ranges.width}), ranges.values.data());
+    widen(of_file(ranges.name, {ranges.blocks, ranges.width}), ranges.values.data());
     for (const float value : ranges.values)
       check(std::isfinite(value) && value >= 0, ErrorCode::kCheckpoint, path, ": tensor '", ranges.name,
             "' holds ", value, "; expected magnitudes: write the file again with albert quantize");
   }
   const Parameter gain = weights.lookup(kGain);
   std::vector<float> written(static_cast<size_t>(gain.count()));
-  widen(tensor_of(file, path, kGain, gain.shape), written.data());
+  widen(of_file(kGain, gain.shape), written.data());
   for (size_t i = 0; i < written.size(); ++i)
     check(std::fabs(written[i] - gain.data[i]) <= kRounding * std::fabs(written[i]), ErrorCode::kCheckpoint,
           path, ": expected ", kGain, " to be ", written[i], " in column ", i, " but this model has ",
-          gain.data[i], kAnotherModels);
+          gain.data[i], "; ", kAnotherModels);
 }
 
 }  // namespace albert

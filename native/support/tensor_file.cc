@@ -80,6 +80,16 @@ bool widen(const StoredTensor& tensor, float* out) {
   }
 }
 
+const StoredTensor& TensorFile::require(const std::string& name, DType dtype,
+                                        const std::vector<int64_t>* shape, const char* advice) const {
+  const StoredTensor* tensor = find(name);
+  const bool fits = tensor && tensor->dtype == dtype && (!shape || tensor->shape == *shape);
+  check(fits, ErrorCode::kCheckpoint, map->path(), ": expected a tensor '", name, "' of ", to_string(dtype),
+        shape ? " " + shape_text(*shape) : "", " but found ",
+        tensor ? str(to_string(tensor->dtype), " ", shape_text(tensor->shape)) : "none", "; ", advice);
+  return *tensor;
+}
+
 TensorFile TensorFile::open(const std::string& path) {
   return read(FileMap::open(path, ErrorCode::kCheckpoint));
 }

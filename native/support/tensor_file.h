@@ -63,6 +63,11 @@ struct TensorFile {
     return nullptr;
   }
 
+  // The tensor `name` of this type and shape; of any shape where that is null. Throws Error{kCheckpoint} that
+  // ends with `advice`, what to do about a file without it.
+  const StoredTensor& require(const std::string& name, DType dtype, const std::vector<int64_t>* shape,
+                              const char* advice) const;
+
   // Recognises the container by its first bytes. Throws Error{kCheckpoint} that names the path and what is
   // wrong.
   static TensorFile open(const std::string& path);

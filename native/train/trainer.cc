@@ -15,19 +15,13 @@ namespace {
 
 constexpr const char* kNote = "note";
 constexpr const char* kCounters = "counters";  // steps, passes
+constexpr const char* kAnotherTrainings =
+    "it is not the state of a training of this configuration: continue from one of the same model, or start "
+    "anew";
 
 StoredTensor stored(std::string name, DType dtype, std::vector<int64_t> shape, const void* data,
                     size_t bytes) {
   return {std::move(name), dtype, std::move(shape), static_cast<const uint8_t*>(data), bytes};
-}
-
-const StoredTensor& tensor_of(const TensorFile& file, const std::string& name, DType dtype,
-                              const std::vector<int64_t>* shape) {
-  const StoredTensor* tensor = file.find(name);
-  check(tensor && tensor->dtype == dtype && (!shape || tensor->shape == *shape), ErrorCode::kCheckpoint,
-        file.map->path(), ": expected the state of a training of this configuration, but tensor '", name,
-        "' ", tensor ? "has another type or shape" : "is missing");
-  return *tensor;
 }
 
 // The means over micro-batches, that of a part over those which have it.
@@ -113,7 +107,7 @@ void Trainer::restore(const std::string& path) {
   const TensorFile file = read_safetensors(FileMap::open(path, ErrorCode::kCheckpoint));
   const std::vector<int64_t> two{2};
   int64_t counters[2];
-  std::memcpy(counters, tensor_of(file, kCounters, DType::kI64, &two).data, sizeof counters);
+  std::memcpy(counters, file.require(kCounters, DType::kI64, &two, kAnotherTrainings).data, sizeof counters);
   // Everything is checked before anything changes.
   check(counters[0] >= 0 && counters[1] >= 0, ErrorCode::kCheckpoint, path,
         ": expected numbers of steps and passes but found ", counters[0], " and ", counters[1]);
@@ -121,8 +115,8 @@ void Trainer::restore(const std::string& path) {
   const auto plan = [&](const char* prefix, ParameterSet& set) {
     for (size_t i = 0; i < set.all().size(); ++i) {
       const Parameter& parameter = set.all()[i];
-      copies.emplace_back(set.slice(i),
-                          &tensor_of(file, prefix + parameter.name, DType::kF32, &parameter.shape));
+      copies.emplace_back(set.slice(i), &file.require(prefix + parameter.name, DType::kF32, &parameter.shape,
+                                                      kAnotherTrainings));
     }
   };
   plan("weight.", model_.weights());
@@ -145,7 +139,7 @@ size_t Trainer::memory_bytes() {
 
 std::string Trainer::note_of(const std::string& path) {
   const TensorFile file = read_safetensors(FileMap::open(path, ErrorCode::kCheckpoint));
-  const StoredTensor& note = tensor_of(file, kNote, DType::kU8, nullptr);
+  const StoredTensor& note = file.require(kNote, DType::kU8, nullptr, kAnotherTrainings);
   return std::string(reinterpret_cast<const char*>(note.data), note.bytes);
 }
 
