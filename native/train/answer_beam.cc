@@ -2,17 +2,11 @@
 #include "answer_beam.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "albert/answer_beam.h"
+#include "binary_cross_entropy.h"
 
 namespace albert {
-
-double binary_cross_entropy(double z, double target) {
-  return std::log1p(std::exp(-std::fabs(z))) + std::max(z, 0.0) - z * target;
-}
-
-double binary_cross_entropy_slope(double z, double target) { return 1 / (1 + std::exp(-z)) - target; }
 
 TrainingAnswerBeam::TrainingAnswerBeam(const Config& config, ParameterSet& weights, ParameterSet& gradients,
                                        Backend& backend)

@@ -14,10 +14,6 @@
 
 namespace albert {
 
-// log(1 + exp(-|z|)) + max(z, 0) - z t, without overflow.
-double binary_cross_entropy(double z, double target);
-double binary_cross_entropy_slope(double z, double target);  // in z
-
 class TrainingAnswerBeam {
  public:
   TrainingAnswerBeam(const Config& config, ParameterSet& weights, ParameterSet& gradients, Backend& backend);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "albert/host_view.h"
+#include "binary_cross_entropy.h"
 
 namespace albert {
 namespace {
