@@ -84,14 +84,17 @@ void Model::replace_weights(std::unique_ptr<Weights> weights) {
   std::lock_guard<std::mutex> computing(backend_mutex_);
   packed_ = std::make_unique<Packed>(config_, head_, *weights, precision_, calibration_.get(), *backend_);
   weights->release_pages();
+  std::shared_ptr<const Weights> last(std::move(weights));
   std::lock_guard<std::mutex> lock(weights_mutex_);
-  weights_ = std::move(weights);
+  weights_.swap(last);  // those before go when nobody waits for the lock
 }
 
 std::shared_ptr<const Weights> Model::weights() const {
-  std::lock_guard<std::mutex> lock(weights_mutex_);
-  weights_->require_intact();
-  return weights_;
+  std::unique_lock<std::mutex> lock(weights_mutex_);
+  std::shared_ptr<const Weights> weights = weights_;
+  lock.unlock();
+  weights->require_intact();
+  return weights;
 }
 
 std::shared_ptr<Model> Model::load(const std::string& config_json, const std::string& config_name,
