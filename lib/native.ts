@@ -306,6 +306,8 @@ export interface NativeBinding {
   ): Promise<void>;
   /** [async] Keeps that many cores busy for two seconds, or briefly for a third of one, without bandwidth; for benchmarks. */
   measureCpuPeak(threads: number, isa?: 'avx2' | '', brief?: boolean): Promise<NativePeak>;
+  /** For tests: the bytes outside of its heap that the garbage collector has been told of, by everybody. */
+  externalMemory(): number;
 }
 
 let loaded: NativeBinding | undefined;

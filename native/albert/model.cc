@@ -54,9 +54,23 @@ struct Model::Packed {
         head_activations(backend),
         host_activations(backend, Place::kHost) {}
 
+  size_t bytes() const {
+    return encoder.bytes() + heads.bytes() + activations.bytes() + head_activations.bytes() +
+           host_activations.bytes();
+  }
+
   EncoderWeights encoder;
   HeadWeights heads;
   Workspace activations, head_activations, host_activations;
+};
+
+// For a scope that computes, however it ends.
+struct Model::MemoryCount {
+  explicit MemoryCount(Model& of) : model(of) {}
+  ~MemoryCount() {
+    if (model.packed_) model.memory_bytes_ = model.packed_->bytes();
+  }
+  Model& model;
 };
 
 Model::Model(Config config, const ModelOptions& options)
@@ -82,6 +96,7 @@ Model::Model(Config config, const ModelOptions& options)
 
 void Model::replace_weights(std::unique_ptr<Weights> weights) {
   std::lock_guard<std::mutex> computing(backend_mutex_);
+  const MemoryCount count(*this);
   packed_ = std::make_unique<Packed>(config_, head_, *weights, precision_, calibration_.get(), *backend_);
   weights->release_pages();
   std::shared_ptr<const Weights> last(std::move(weights));
@@ -123,6 +138,7 @@ void Model::calibrate(const SequenceBatch& batch, const std::string& path) {
           "expected a model in fp32 on the CPU to calibrate with: load it with dtype: 'fp32', device: 'cpu'");
   albert::validate(batch, config_, Head::kBase);
   std::lock_guard<std::mutex> computing(backend_mutex_);
+  const MemoryCount count(*this);
   weights_->require_intact();
   Calibration calibration(config_);
   EncoderTaps taps;
@@ -148,12 +164,6 @@ void Model::calibrate(const SequenceBatch& batch, const std::string& path) {
     part = {};
   }
   calibration.save(path, *weights_);
-}
-
-size_t Model::memory_bytes() const {
-  std::lock_guard<std::mutex> computing(backend_mutex_);
-  return packed_->encoder.bytes() + packed_->heads.bytes() + packed_->activations.bytes() +
-         packed_->head_activations.bytes() + packed_->host_activations.bytes();
 }
 
 void validate(const SequenceBatch& batch, const Config& config, Head head) {
@@ -230,6 +240,7 @@ void Model::validate(const ForwardRequest& request) const {
 
 std::vector<ForwardResult> Model::forward(const std::vector<const ForwardRequest*>& requests) {
   std::lock_guard<std::mutex> computing(backend_mutex_);
+  const MemoryCount count(*this);
   if (backend_->computes_on_host())
     weights_->require_intact();  // embeddings and norms are read where they lie
   std::vector<BatchItem> items;

@@ -81,8 +81,9 @@ class Model {
   const Backend& backend() const { return *backend_; }
   std::shared_ptr<const Weights> weights() const;
   const std::vector<std::string>& warnings() const { return warnings_; }
-  // Packed weights, and the workspace that passes have grown so far; waits for a running forward.
-  size_t memory_bytes() const;
+  // Packed weights, and the workspace that passes have grown so far, as of the last one that ended. From any
+  // thread, and at once.
+  size_t memory_bytes() const { return memory_bytes_; }
 
   // Throws Error{kInvalidArgument | kTooLong | kOutOfVocabulary} when the request cannot run on this model:
   // checks ids, types, lengths and wanted outputs, so that forward() itself meets only good input.
@@ -103,6 +104,8 @@ class Model {
 
  private:
   Model(Config config, const ModelOptions& options);
+  struct Packed;
+  struct MemoryCount;  // brings memory_bytes_ up to date at the end of a scope
 
   Config config_;
   Head head_;
@@ -113,8 +116,8 @@ class Model {
   mutable std::mutex weights_mutex_;  // held for a moment, also by the thread of JavaScript
   std::shared_ptr<const Weights> weights_;
   mutable std::mutex backend_mutex_;  // held by whoever computes, for as long as that takes
-  struct Packed;
   std::unique_ptr<Packed> packed_;
+  std::atomic<size_t> memory_bytes_{0};
 };
 
 }  // namespace albert

@@ -96,6 +96,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("loadModel", Napi::Function::New(env, ModelWrap::load, "loadModel"));
   exports.Set("createModel", Napi::Function::New(env, ModelWrap::create, "createModel"));
   exports.Set("measureCpuPeak", Napi::Function::New(env, measure_cpu_peak_to_js, "measureCpuPeak"));
+  exports.Set("externalMemory", Napi::Function::New(env, external_memory, "externalMemory"));
   exports.Set("createTrainer", Napi::Function::New(env, TrainerWrap::create, "createTrainer"));
   exports.Set("trainingNote", Napi::Function::New(env, TrainerWrap::note, "trainingNote"));
   exports.Set("backward", Napi::Function::New(env, TrainerWrap::backward, "backward"));

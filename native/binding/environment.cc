@@ -19,10 +19,16 @@ std::shared_ptr<Session> Environment::open(Napi::Env env, std::shared_ptr<Model>
   auto session = std::make_shared<Session>();
   session->engine = std::make_unique<Engine>(model);
   session->model = std::move(model);
-  session->reported_bytes = static_cast<int64_t>(session->model->memory_bytes());
-  Napi::MemoryManagement::AdjustExternalMemory(env, session->reported_bytes);
   sessions_.insert(session.get());
+  report(env, *session);
   return session;
+}
+
+void Environment::report(Napi::BasicEnv env, Session& session) {
+  const int64_t now = session.model ? static_cast<int64_t>(session.model->memory_bytes()) : 0;
+  if (now != session.reported_bytes)
+    Napi::MemoryManagement::AdjustExternalMemory(env, now - session.reported_bytes);
+  session.reported_bytes = now;
 }
 
 void Environment::close(Napi::BasicEnv env, Session& session, std::function<void(Remains)> ended) {
@@ -34,10 +40,10 @@ void Environment::close(Napi::BasicEnv env, Session& session, std::function<void
 
 void Environment::end(Napi::BasicEnv env, Session& session) {
   sessions_.erase(&session);
-  if (session.reported_bytes != 0) Napi::MemoryManagement::AdjustExternalMemory(env, -session.reported_bytes);
-  session.reported_bytes = 0;
+  Remains remains{std::move(session.engine), std::move(session.model)};
+  report(env, session);
   const std::function<void(Remains)> ended = std::move(session.ended);
-  ended({std::move(session.engine), std::move(session.model)});
+  ended(std::move(remains));
 }
 
 Run& Environment::submit(Napi::Env env, std::shared_ptr<Session> session, ForwardRequest request) {
@@ -82,6 +88,7 @@ void Environment::settle(Napi::Env env, Napi::Function, Environment* self, Run* 
     } catch (...) {
       run->deferred.Reject(to_js_error(env, std::current_exception()).Value());
     }
+    report(env, *run->session);
     self->forget(env, run);
   } catch (...) {
     // The environment is being torn down; nobody is left to hear of it.

@@ -28,7 +28,7 @@ struct Remains {
 struct Session {
   std::shared_ptr<Model> model;        // null once closed
   std::unique_ptr<Engine> engine;      // null once closed
-  int64_t reported_bytes = 0;          // what the garbage collector has been told about
+  int64_t reported_bytes = 0;          // of the model, what the garbage collector has been told about
   int runs = 0;                        // in flight
   bool closing = false;                // no new runs; the last one ends the session
   std::function<void(Remains)> ended;  // called then
@@ -68,6 +68,8 @@ class Environment {
   static void settle(Napi::Env env, Napi::Function callback, Environment* self, Run* run);
   using Channel = Napi::TypedThreadSafeFunction<Environment, Run, &Environment::settle>;
 
+  // Tells the garbage collector how the model's memory has changed: it grows with the batches.
+  static void report(Napi::BasicEnv env, Session& session);
   void end(Napi::BasicEnv env, Session& session);
   void shut_down();
   void forget(Napi::Env env, Run* run);

@@ -1,4 +1,4 @@
-// The machine's own peak as JavaScript sees it; the measuring runs off the event loop.
+// The machine's own peak, measured off the event loop, and what the garbage collector knows.
 #include "probe.h"
 
 #include "ops.h"
@@ -23,6 +23,11 @@ Napi::Value measure_cpu_peak_to_js(const Napi::CallbackInfo& info) {
           return object;
         });
   });
+}
+
+Napi::Value external_memory(const Napi::CallbackInfo& info) {
+  const int64_t bytes = Napi::MemoryManagement::AdjustExternalMemory(info.Env(), 0);
+  return Napi::Number::New(info.Env(), static_cast<double>(bytes));
 }
 
 }  // namespace albert::binding

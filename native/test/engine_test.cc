@@ -138,6 +138,27 @@ TEST(weights_are_replaced_between_forwards) {
   }
 }
 
+TEST(memory_of_a_model_counts_what_batches_grow) {
+  const std::shared_ptr<Model> model = small_model(1);
+  ForwardRequest request;
+  request.wanted.last_hidden_state = true;
+  request.batch = {std::vector<int32_t>(4, 1), {}, {}, {4}, 0};
+  const size_t packed = model->memory_bytes();
+  model->forward({&request});
+  const size_t small = model->memory_bytes();
+  request.batch = {std::vector<int32_t>(9600, 1), {}, {}, std::vector<int32_t>(100, 96), 0};
+  std::atomic<uint8_t> cancelled{1};
+  request.cancelled = &cancelled;
+  model->forward({&request});
+  const size_t large = model->memory_bytes();
+  EXPECT(packed > 0 && small > packed, packed, " ", small);
+  EXPECT(large >= small + 9600 * 64 * sizeof(float), "of a pass that was abandoned: ", large);
+  request.batch = {std::vector<int32_t>(4, 1), {}, {}, {4}, 0};
+  request.cancelled = nullptr;
+  model->forward({&request});
+  EXPECT(model->memory_bytes() == large, model->memory_bytes());
+}
+
 TEST(a_batch_without_a_real_token_gives_zeros) {
   ForwardRequest request;
   request.batch.ids = {1, 2, 3};

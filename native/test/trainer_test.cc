@@ -151,6 +151,20 @@ TEST(steps_count_the_tokens_that_the_mask_leaves) {
   EXPECT(trainer.step({batch}).tokens == 3, "whatever a real token is marked by");
 }
 
+TEST(memory_of_a_training_counts_the_logits) {
+  const Config config = one_layer();
+  const auto weights = Weights::create(config, Head::kMaskedLm, 1);
+  OptimizerOptions optimizer;
+  const auto memory_after = [&](const std::vector<int32_t>& labels) {
+    Trainer trainer(config, Head::kMaskedLm, *weights, {}, optimizer, 1);
+    trainer.evaluate(four_tokens(labels));
+    return trainer.memory_bytes();
+  };
+  const size_t one = memory_after({kIgnoredLabel, 2, kIgnoredLabel, kIgnoredLabel}),
+               four = memory_after({1, 2, 3, 4});
+  EXPECT(four >= one + 3 * 50 * sizeof(float), one, " and ", four);
+}
+
 // A first step of AdamW is (1 - beta1) / sqrt(1 - beta2) of the rate, whatever the gradient. 1 - 0.999f would
 // be off by 2e-5 of it.
 TEST(first_steps_are_as_long_as_the_betas_say) {

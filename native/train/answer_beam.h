@@ -27,6 +27,10 @@ class TrainingAnswerBeam {
                                          const PackedBatch& batch, const LabelledBatch& labels,
                                          const Dropout& dropout);
 
+  size_t activation_bytes() const {
+    return workspace_.bytes() + end_workspace_.bytes() + class_workspace_.bytes();
+  }
+
  private:
   // The rows of one sequence that may be answers, in a list of those of all sequences, and where in them the
   // answer lies; -1 where it takes no part.

@@ -30,6 +30,10 @@ class TrainingHeads {
   Losses forward_backward(float* dx, const float* x, const PackedBatch& batch, const LabelledBatch& labels,
                           const DropoutPlaces& dropout, float classifier_dropout);
 
+  size_t activation_bytes() const {
+    return workspace_.bytes() + (answer_beam_ ? answer_beam_->activation_bytes() : 0);
+  }
+
  private:
   struct Selected {
     std::vector<int32_t> rows, labels;

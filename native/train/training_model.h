@@ -44,8 +44,10 @@ class TrainingModel {
   ParameterSet& weights() { return *weights_; }
   ParameterSet& gradients() { return *gradients_; }
   Backend& backend() { return *backend_; }
-  // Of the largest batch so far; a head's own come on top.
-  size_t activation_bytes() const { return encoder_->activation_bytes() + workspace_->bytes(); }
+  // Of the largest batch so far.
+  size_t activation_bytes() const {
+    return encoder_->activation_bytes() + heads_->activation_bytes() + workspace_->bytes();
+  }
 
  private:
   Losses run(const LabelledBatch& batch, const DropoutPlaces& dropout, bool backward);
