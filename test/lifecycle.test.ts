@@ -209,10 +209,36 @@ test('methods borrowed onto foreign objects throw', () => {
         for (const name of ['forward', 'parameters', 'save', 'dispose'])
           try { model[name].call(receiver, {}, {}); console.log('accepted'); } catch (error) { if (!(error instanceof TypeError)) console.log(error); }
       }
-      try { new model.constructor(); console.log('constructed'); } catch {}
+      try { native.createTrainer({}, {}, {}, 1); console.log('accepted'); } catch (error) { if (!(error instanceof TypeError)) console.log(error); }
+      // A pointer that JavaScript can get hold of, of Node's own making.
+      const external = process.stdout._handle._externalStream;
+      if (typeof external !== 'object') console.log('no external');
+      for (const args of [[], [{}], [model], [external], [external, external]])
+        try { new model.constructor(...args); console.log('constructed'); } catch (error) { if (!/made by loadModel or createModel/.test(error.message)) console.log(error); }
     });`;
   const result = spawnSync(process.execPath, ['-e', script], { cwd: root, encoding: 'utf8' });
   expect([result.status, result.stdout]).toEqual([0, '']);
+});
+
+test('the garbage collector is told of the memory that batches grow, and that dispose gives it back', () => {
+  // In a process of its own, where nothing else comes and goes.
+  const shallow = { ...medium, num_hidden_layers: 1, intermediate_size: 312 };
+  const script = `const native = require(${JSON.stringify(addon)});
+    const options = { head: 'base', dtype: 'fp32', device: 'cpu', isa: null, threads: 1, calibration: null };
+    const batch = { ids: new Int32Array(4096), types: null, mask: null, lengths: new Int32Array(16).fill(256), choices: 0 };
+    const wanted = { last_hidden_state: false, first_hidden_state: false, mean_hidden_state: true, pooler_output: false, logits: false, sop_logits: false, hidden_states: false, attentions: false, logitsRows: null };
+    const told = [];
+    const note = () => told.push(native.externalMemory());
+    const run = async () => { note(); const model = await native.createModel(${JSON.stringify(JSON.stringify(shallow))}, 1, options); note();
+      await model.forward(batch, wanted).result; note(); await model.forward(batch, wanted).result; note(); await model.dispose(); note(); };
+    run().then(() => console.log(JSON.stringify(told)));`;
+  const result = spawnSync(process.execPath, ['-e', script], { cwd: root, encoding: 'utf8' });
+  expect([result.status, result.stderr]).toEqual([0, '']);
+  const [start, loaded, grown, again, disposed] = JSON.parse(result.stdout) as number[];
+  expect(loaded - start).toBeGreaterThan(4 * 312 * 312 * 4);
+  expect(grown - loaded).toBeGreaterThan(4096 * 312 * 4); // the residual stream alone
+  expect(Math.abs(again - grown)).toBeLessThan(2 ** 20);
+  expect(Math.abs(disposed - start)).toBeLessThan(2 ** 20);
 });
 
 test('resident memory is flat over calls and over load and dispose', async () => {

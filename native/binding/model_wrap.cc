@@ -6,13 +6,6 @@
 
 namespace albert::binding {
 
-namespace {
-
-// Marks our objects, so that a method borrowed onto a foreign one throws instead of corrupting memory.
-constexpr napi_type_tag kModelTag = {0x5d1c2f0a9b7e4c36, 0x8f64a1d02e93b7c5};
-
-}  // namespace
-
 Napi::Function ModelWrap::define(Napi::Env env) {
   return DefineClass(
       env, "Model",
@@ -22,19 +15,11 @@ Napi::Function ModelWrap::define(Napi::Env env) {
        InstanceMethod("dispose", &ModelWrap::dispose)});
 }
 
-ModelWrap* ModelWrap::Unwrap(Napi::Object object) {
-  if (!object.IsObject() || !object.CheckTypeTag(&kModelTag))
-    throw Napi::TypeError::New(object.Env(), "expected a Model as the receiver of this method");
-  return Napi::ObjectWrap<ModelWrap>::Unwrap(object);
-}
-
-ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelWrap>(info) {
+ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : Wrapped(info) {
   Napi::Env env = info.Env();
-  if (info.Length() != 1 || !info[0].IsExternal())
-    throw Napi::TypeError::New(env, "a Model is made by loadModel or createModel");
   // Nothing but a Napi::Error may leave through the engine, which calls this.
   guarded(env, [&]() -> Napi::Value {
-    const Loaded& loaded = *info[0].As<Napi::External<Loaded>>().Data();
+    const Loaded& loaded = contents_of<Loaded>(info);
     const Model& model = *loaded.model;
     const std::shared_ptr<const Weights> weights = model.weights();
     for (const Parameter& parameter : weights->all())
@@ -51,7 +36,6 @@ ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelWra
     self.Set("freshParameters", strings_to_js(env, weights->fresh()));
     self.Set("hiddenGroups", Napi::Number::New(env, model.config().num_hidden_groups));
     self.Set("tiedDecoder", Napi::Boolean::New(env, weights->has_tied_decoder()));
-    self.TypeTag(&kModelTag);
     session_ = Environment::of(env).open(env, loaded.model);
     return self;
   });
@@ -67,10 +51,6 @@ std::shared_ptr<Model> ModelWrap::live_model() const {
   return session_->model;
 }
 
-Napi::Value ModelWrap::wrap(Napi::Env env, Loaded loaded) {
-  return Environment::of(env).model_constructor.New({Napi::External<Loaded>::New(env, &loaded)});
-}
-
 Napi::Value ModelWrap::load(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     std::string config = to_text(info[0], "configJson"), name = to_text(info[1], "configName");
@@ -84,7 +64,7 @@ Napi::Value ModelWrap::load(const Napi::CallbackInfo& info) {
         [=] {
           return Loaded{Model::load(config, name, weights, options, fresh), options.dtype};
         },
-        wrap);
+        make<Loaded>);
   });
 }
 
@@ -98,7 +78,7 @@ Napi::Value ModelWrap::create(const Napi::CallbackInfo& info) {
         [=] {
           return Loaded{Model::create(config, seed, options), options.dtype};
         },
-        wrap);
+        make<Loaded>);
   });
 }
 

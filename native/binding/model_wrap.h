@@ -5,21 +5,22 @@
 #include <string>
 #include <vector>
 
-#include "environment.h"
+#include "wrapped.h"
 
 namespace albert::binding {
 
-class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
+class ModelWrap : public Wrapped<ModelWrap> {
  public:
+  static constexpr WrappedClass kClass{"Model",
+                                       "loadModel or createModel",
+                                       {0x5d1c2f0a9b7e4c36, 0x8f64a1d02e93b7c5},
+                                       &Environment::model_constructor};
   static Napi::Function define(Napi::Env env);
 
   // (configJson, configName, weightsPath, options, seed, redrawMismatched) -> Promise<Model>
   static Napi::Value load(const Napi::CallbackInfo& info);
   // (configJson, seed, options) -> Promise<Model>
   static Napi::Value create(const Napi::CallbackInfo& info);
-
-  // Called by ObjectWrap before every method: refuses a receiver that is no Model.
-  static ModelWrap* Unwrap(Napi::Object object);
 
   std::shared_ptr<Model> live_model() const;  // throws Error{kDisposed}
 
@@ -32,7 +33,6 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
     std::shared_ptr<Model> model;
     std::string dtype;
   };
-  static Napi::Value wrap(Napi::Env env, Loaded loaded);
 
   Napi::Value parameters(const Napi::CallbackInfo& info);
   // (name) -> Promise<{ dims, data }>

@@ -11,8 +11,6 @@ namespace albert::binding {
 
 namespace {
 
-constexpr napi_type_tag kPretrainingTag = {0x6a1d0f3b92c84e57, 0xb4c27e90135f8ad6};
-
 ObjectiveOptions to_objective(const Napi::Object& object) {
   ObjectiveOptions options;
   options.max_length = to_int(object.Get("maxLength"), "maxLength");
@@ -63,19 +61,10 @@ Napi::Function PretrainingWrap::define(Napi::Env env) {
       {InstanceMethod("batch", &PretrainingWrap::batch), InstanceMethod("size", &PretrainingWrap::size)});
 }
 
-PretrainingWrap* PretrainingWrap::Unwrap(Napi::Object object) {
-  if (!object.IsObject() || !object.CheckTypeTag(&kPretrainingTag))
-    throw Napi::TypeError::New(object.Env(), "expected a Pretraining as the receiver of this method");
-  return Napi::ObjectWrap<PretrainingWrap>::Unwrap(object);
-}
-
-PretrainingWrap::PretrainingWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PretrainingWrap>(info) {
-  if (info.Length() != 1 || !info[0].IsExternal())
-    throw Napi::TypeError::New(info.Env(), "a Pretraining is made by openPretraining");
-  opened_ = *info[0].As<Napi::External<Opened>>().Data();
+PretrainingWrap::PretrainingWrap(const Napi::CallbackInfo& info) : Wrapped(info) {
+  opened_ = contents_of<Opened>(info);
   Napi::Object self = info.This().As<Napi::Object>();
   self.Set("heldOut", Napi::Number::New(info.Env(), static_cast<double>(opened_.source->held_out())));
-  self.TypeTag(&kPretrainingTag);
 }
 
 Napi::Value PretrainingWrap::open(const Napi::CallbackInfo& info) {
@@ -104,10 +93,7 @@ Napi::Value PretrainingWrap::open(const Napi::CallbackInfo& info) {
           return {corpus_source(corpus, std::move(vocabulary), options, seed, split), seed,
                   !split.evaluation};
         },
-        [](Napi::Env env, Opened opened) -> Napi::Value {
-          return Environment::of(env).pretraining_constructor.New(
-              {Napi::External<Opened>::New(env, &opened)});
-        });
+        make<Opened>);
   });
 }
 

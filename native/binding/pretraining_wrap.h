@@ -3,22 +3,23 @@
 
 #include <memory>
 
-#include "environment.h"
 #include "train/batches.h"
+#include "wrapped.h"
 
 namespace albert::binding {
 
-class PretrainingWrap : public Napi::ObjectWrap<PretrainingWrap> {
+class PretrainingWrap : public Wrapped<PretrainingWrap> {
  public:
+  static constexpr WrappedClass kClass{"Pretraining",
+                                       "openPretraining",
+                                       {0x6a1d0f3b92c84e57, 0xb4c27e90135f8ad6},
+                                       &Environment::pretraining_constructor};
   static Napi::Function define(Napi::Env env);
 
   // (tokenizer, files, options) -> Promise<Pretraining>
   static Napi::Value open(const Napi::CallbackInfo& info);
   // (path, tokens, segmentLengths, documentSegments) -> Promise<undefined>
   static Napi::Value write_shard(const Napi::CallbackInfo& info);
-
-  // Called by ObjectWrap before every method: refuses a receiver that is no Pretraining.
-  static PretrainingWrap* Unwrap(Napi::Object object);
 
   explicit PretrainingWrap(const Napi::CallbackInfo& info);
 

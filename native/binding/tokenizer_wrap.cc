@@ -10,8 +10,6 @@ namespace albert::binding {
 
 namespace {
 
-constexpr napi_type_tag kTokenizerTag = {0x27b8e49d6c5f4013, 0xa3905be7d81f4c62};
-
 // Starting a thread costs about as much as encoding this many UTF-16 units.
 constexpr size_t kUnitsPerThread = 16 * 1024;
 
@@ -60,17 +58,9 @@ Napi::Function TokenizerWrap::define(Napi::Env env) {
                       InstanceMethod("tokenToId", &TokenizerWrap::token_to_id)});
 }
 
-TokenizerWrap* TokenizerWrap::Unwrap(Napi::Object object) {
-  if (!object.IsObject() || !object.CheckTypeTag(&kTokenizerTag))
-    throw Napi::TypeError::New(object.Env(), "expected a Tokenizer as the receiver of this method");
-  return Napi::ObjectWrap<TokenizerWrap>::Unwrap(object);
-}
-
-TokenizerWrap::TokenizerWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TokenizerWrap>(info) {
+TokenizerWrap::TokenizerWrap(const Napi::CallbackInfo& info) : Wrapped(info) {
   Napi::Env env = info.Env();
-  if (info.Length() != 1 || !info[0].IsExternal())
-    throw Napi::TypeError::New(env, "a Tokenizer is made by loadTokenizer");
-  loaded_ = *info[0].As<Napi::External<Loaded>>().Data();
+  loaded_ = contents_of<Loaded>(info);
   const SpecialTokens& special = loaded_.tokenizer->special_tokens();
   Napi::Object ids = Napi::Object::New(env);
   ids.Set("pad", Napi::Number::New(env, special.pad));
@@ -83,11 +73,6 @@ TokenizerWrap::TokenizerWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<
   Napi::Object self = info.This().As<Napi::Object>();
   self.Set("vocabSize", Napi::Number::New(env, loaded_.tokenizer->vocabulary_size()));
   self.Set("specialTokens", ids);
-  self.TypeTag(&kTokenizerTag);
-}
-
-Napi::Value TokenizerWrap::wrap(Napi::Env env, Loaded loaded) {
-  return Environment::of(env).tokenizer_constructor.New({Napi::External<Loaded>::New(env, &loaded)});
 }
 
 Napi::Value TokenizerWrap::load(const Napi::CallbackInfo& info) {
@@ -102,7 +87,7 @@ Napi::Value TokenizerWrap::load(const Napi::CallbackInfo& info) {
         [files, threads] {
           return Loaded{Tokenizer::load(files), threads};
         },
-        wrap);
+        make<Loaded>);
   });
 }
 

@@ -4,19 +4,20 @@
 #include <memory>
 
 #include "albert/tokenizer.h"
-#include "environment.h"
+#include "wrapped.h"
 
 namespace albert::binding {
 
-class TokenizerWrap : public Napi::ObjectWrap<TokenizerWrap> {
+class TokenizerWrap : public Wrapped<TokenizerWrap> {
  public:
+  static constexpr WrappedClass kClass{"Tokenizer",
+                                       "loadTokenizer",
+                                       {0x27b8e49d6c5f4013, 0xa3905be7d81f4c62},
+                                       &Environment::tokenizer_constructor};
   static Napi::Function define(Napi::Env env);
 
   // (vocabularyPath, tokenizerConfigJson, specialTokensJson, threads) -> Promise<Tokenizer>
   static Napi::Value load(const Napi::CallbackInfo& info);
-
-  // Called by ObjectWrap before every method: refuses a receiver that is no Tokenizer.
-  static TokenizerWrap* Unwrap(Napi::Object object);
 
   explicit TokenizerWrap(const Napi::CallbackInfo& info);
 
@@ -27,7 +28,6 @@ class TokenizerWrap : public Napi::ObjectWrap<TokenizerWrap> {
     std::shared_ptr<const Tokenizer> tokenizer;
     int threads = 1;  // for batches
   };
-  static Napi::Value wrap(Napi::Env env, Loaded loaded);
 
   Napi::Value encode(const Napi::CallbackInfo& info);
   Napi::Value encode_batch(const Napi::CallbackInfo& info);

@@ -8,8 +8,6 @@
 namespace albert::binding {
 namespace {
 
-constexpr napi_type_tag kTrainerTag = {0x2f7a90c4e15b4d88, 0xa3b61e7d5c0f4921};
-
 std::shared_ptr<Model> model_of(const Napi::Value& value) {
   return ModelWrap::Unwrap(to_object(value, "model"))->live_model();
 }
@@ -63,17 +61,8 @@ Napi::Function TrainerWrap::define(Napi::Env env) {
        InstanceMethod("publish", &TrainerWrap::publish), InstanceMethod("dispose", &TrainerWrap::dispose)});
 }
 
-TrainerWrap* TrainerWrap::Unwrap(Napi::Object object) {
-  if (!object.IsObject() || !object.CheckTypeTag(&kTrainerTag))
-    throw Napi::TypeError::New(object.Env(), "expected a Trainer as the receiver of this method");
-  return Napi::ObjectWrap<TrainerWrap>::Unwrap(object);
-}
-
-TrainerWrap::TrainerWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TrainerWrap>(info) {
-  if (info.Length() != 1 || !info[0].IsExternal())
-    throw Napi::TypeError::New(info.Env(), "a Trainer is made by createTrainer");
-  shared_ = *info[0].As<Napi::External<std::shared_ptr<Shared>>>().Data();
-  info.This().As<Napi::Object>().TypeTag(&kTrainerTag);
+TrainerWrap::TrainerWrap(const Napi::CallbackInfo& info) : Wrapped(info) {
+  shared_ = contents_of<std::shared_ptr<Shared>>(info);
 }
 
 Napi::Value TrainerWrap::create(const Napi::CallbackInfo& info) {
@@ -93,8 +82,7 @@ Napi::Value TrainerWrap::create(const Napi::CallbackInfo& info) {
         },
         [](Napi::Env env, std::shared_ptr<Shared> shared) -> Napi::Value {
           shared->report(env);
-          return Environment::of(env).trainer_constructor.New(
-              {Napi::External<std::shared_ptr<Shared>>::New(env, &shared)});
+          return make(env, shared);
         });
   });
 }

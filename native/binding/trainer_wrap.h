@@ -5,13 +5,17 @@
 #include <memory>
 #include <mutex>
 
-#include "environment.h"
 #include "train/trainer.h"
+#include "wrapped.h"
 
 namespace albert::binding {
 
-class TrainerWrap : public Napi::ObjectWrap<TrainerWrap> {
+class TrainerWrap : public Wrapped<TrainerWrap> {
  public:
+  static constexpr WrappedClass kClass{"Trainer",
+                                       "createTrainer",
+                                       {0x2f7a90c4e15b4d88, 0xa3b61e7d5c0f4921},
+                                       &Environment::trainer_constructor};
   static Napi::Function define(Napi::Env env);
 
   // (model, trainingOptions, optimizerOptions, seed) -> Promise<Trainer>
@@ -20,9 +24,6 @@ class TrainerWrap : public Napi::ObjectWrap<TrainerWrap> {
   static Napi::Value note(const Napi::CallbackInfo& info);
   // (model, batch, trainingOptions) -> Promise<{ losses, gradients }>: exact gradients, nothing changes
   static Napi::Value backward(const Napi::CallbackInfo& info);
-
-  // Called by ObjectWrap before every method: refuses a receiver that is no Trainer.
-  static TrainerWrap* Unwrap(Napi::Object object);
 
   explicit TrainerWrap(const Napi::CallbackInfo& info);
   void Finalize(Napi::BasicEnv env) override;
