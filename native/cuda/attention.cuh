@@ -81,7 +81,7 @@ constexpr size_t tile_bytes() {
 
 // Where chunk `chunk` of row `row` of a tile lies, so that eight rows of one chunk lie in different banks.
 template <int kDepth>
-__device__ int swizzled(int row, int chunk) {
+__device__ uint32_t swizzled(uint32_t row, uint32_t chunk) {
   constexpr int kChunks = kDepth / kTileChunk;
   return row * kDepth + (kChunks >= 8 ? chunk ^ (row % 8) : chunk ^ (row / 2 % kChunks)) * kTileChunk;
 }
@@ -91,19 +91,25 @@ __device__ int swizzled(int row, int chunk) {
 template <int kDepth, int kCopyThreads = kThreads>
 __device__ void copy_rows(uint16_t* tile, const uint16_t* matrix, int64_t stride, int64_t size, int first,
                           const int32_t* rows, int count) {
-  constexpr int kChunks = kDepth / kTileChunk;
-  for (int i = static_cast<int>(threadIdx.x) % kCopyThreads; i < kTile * kChunks; i += kCopyThreads) {
-    const int row = i / kChunks, chunk = i % kChunks;
-    uint16_t* const to = tile + swizzled<kDepth>(row, chunk);
-    const bool valid = row < count;
-    const uint16_t* const from =
-        matrix + int64_t{valid ? (rows ? rows[row] : first + row) : 0} * stride + chunk * kTileChunk;
-    const int left = static_cast<int>(size) - chunk * kTileChunk;
-    if (left >= kTileChunk || !valid) {
-      copy_async_16(to, valid ? from : matrix, valid);
-    } else {
-      for (int e = 0; e < kTileChunk; ++e) to[e] = e < left ? from[e] : 0;
-    }
+  // A thread has one chunk of every kStep rows, so that its addresses advance by the same.
+  constexpr uint32_t kChunks = kDepth / kTileChunk, kStep = kCopyThreads / kChunks;
+  const uint32_t thread = threadIdx.x % kCopyThreads, chunk = thread % kChunks, own = thread / kChunks;
+  const int left = static_cast<int>(size) - static_cast<int>(chunk) * kTileChunk;
+  const uint32_t end = left > 0 && count > 0 ? static_cast<uint32_t>(count) : 0;
+  const auto source = [&](uint32_t row) {
+    const int of_matrix = !rows ? first + static_cast<int>(row) : row < end ? rows[row] : 0;
+    return matrix + (row < end ? of_matrix * stride + chunk * kTileChunk : 0);
+  };
+  if (left >= kTileChunk || left <= 0) {
+#pragma unroll
+    for (uint32_t row = own; row < kTile; row += kStep)
+      copy_async_16(tile + swizzled<kDepth>(row, chunk), source(row), row < end);
+  } else {
+#pragma unroll 1
+    for (uint32_t row = own; row < kTile; row += kStep)
+#pragma unroll 1
+      for (int e = 0; e < kTileChunk; ++e)
+        tile[swizzled<kDepth>(row, chunk) + e] = row < end && e < left ? source(row)[e] : 0;
   }
 }
 

@@ -36,7 +36,7 @@ constexpr int kGroupValues = 16 * 64;
 // Where a chunk of a row of a group is held. Chunks change places with the number of the row, so that rows
 // lie in different banks.
 template <int kColumns, typename Store>
-__device__ int held_at(int row, int chunk) {
+__device__ uint32_t held_at(uint32_t row, uint32_t chunk) {
   if constexpr (kHoldsRows<Store>) {
     constexpr int kChunks = kGroup<kColumns> / kChunk<Store>;
     constexpr int kQuad = 2;  // chunks that four lanes write
@@ -83,14 +83,15 @@ struct LaneChunks {
   static constexpr int kTurns = 16 / kRows;
   using Chunk = ChunkOf<Store>;
 
-  // body(turn, where it is held, its row, its column) for those of a group that are of the result.
-  template <typename Body>
+  // body(turn, where it is held, its row, its column) for those of a group that are of the result, kAtOnce of
+  // them computed side by side.
+  template <int kAtOnce = kTurns, typename Body>
   __device__ static void for_each(ValueOf<Store>* held, int group, const StripPlace& place,
                                   const Body& body) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp, chunk = lane % kChunks;
     const int column = place.column + group * kGroup<kColumns> + chunk * kChunk<Store>;
     const auto for_turns = [&](auto whole) {
-#pragma unroll
+#pragma unroll kAtOnce
       for (int turn = 0; turn < kTurns; ++turn) {
         const int row = turn * kRows + lane / kChunks;
         if (decltype(whole)::value || (place.row + row < place.rows && column < place.out))

@@ -29,11 +29,14 @@ struct HopperBlock {
   static constexpr int kStoreWarps = !kStoresApart ? 0 : kIsLargest ? 3 : 4;
   static constexpr int kProductThreads = Shape::kWarpgroups * kWarpgroupThreads;
   static constexpr int kThreads = kProductThreads + (kCopyWarps + kStoreWarps) * kWarp;
-  // Of each thread of the largest tile, which share what all were launched with.
+  // Where two warpgroups multiply and one does all else, they share what all were launched with; these are of
+  // each thread.
+  static constexpr bool kSharesRegisters =
+      Shape::kWarpgroups == 2 && kThreads == kProductThreads + kWarpgroupThreads;
   static constexpr int kProductRegisters = kStoresApart ? 200 : 232,
                        kOtherRegisters = kStoresApart ? 104 : 40;
   static constexpr int kLaunchedRegisters = 65536 / kThreads / 8 * 8;
-  static_assert(!kIsLargest ||
+  static_assert(!kSharesRegisters ||
                 kProductRegisters * kProductThreads + kOtherRegisters * (kThreads - kProductThreads) <=
                     kLaunchedRegisters * kThreads);
 
@@ -57,33 +60,33 @@ struct HopperBlock {
 };
 
 // Puts the factors of a strip where it will be held. Those of a group are read while the group before is
-// computed.
+// computed, by two chunks at a time: warps that store have no registers for more.
 template <int kColumns, typename Store>
 __device__ void prepare_strip(uint16_t* held, const StripPlace& place, const Store& store) {
   using Chunks = LaneChunks<kColumns, Store>;
-  uint4 inputs[Chunks::kTurns] = {}, next[Chunks::kTurns] = {};
+  uint4 inputs[Chunks::kTurns] = {};
   const auto read = [&](int group) {
     Chunks::for_each(held, group, place,
-                     [&](int turn, uint4*, int row, int column) { next[turn] = store.input(row, column); });
+                     [&](int turn, uint4*, int row, int column) { inputs[turn] = store.input(row, column); });
   };
   read(0);
 #pragma unroll 1
   for (int group = 0; group < kGroups<kColumns>; ++group) {
-#pragma unroll
-    for (int turn = 0; turn < Chunks::kTurns; ++turn) inputs[turn] = next[turn];
-    if (group + 1 < kGroups<kColumns>) read(group + 1);
+    uint16_t* const of_group = held + group * kGroupValues;
     // What lies past the result is multiplied and stored too, by copies of whole tiles' rows: it must be
     // zero.
     const int64_t columns_end = place.column + (group + 1) * kGroup<kColumns>;
     if (place.rows < place.row + 16 || place.out < columns_end) {
-      uint4* const chunks = reinterpret_cast<uint4*>(held + group * kGroupValues);
+      uint4* const chunks = reinterpret_cast<uint4*>(of_group);
       for (int i = static_cast<int>(threadIdx.x) % kWarp; i < kGroupValues / kTileChunk; i += kWarp)
         chunks[i] = {};
       __syncwarp();
     }
-    Chunks::for_each(
-        held + group * kGroupValues, group, place,
-        [&](int turn, uint4* at, int row, int column) { *at = store.prepare(row, column, inputs[turn]); });
+    Chunks::for_each(of_group, group, place, [&](int turn, uint4* at, int, int) { *at = inputs[turn]; });
+    if (group + 1 < kGroups<kColumns>) read(group + 1);
+    Chunks::template for_each<2>(of_group, group, place, [&](int, uint4* at, int row, int column) {
+      *at = store.prepare(row, column, *at);
+    });
   }
   __syncwarp();
 }
@@ -339,10 +342,10 @@ __global__ void __launch_bounds__(HopperBlock<Shape, Store>::kThreads, 1)
   follow_previous();
   const int thread = static_cast<int>(threadIdx.x);
   if (thread < Block::kProductThreads) {
-    if constexpr (Block::kIsLargest) take_registers<Block::kProductRegisters>();
+    if constexpr (Block::kSharesRegisters) take_registers<Block::kProductRegisters>();
     product.multiply(thread / kWarp);
   } else {
-    if constexpr (Block::kIsLargest) give_registers<Block::kOtherRegisters>();
+    if constexpr (Block::kSharesRegisters) give_registers<Block::kOtherRegisters>();
     const int warp = (thread - Block::kProductThreads) / kWarp;
     if (warp < Block::kCopyWarps)
       product.copy(warp);

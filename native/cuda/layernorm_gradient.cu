@@ -34,7 +34,7 @@ __device__ void layernorm_backward_row(const NormalisedRows& dx, int row, const 
       gradient.get(of_y, v, column);
       weight(w, v, column);
 #pragma unroll
-      for (int e = 0; e < 4; ++e) n[e] = column + e < width ? (n[e] - moments.mean) * moments.inverse : 0;
+      for (int e = 0; e < 4; ++e) n[e] = (n[e] - moments.mean) * moments.inverse;
       body(v, column, of_y, n, w);
     });
   };

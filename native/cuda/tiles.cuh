@@ -17,8 +17,9 @@ constexpr int kTileChunks = kTile / kTileChunk;  // of a row
 __host__ __device__ constexpr int64_t tiles_of(int64_t values) { return (values + kTile - 1) / kTile; }
 
 // Where a chunk of a tile lies: those of a row change places with its number, so that eight rows of one chunk
-// lie in different banks of shared memory. It is the 128-byte swizzle of the tensor cores.
-__host__ __device__ inline int tile_chunk(int row, int chunk) {
+// lie in different banks of shared memory. It is the 128-byte swizzle of the tensor cores. Unsigned, because
+// dividing a signed number by a power of two is more than a shift.
+__host__ __device__ inline uint32_t tile_chunk(uint32_t row, uint32_t chunk) {
   return row * kTile + (chunk ^ (row % 8)) * kTileChunk;
 }
 
@@ -32,10 +33,9 @@ struct Tiles {
   __host__ __device__ uint16_t* tile(int64_t down, int64_t right) const {
     return values + (down * across + right) * kTileValues;
   }
-  __host__ __device__ uint16_t* at(int64_t row, int64_t column) const {
-    const int within = static_cast<int>(column % kTile);
-    return tile(row / kTile, column / kTile) +
-           tile_chunk(static_cast<int>(row % kTile), within / kTileChunk) + within % kTileChunk;
+  __host__ __device__ uint16_t* at(uint32_t row, uint32_t column) const {
+    return tile(row / kTile, column / kTile) + tile_chunk(row % kTile, column % kTile / kTileChunk) +
+           column % kTileChunk;
   }
 };
 

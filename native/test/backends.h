@@ -19,8 +19,7 @@ namespace albert::test {
 constexpr float kPoison = std::numeric_limits<float>::quiet_NaN();
 
 inline std::mt19937& random_engine() {
-  static const unsigned seed = std::random_device{}();
-  static std::mt19937 engine((std::printf("seed of random operands %u\n", seed), seed));
+  static std::mt19937 engine((std::printf("seed of random operands %u\n", random_seed()), random_seed()));
   return engine;
 }
 

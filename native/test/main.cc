@@ -1,7 +1,7 @@
 // Runs every registered test of the native core: albert_test [--filter text] [--backend cpu|cuda] [--golden
-// folder] [--shared folder]. With --bench cpu|cuda it times that device instead, with --tokens N batches of
-// at most N tokens alone, with --dtype fp32|bf16 that type alone, with --case text the cases whose name
-// has it.
+// folder] [--shared folder] [--seed N, which an earlier run printed]. With --bench cpu|cuda it times that
+// device instead, with --tokens N batches of at most N tokens alone, with --dtype fp32|bf16 that type alone,
+// with --case text the cases whose name has it.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -18,6 +18,7 @@ namespace albert::test {
 namespace {
 std::string golden = "test/golden";
 std::string shared, backend;
+unsigned seed = std::random_device{}();
 constexpr const char* kOptions = "the head of native/test/main.cc lists the options";
 }  // namespace
 std::string golden_folder() { return golden; }
@@ -26,6 +27,7 @@ std::string temporary(const std::string& name) {
   static const unsigned process = std::random_device{}();
   return (std::filesystem::temp_directory_path() / str("albert-test-", process, "-", name)).string();
 }
+unsigned random_seed() { return seed; }
 bool tests_backend(const std::string& name) { return backend.empty() || backend == name; }
 }  // namespace albert::test
 
@@ -52,6 +54,8 @@ int main(int argc, char** argv) {
       shared = value;
     else if (!std::strcmp(argv[i], "--backend"))
       backend = value;
+    else if (!std::strcmp(argv[i], "--seed"))
+      seed = static_cast<unsigned>(std::strtoul(value, nullptr, 10));
     else if (!std::strcmp(argv[i], "--bench"))
       bench_device = value;
     else if (!std::strcmp(argv[i], "--tokens"))

@@ -34,6 +34,7 @@ struct Skip {
 };
 
 bool tests_backend(const std::string& name);  // 'cpu' or 'cuda': whether --backend asks for it
+unsigned random_seed();                       // of random operands: any, or --seed
 std::string golden_folder();                  // <repository>/test/golden, or what --golden names
 // Where the real vocabulary `data/albert-spiece.model` and more of `golden/` are, as ALBERT_TEST_DATA and
 // --shared name it; may be empty.

@@ -205,7 +205,9 @@ TEST(activations_between_layers) {
           backend.gather_rows(values.data(), inner, matrix, stride, nullptr, inner, rows);
           return values;
         };
+        constexpr double kStep = 1e-4;
         std::vector<double> value, gradient;
+        std::vector<size_t> at_corner;  // of ReLU, where rounding decides about the slope
         for (int64_t r = 0; r < rows; ++r)
           for (int64_t o = 0; o < inner; ++o) {
             double at = bias[o], behind = 0;
@@ -214,16 +216,19 @@ TEST(activations_between_layers) {
               behind += seen(dy[r * row_stride(in) + i]) * seen(down[i * inner + o]);
             }
             value.push_back(activate(activation, at));
-            const double step = std::min(1e-4, std::fabs(at) / 2);  // not across the corner of ReLU
-            const double rise = activate(activation, at + step) - activate(activation, at - step);
-            gradient.push_back(behind * rise / (2 * step));
+            if (activation == Activation::kRelu && std::fabs(at) <= kStep)
+              at_corner.push_back(gradient.size());
+            const double rise = activate(activation, at + kStep) - activate(activation, at - kStep);
+            gradient.push_back(behind * rise / (2 * kStep));
           }
         const std::string what = str(static_cast<int>(activation), " of ", rows, "x", inner, " on ", where);
         backend.linear_activation_forward(y, sum, x_there, *packed, activation, rows);
         expect_close(values_of(y), value, tolerance, "activation " + what);
         backend.linear_activation_backward(dx, y, dy_there, *transposed, sum, activation, rows);
         expect_close(values_of(y), value, tolerance, "activation again " + what);
-        expect_close(values_of(dx), gradient, tolerance, "gradient of activation " + what);
+        Floats computed = values_of(dx);
+        for (size_t i : at_corner) computed[i] = 0, gradient[i] = 0;
+        expect_close(computed, gradient, tolerance, "gradient of activation " + what);
         for (float* memory : {x_there, dy_there, y, sum, dx}) backend.release(memory);
       }
   });
