@@ -290,8 +290,9 @@ const float* encoder_forward(Backend& backend, const Config& config, const Encod
           const bool last = layer == layers - 1 && k == inner_groups - 1;
           float* probabilities = nullptr;
           if (taps.attentions)
-            probabilities = taps.attentions + (layer * inner_groups + k) * taps.attention_begin.back() +
-                            taps.attention_begin[sequence];
+            probabilities =
+                taps.attentions + heads.heads * ((layer * inner_groups + k) * taps.attention_begin.back() +
+                                                 taps.attention_begin[sequence]);
           const Observer observe{taps.calibration, layer * inner_groups + k};
           if (layer == 0 && k == 0 && weights.first_qkv) {
             ops.qkv_forward(own.heads, own.embeddings, *weights.first_qkv, rows);

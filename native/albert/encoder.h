@@ -51,7 +51,7 @@ struct EncoderWeights {
 struct EncoderTaps {
   float* hidden_states = nullptr;  // [L + 1, N, H]: the mapped embeddings, then every layer
   float* attentions = nullptr;     // [L * inner, total]: per sequence [A, rows, keys], one after another
-  std::vector<int64_t> attention_begin;  // [B + 1] offsets of the sequences in one layer's share
+  std::vector<int64_t> attention_begin;  // [B + 1] where sequences would begin if there were one head
   Calibration* calibration = nullptr;    // observes every input; fp32 on the host only
 };
 

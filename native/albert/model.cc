@@ -166,6 +166,13 @@ void Model::calibrate(const SequenceBatch& batch, const std::string& path) {
   calibration.save(path, *weights_);
 }
 
+OutputTensor::OutputTensor(std::string output, std::vector<int64_t> shape)
+    : name(std::move(output)), dims(std::move(shape)) {
+  check(count() >= 0, ErrorCode::kOutOfMemory, "expected an output that fits into memory but ", name,
+        " has the dimensions ", shape_text(dims), "; use smaller batches");
+  data.reset(new float[static_cast<size_t>(count())]);
+}
+
 void validate(const SequenceBatch& batch, const Config& config, Head head) {
   require(!batch.lengths.empty(), "expected at least one sequence in input_ids but received none");
   int64_t total = 0;
@@ -255,22 +262,22 @@ std::vector<ForwardResult> Model::forward(const std::vector<const ForwardRequest
   const PackedBatch batch(items);
 
   EncoderTaps taps;
-  std::unique_ptr<float[]> hidden_tap, attention_tap;
+  std::optional<OutputTensor> hidden_tap, attention_tap;
   if (hidden_states) {
-    hidden_tap.reset(
-        new float[static_cast<size_t>((config_.num_hidden_layers + 1) * batch.rows() * config_.hidden_size)]);
-    taps.hidden_states = hidden_tap.get();
+    hidden_tap.emplace("hidden_states", std::vector<int64_t>{config_.num_hidden_layers + 1, batch.rows(),
+                                                             config_.hidden_size});
+    taps.hidden_states = hidden_tap->data.get();
   }
   if (attentions) {
     taps.attention_begin.push_back(0);
     for (size_t s = 0; s < batch.keys.size(); ++s) {
       const int64_t rows = batch.row_begin[s + 1] - batch.row_begin[s];
-      taps.attention_begin.push_back(taps.attention_begin.back() +
-                                     config_.num_attention_heads * rows * batch.keys[s]);
+      taps.attention_begin.push_back(taps.attention_begin.back() + rows * batch.keys[s]);
     }
-    attention_tap.reset(new float[static_cast<size_t>(config_.num_hidden_layers * config_.inner_group_num *
-                                                      taps.attention_begin.back())]);
-    taps.attentions = attention_tap.get();
+    attention_tap.emplace("attentions",
+                          std::vector<int64_t>{config_.num_hidden_layers, config_.inner_group_num,
+                                               config_.num_attention_heads, taps.attention_begin.back()});
+    taps.attentions = attention_tap->data.get();
   }
 
   const auto is_cancelled = [](const ForwardRequest* request) { return request->is_cancelled(); };

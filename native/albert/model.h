@@ -56,6 +56,9 @@ struct ForwardRequest {
 };
 
 struct OutputTensor {
+  // Throws Error{kOutOfMemory} for more values than can be counted. Their memory is uninitialised.
+  OutputTensor(std::string output, std::vector<int64_t> shape);
+
   std::string name;           // 'logits', 'hidden_states.0', ...
   std::vector<int64_t> dims;  // padded to the longest sequence; masked rows hold zeros
   std::unique_ptr<float[]> data;

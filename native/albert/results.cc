@@ -7,18 +7,6 @@
 #include "support/error.h"
 
 namespace albert {
-namespace {
-
-OutputTensor make_output(std::string name, std::vector<int64_t> dims) {
-  OutputTensor output;
-  output.name = std::move(name);
-  output.dims = std::move(dims);
-  output.data.reset(new float[static_cast<size_t>(output.count())]);
-  return output;
-}
-
-}  // namespace
-
 Results::Results(Backend& backend, const Config& config, Head head, const HeadWeights& weights,
                  const PackedBatch& batch, const float* hidden, const EncoderTaps& taps, Workspace& workspace,
                  Workspace& host_workspace)
@@ -69,7 +57,7 @@ int64_t Results::result_begin(int64_t sequence) const {
 
 OutputTensor Results::token_rows(const char* name, const Range& range, const float* rows, int64_t stride,
                                  int64_t width) const {
-  OutputTensor output = make_output(name, {range.count, range.length, width});
+  OutputTensor output(name, {range.count, range.length, width});
   float* to = output.data.get();
   for (int64_t s = range.first; s < range.first + range.count; ++s, to += range.length * width) {
     const float* const own = rows + (result_begin(s) - result_begin(range.first)) * stride;
@@ -90,7 +78,7 @@ OutputTensor Results::token_rows(const char* name, const Range& range, const flo
 
 OutputTensor Results::first_rows(const Range& range) {
   const int64_t hidden = config_.hidden_size;
-  OutputTensor output = make_output("first_hidden_state", {range.count, hidden});
+  OutputTensor output("first_hidden_state", {range.count, hidden});
   for (int64_t i = 0; i < range.count; ++i) {
     const int64_t row = batch_.result_row(range.first + i, 0);
     float* to = output.data.get() + i * hidden;
@@ -104,7 +92,7 @@ OutputTensor Results::first_rows(const Range& range) {
 
 OutputTensor Results::mean_rows(const Range& range) {
   const int64_t hidden = config_.hidden_size, stride = row_stride(hidden);
-  OutputTensor output = make_output("mean_hidden_state", {range.count, hidden});
+  OutputTensor output("mean_hidden_state", {range.count, hidden});
   std::vector<double> sum(static_cast<size_t>(hidden));
   for (int64_t i = 0; i < range.count; ++i) {
     const int64_t rows = batch_.keys[range.first + i];
@@ -121,7 +109,7 @@ OutputTensor Results::mean_rows(const Range& range) {
 
 OutputTensor Results::pooled_rows(const Range& range) {
   const int64_t hidden = config_.hidden_size, stride = row_stride(hidden);
-  OutputTensor output = make_output("pooler_output", {range.count, hidden});
+  OutputTensor output("pooler_output", {range.count, hidden});
   const float* rows = pooled() + range.first * stride;
   for (int64_t i = 0; i < range.count; ++i)
     std::copy_n(rows + i * stride, hidden, output.data.get() + i * hidden);
@@ -129,8 +117,8 @@ OutputTensor Results::pooled_rows(const Range& range) {
 }
 
 OutputTensor Results::pooled_logits(const char* name, const Range& range, int32_t choices) {
-  OutputTensor output = choices ? make_output(name, {range.count / choices, choices})
-                                : make_output(name, {range.count, weights_.classifier->out});
+  OutputTensor output = choices ? OutputTensor(name, {range.count / choices, choices})
+                                : OutputTensor(name, {range.count, weights_.classifier->out});
   classifier_forward(backend_, output.data.get(), pooled() + range.first * row_stride(config_.hidden_size),
                      weights_, range.count);
   return output;
@@ -149,7 +137,7 @@ void Results::question_logits(ForwardResult& result, const Range& range) {
   const OutputTensor logits = token_logits(range);
   const char* names[] = {"start_logits", "end_logits"};
   for (int64_t column = 0; column < 2; ++column) {
-    OutputTensor output = make_output(names[column], {range.count, range.length});
+    OutputTensor output(names[column], {range.count, range.length});
     for (int64_t i = 0; i < output.count(); ++i) output.data[i] = logits.data[2 * i + column];
     result.push_back(std::move(output));
   }
@@ -158,11 +146,10 @@ void Results::question_logits(ForwardResult& result, const Range& range) {
 void Results::answer_beam(ForwardResult& result, const Range& range) {
   const int64_t hidden = config_.hidden_size, stride = row_stride(2 * hidden);
   const int64_t ends = kTopStarts * kTopEnds;
-  OutputTensor start_log_probs = make_output("start_top_log_probs", {range.count, kTopStarts}),
-               start_index = make_output("start_top_index", {range.count, kTopStarts}),
-               end_log_probs = make_output("end_top_log_probs", {range.count, ends}),
-               end_index = make_output("end_top_index", {range.count, ends}),
-               classes = make_output("cls_logits", {range.count});
+  OutputTensor start_log_probs("start_top_log_probs", {range.count, kTopStarts}),
+      start_index("start_top_index", {range.count, kTopStarts}),
+      end_log_probs("end_top_log_probs", {range.count, ends}),
+      end_index("end_top_index", {range.count, ends}), classes("cls_logits", {range.count});
   std::vector<float> class_rows(static_cast<size_t>(range.count * stride), 0.0f);
   for (int64_t i = 0; i < range.count; ++i) {
     const int64_t s = range.first + i;
@@ -190,7 +177,7 @@ OutputTensor Results::language_logits(const char* name, const Range& range, cons
   if (!request.logits_rows.empty()) return selected_language_logits(name, range, request.logits_rows);
   const int64_t vocabulary = config_.vocab_size, stride = row_stride(config_.embedding_size);
   const int64_t begin = result_begin(range.first), rows = result_begin(range.first + range.count) - begin;
-  OutputTensor output = make_output(name, {range.count, range.length, vocabulary});
+  OutputTensor output(name, {range.count, range.length, vocabulary});
   const auto [transformed] = workspace_.slices({rows * stride});
   transform_forward(backend_, transformed, hidden_ + begin * row_stride(config_.hidden_size), weights_,
                     config_.hidden_act, rows);
@@ -222,7 +209,7 @@ OutputTensor Results::selected_language_logits(const char* name, const Range& ra
   std::vector<int32_t> rows;
   for (size_t i = 0; i < pairs.size(); i += 2)
     rows.push_back(static_cast<int32_t>(batch_.result_row(range.first + pairs[i], pairs[i + 1])));
-  OutputTensor output = make_output(name, {count, config_.vocab_size});
+  OutputTensor output(name, {count, config_.vocab_size});
   const auto [gathered, transformed] = workspace_.slices({count * hidden_stride, count * stride});
   backend_.gather_rows(gathered, hidden_stride, hidden_, hidden_stride, rows.data(), config_.hidden_size,
                        count);
@@ -233,14 +220,14 @@ OutputTensor Results::selected_language_logits(const char* name, const Range& ra
 
 OutputTensor Results::attention_layer(int64_t layer, const Range& range) const {
   const int64_t heads = config_.num_attention_heads, length = range.length;
-  OutputTensor output = make_output(str("attentions.", layer), {range.count, heads, length, length});
+  OutputTensor output(str("attentions.", layer), {range.count, heads, length, length});
   std::fill_n(output.data.get(), output.count(), 0.0f);
-  const float* tap = taps_.attentions + layer * taps_.attention_begin.back();
+  const float* tap = taps_.attentions + heads * layer * taps_.attention_begin.back();
   for (int64_t s = range.first; s < range.first + range.count; ++s) {
     const int64_t keys = batch_.keys[s], rows = batch_.row_begin[s + 1] - batch_.row_begin[s];
     const int32_t* positions = batch_.positions.data() + batch_.row_begin[s];
     for (int64_t head = 0; head < heads; ++head) {
-      const float* from = tap + taps_.attention_begin[s] + head * rows * keys;
+      const float* from = tap + heads * taps_.attention_begin[s] + head * rows * keys;
       float* to = output.data.get() + ((s - range.first) * heads + head) * length * length;
       for (int64_t query = 0; query < keys; ++query)
         for (int64_t key = 0; key < keys; ++key)

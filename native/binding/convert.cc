@@ -251,10 +251,9 @@ EncodeOptions to_encode_options(const Napi::Value& value) {
 }
 
 OutputTensor copy_of(const Parameter& parameter) {
-  const size_t count = static_cast<size_t>(parameter.count());
-  std::unique_ptr<float[]> values(new float[count]);
-  std::copy_n(parameter.data, count, values.get());
-  return {parameter.name, parameter.shape, std::move(values)};
+  OutputTensor copy(parameter.name, parameter.shape);
+  std::copy_n(parameter.data, copy.count(), copy.data.get());
+  return copy;
 }
 
 Napi::Value int_array(Napi::Env env, const std::vector<int32_t>& values) {

@@ -221,6 +221,24 @@ TEST(requests_are_checked_before_they_run) {
 
 // Masked positions of a pooled sequence: position 0 attends without being attended to, an empty mask gives
 // zeros.
+TEST(attentions_beyond_any_memory_are_refused) {
+  // 2^12 blocks of 2^10 heads and 4 sequences of 2^20 rows and keys: 2^64 probabilities, which 64 bits count
+  // as none.
+  constexpr const char* kMany =
+      R"({"model_type": "albert", "architectures": ["AlbertModel"], "vocab_size": 2, "embedding_size": 1,
+  "hidden_size": 1024, "num_hidden_layers": 1024, "inner_group_num": 4, "num_attention_heads": 1024,
+  "intermediate_size": 1, "max_position_embeddings": 1048576})";
+  const std::shared_ptr<Model> model = Model::create(kMany, 7, {});
+  ForwardRequest request;
+  request.batch.lengths.assign(4, 1 << 20);
+  request.batch.ids.assign(4 << 20, 1);
+  request.wanted.attentions = true;
+  // Activations would find no memory either.
+  const std::string message = refusal([&] { model->forward({&request}); }, ErrorCode::kOutOfMemory);
+  EXPECT(message.find("attentions has the dimensions [1024, 4, 1024, 4398046511104]") != std::string::npos,
+         message);
+}
+
 TEST(masks_remove_keys_completely) {
   const std::shared_ptr<Model> model = small_model(2);
   ForwardRequest request;
