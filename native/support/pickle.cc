@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 
 #include "error.h"
 
@@ -159,17 +160,17 @@ class PickleReader {
 
   void push_long(uint64_t length) {
     std::string digits = text(length);
+    const bool negative = !digits.empty() && (digits.back() & 0x80);
     uint64_t value = 0;
     for (size_t i = 0; i < 8; ++i) {
-      bool negative = !digits.empty() && (digits.back() & 0x80);
       unsigned char digit = i < digits.size() ? static_cast<unsigned char>(digits[i]) : negative ? 0xff : 0;
       value |= static_cast<uint64_t>(digit) << (8 * i);
     }
     Pickle::Value& out = add(Kind::kInt);
-    if (length > 8)
-      out.text = std::move(digits);
-    else
-      out.integer = static_cast<int64_t>(value);
+    out.integer = static_cast<int64_t>(value);
+    if (length <= 8) return;
+    out.integer = negative ? std::numeric_limits<int64_t>::min() : std::numeric_limits<int64_t>::max();
+    out.text = std::move(digits);
   }
 
   void push_string(uint64_t length) {

@@ -17,7 +17,7 @@ class Pickle {
 
   struct Value {
     Kind kind = Kind::kNone;
-    int64_t integer = 0;  // kBool, kInt
+    int64_t integer = 0;  // kBool, kInt; the nearest to one that needs more than 64 bits
     std::string text;  // kString; 'module.name' of kGlobal; the bytes of a kInt that needs more than 64 bits
     std::vector<Ref> items;  // kTuple, kList; kDict: key, value, key, value; kStorage: its persistent id;
                              // kTensor: storage, offset, size, stride and what follows

@@ -147,6 +147,8 @@ TEST(pickle_checks_its_machine) {
   refuse([] { parse(std::string(Pickle::kMaxValues, ')')); }, "more than 1000000 values");
   refuse([] { parse(std::string(Pickle::kMaxValues + 1, 'N')); }, "more than 1000000 values");
   EXPECT(parse(std::string("\x8a\x01\xff.", 4)).root().integer == -1, "LONG1 of one byte");
+  EXPECT(parse(std::string("\x8a\x09\0\0\0\0\0\0\0\0\x01.", 12)).root().integer == INT64_MAX, "2^64");
+  EXPECT(parse(std::string("\x8a\x09\0\0\0\0\0\0\0\0\xff.", 12)).root().integer == INT64_MIN, "-2^64");
   EXPECT(parse(std::string("J\xfe\xff\xff\xff.")).root().integer == -2, "BININT");
   Pickle cyclic = parse(
       "]q\x01h\x01"
