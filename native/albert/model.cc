@@ -97,11 +97,12 @@ Model::Model(Config config, const ModelOptions& options)
 void Model::replace_weights(std::unique_ptr<Weights> weights) {
   std::lock_guard<std::mutex> computing(backend_mutex_);
   const MemoryCount count(*this);
-  packed_ = std::make_unique<Packed>(config_, head_, *weights, precision_, calibration_.get(), *backend_);
-  weights->release_pages();
-  std::shared_ptr<const Weights> last(std::move(weights));
+  std::shared_ptr<const Weights> owned(std::move(weights));
+  packed_ = std::make_unique<Packed>(config_, head_, *owned, precision_, calibration_.get(), *backend_);
+  // From here on nothing throws: what is packed points into its weights.
+  owned->release_pages();
   std::lock_guard<std::mutex> lock(weights_mutex_);
-  weights_.swap(last);  // those before go when nobody waits for the lock
+  weights_.swap(owned);  // those before go when nobody waits for the lock
 }
 
 std::shared_ptr<const Weights> Model::weights() const {
