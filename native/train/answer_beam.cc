@@ -27,13 +27,12 @@ TrainingAnswerBeam::TrainingAnswerBeam(const Config& config, ParameterSet& weigh
                     Precision::kFp32, weights, gradients, backend),
       class_logit_("answer_class.dense_1.weight", "", hidden_, 1, Precision::kFp32, weights, gradients,
                    backend),
-      end_norm_{weights.of("end_logits.LayerNorm.weight"), weights.of("end_logits.LayerNorm.bias"),
-                config.layer_norm_eps},
+      end_norm_("end_logits.LayerNorm", config.layer_norm_eps, weights, gradients),
       unused_(static_cast<size_t>(hidden_)) {
   // All three move the scores of one softmax alike, LayerNorm's bias through the weights of end_.
   start_.without_bias_gradient(0);
   end_.without_bias_gradient(0);
-  end_norm_gradient_ = {gradients.of("end_logits.LayerNorm.weight"), unused_.data()};
+  end_norm_.gradient.bias = unused_.data();
 }
 
 void TrainingAnswerBeam::repack() {
@@ -138,14 +137,14 @@ void TrainingAnswerBeam::end_loss(LossPart& part, float* dtokens, const float* t
   }
   end_hidden_.forward(before, stride_, pairs, pair_stride_, count);
   backend_.activation_forward(sum, before, Activation::kTanh, hidden_, count);
-  backend_.layernorm_forward(y, stride_, sum, stride_, end_norm_, hidden_, count);
+  backend_.layernorm_forward(y, stride_, sum, stride_, end_norm_.weights, hidden_, count);
   end_.forward(logits, 1, y, stride_, count);
   cross_entropy(part, logits, targets);
   if (!dtokens) return;
 
   end_.backward_weights(logits, 1, y, stride_, count);
   end_.backward_input(y, stride_, logits, 1, false, count);
-  backend_.layernorm_backward(y, end_norm_gradient_, y, sum, end_norm_, hidden_, count);
+  backend_.layernorm_backward(y, end_norm_.gradient, y, sum, end_norm_.weights, hidden_, count);
   backend_.activation_backward(y, sum, y, before, Activation::kTanh, hidden_, count);
   end_hidden_.backward_weights(y, stride_, pairs, pair_stride_, count);
   end_hidden_.backward_input(pairs, pair_stride_, y, stride_, false, count);

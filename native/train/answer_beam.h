@@ -9,6 +9,7 @@
 #include "albert/workspace.h"
 #include "labels.h"
 #include "linear.h"
+#include "norm.h"
 #include "ops.h"
 #include "parameters.h"
 
@@ -56,8 +57,7 @@ class TrainingAnswerBeam {
   Backend& backend_;
   Workspace workspace_, end_workspace_, class_workspace_;
   TrainingLinear start_, end_hidden_, end_, class_hidden_, class_logit_;
-  LayerNormWeights end_norm_;
-  LayerNormGradient end_norm_gradient_;
+  TrainingNorm end_norm_;
   std::vector<float> unused_;  // takes the gradient of LayerNorm's bias
 
   // Of the batch under way.

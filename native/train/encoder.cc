@@ -20,23 +20,23 @@ TrainingEncoder::TrainingEncoder(const Config& config, Precision precision, bool
                                  ParameterSet& weights, ParameterSet& gradients, Backend& backend)
     : config_(config),
       backend_(backend),
-      weights_(weights),
-      gradients_(gradients),
       recompute_(recompute),
       head_precision_(backend.training_heads(precision, config.head_size())),
+      embedding_norm_("embeddings.LayerNorm", config.layer_norm_eps, weights, gradients),
       workspace_(backend) {
   const int64_t hidden = config.hidden_size, inner = config.intermediate_size, width = config.embedding_size;
   const auto table = [&](ParameterSet& set, const char* name) {
     return set.of(str("embeddings.", name, "_embeddings.weight"));
   };
-  embedding_norm_ = norm("embeddings.LayerNorm");
   embedding_ = {table(weights, "word"), table(weights, "position"), table(weights, "token_type"),
                 embedding_norm_.weights, width};
   embedding_gradient_ = {table(gradients, "word"), table(gradients, "position"),
                          table(gradients, "token_type")};
   const auto linear = [&](const std::vector<std::string>& names, int64_t in, int64_t out) {
-    return TrainingLinear(names, in, std::vector<int64_t>(names.size(), out), precision, weights, gradients,
-                          backend);
+    return TrainingLinear(names, in, out, precision, weights, gradients, backend);
+  };
+  const auto norm = [&](const std::string& name) {
+    return TrainingNorm(name, config.layer_norm_eps, weights, gradients);
   };
   map_ = std::make_unique<TrainingLinear>(linear({"encoder.embedding_hidden_mapping_in"}, width, hidden));
   for (int32_t group = 0; group < config.attention_groups(); ++group)
@@ -54,12 +54,6 @@ TrainingEncoder::TrainingEncoder(const Config& config, Precision precision, bool
                                linear({name + "ffn_output"}, inner, hidden),
                                norm(name + "full_layer_layer_norm")});
     }
-}
-
-TrainingEncoder::Norm TrainingEncoder::norm(const std::string& name) {
-  const std::string weight = name + ".weight", bias = name + ".bias";
-  return {{weights_.of(weight), weights_.of(bias), config_.layer_norm_eps},
-          {gradients_.of(weight), gradients_.of(bias)}};
 }
 
 void TrainingEncoder::repack() {

@@ -8,6 +8,7 @@
 #include "albert/config.h"
 #include "albert/workspace.h"
 #include "linear.h"
+#include "norm.h"
 #include "ops.h"
 #include "parameters.h"
 
@@ -49,17 +50,13 @@ class TrainingEncoder {
   size_t activation_bytes() const { return workspace_.bytes(); }
 
  private:
-  struct Norm {
-    LayerNormWeights weights;
-    LayerNormGradient gradient;
-  };
   struct AttentionPart {
     TrainingLinear qkv, output;
-    Norm norm;
+    TrainingNorm norm;
   };
   struct FeedForwardPart {
     TrainingLinear up, down;
-    Norm norm;
+    TrainingNorm norm;
   };
   // What a block's backward takes; rows of row_stride(width). Of the last block all but its input and heads
   // hold the result's rows alone.
@@ -73,7 +70,6 @@ class TrainingEncoder {
     float* output_sum;     // [N, H] what the second LayerNorm was given
   };
 
-  Norm norm(const std::string& name);
   Saved take_saved(int64_t rows);
   int64_t blocks() const { return int64_t{config_.num_hidden_layers} * config_.inner_group_num; }
   const AttentionPart& attention_of(int64_t block) const;
@@ -92,12 +88,11 @@ class TrainingEncoder {
 
   const Config& config_;
   Backend& backend_;
-  ParameterSet &weights_, &gradients_;
   bool recompute_;
   Precision head_precision_;
+  TrainingNorm embedding_norm_;
   EmbeddingWeights embedding_;
   EmbeddingGradient embedding_gradient_;
-  Norm embedding_norm_;
   std::unique_ptr<TrainingLinear> map_;
   std::vector<AttentionPart> attention_;       // [attention_groups * inner_group_num]
   std::vector<FeedForwardPart> feed_forward_;  // [feed_forward_groups * inner_group_num]

@@ -3,14 +3,14 @@
 
 namespace albert {
 
-TrainingLinear::TrainingLinear(const std::vector<std::string>& names, int64_t in, std::vector<int64_t> outs,
+TrainingLinear::TrainingLinear(const std::vector<std::string>& names, int64_t in, int64_t out,
                                Precision precision, ParameterSet& weights, ParameterSet& gradients,
                                Backend& backend)
     : backend_(backend) {
-  for (size_t i = 0; i < names.size(); ++i) {
-    const std::string weight = names[i] + ".weight", bias = names[i] + ".bias";
-    sources_.push_back({weights.of(weight), weights.of(bias), outs[i]});
-    gradients_.push_back({gradients.of(weight), gradients.of(bias), outs[i]});
+  for (const std::string& name : names) {
+    const std::string weight = name + ".weight", bias = name + ".bias";
+    sources_.push_back({weights.of(weight), weights.of(bias), out});
+    gradients_.push_back({gradients.of(weight), gradients.of(bias), out});
   }
   pack(in, precision);
 }

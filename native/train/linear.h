@@ -12,9 +12,9 @@ namespace albert {
 
 class TrainingLinear {
  public:
-  // The layers called `names` (weight and bias), stacked along the output. `in` is their input width.
-  TrainingLinear(const std::vector<std::string>& names, int64_t in, std::vector<int64_t> outs,
-                 Precision precision, ParameterSet& weights, ParameterSet& gradients, Backend& backend);
+  // The layers called `names` (weight and bias), each of width `in` to `out`, stacked along the output.
+  TrainingLinear(const std::vector<std::string>& names, int64_t in, int64_t out, Precision precision,
+                 ParameterSet& weights, ParameterSet& gradients, Backend& backend);
   // A layer whose weight and bias have names of their own; an empty one: no bias.
   TrainingLinear(const std::string& weight, const std::string& bias, int64_t in, int64_t out,
                  Precision precision, ParameterSet& weights, ParameterSet& gradients, Backend& backend);

@@ -27,17 +27,14 @@ TrainingHeads::TrainingHeads(const Config& config, Head head, std::vector<float>
       workspace_(backend) {
   const int64_t hidden = config.hidden_size, width = config.embedding_size;
   const auto linear = [&](std::optional<TrainingLinear>& to, const char* name, int64_t out) {
-    to.emplace(std::vector<std::string>{name}, hidden, std::vector<int64_t>{out}, Precision::kFp32, weights,
-               gradients, backend);
+    to.emplace(std::vector<std::string>{name}, hidden, out, Precision::kFp32, weights, gradients, backend);
   };
   if (is_pooled(head)) linear(pooler_, "pooler", hidden);
   if (is_language(head)) {
     linear(transform_, "predictions.dense", width);
     decoder_.emplace("embeddings.word_embeddings.weight", "predictions.bias", width, config.vocab_size,
                      precision, weights, gradients, backend);
-    const std::string weight = "predictions.LayerNorm.weight", bias = "predictions.LayerNorm.bias";
-    transform_norm_ = {weights.of(weight), weights.of(bias), config.layer_norm_eps};
-    transform_norm_gradient_ = {gradients.of(weight), gradients.of(bias)};
+    transform_norm_.emplace("predictions.LayerNorm", config.layer_norm_eps, weights, gradients);
   }
   switch (head) {
     case Head::kPretraining:
@@ -170,7 +167,7 @@ LossPart TrainingHeads::language_loss(float* dx, const float* x, const Selected&
   gather(hidden, x, selected.rows);
   transform_->forward(before, narrow, hidden, stride, rows);
   backend_.activation_forward(sum, before, config_.hidden_act, width, rows);
-  backend_.layernorm_forward(y, narrow, sum, narrow, transform_norm_, width, rows);
+  backend_.layernorm_forward(y, narrow, sum, narrow, transform_norm_->weights, width, rows);
   LossPart part;
   part.name = "mlm_loss";
   const std::vector<float> shares = shares_of(selected.labels);
@@ -185,7 +182,7 @@ LossPart TrainingHeads::language_loss(float* dx, const float* x, const Selected&
   }
   if (!dx) return part;
 
-  backend_.layernorm_backward(y, transform_norm_gradient_, y, sum, transform_norm_, width, rows);
+  backend_.layernorm_backward(y, transform_norm_->gradient, y, sum, transform_norm_->weights, width, rows);
   backend_.activation_backward(y, sum, y, before, config_.hidden_act, width, rows);
   transform_->backward_weights(y, narrow, hidden, stride, rows);
   transform_->backward_input(hidden, stride, y, narrow, false, rows);

@@ -11,6 +11,7 @@
 #include "encoder.h"
 #include "labels.h"
 #include "linear.h"
+#include "norm.h"
 #include "parameters.h"
 
 namespace albert {
@@ -62,8 +63,7 @@ class TrainingHeads {
   Backend& backend_;
   Workspace workspace_;
   std::optional<TrainingLinear> pooler_, classifier_, transform_, decoder_;
-  LayerNormWeights transform_norm_;
-  LayerNormGradient transform_norm_gradient_;
+  std::optional<TrainingNorm> transform_norm_;
   std::optional<TrainingAnswerBeam> answer_beam_;
 };
 
