@@ -247,13 +247,13 @@ class Backend {
   using ShardBody = std::function<void(Backend& backend, int64_t worker, int64_t shard)>;
   virtual void run(const ShardPlan& plan, const ShardBody& body) = 0;
 
-  // Calls pass(), which computes from `inputs` and says whether it came to its end; so does this. What the
-  // pass calls, and on which memory, depends on the sizes in `inputs` and on the addresses in `memory` alone,
-  // so that a device may record it and replay the record the next time.
-  virtual bool run_pass(const PassInputs& inputs, const std::vector<const void*>& memory,
+  // Calls pass(), which computes from `inputs` and says whether it came to its end. What the pass calls, and
+  // on which memory, depends on the sizes in `inputs` and on the addresses in `memory` alone, so that a
+  // device may record it and replay the record the next time.
+  virtual void run_pass(const PassInputs& inputs, const std::vector<const void*>& memory,
                         const std::function<bool()>& pass) {
     (void)inputs, (void)memory;
-    return pass();
+    pass();
   }
 
   // ---- operations

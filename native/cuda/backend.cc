@@ -94,7 +94,7 @@ void CudaBackend::run(const ShardPlan& plan, const ShardBody& body) {
   for (size_t shard = 0; shard + 1 < plan.begin.size(); ++shard) body(*this, 0, static_cast<int64_t>(shard));
 }
 
-bool CudaBackend::run_pass(const PassInputs& inputs, const std::vector<const void*>& memory,
+void CudaBackend::run_pass(const PassInputs& inputs, const std::vector<const void*>& memory,
                            const std::function<bool()>& pass) {
   const Operation holds_the_backend(memory_);
   std::vector<int64_t> key = inputs_.place(inputs);
@@ -103,7 +103,7 @@ bool CudaBackend::run_pass(const PassInputs& inputs, const std::vector<const voi
     PlacedInputs& inputs;
     ~Forget() { inputs.forget(); }
   } const at_the_end{inputs_};
-  return passes_.run(key, pass);
+  passes_.run(key, pass);
 }
 
 }  // namespace cuda

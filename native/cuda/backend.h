@@ -96,7 +96,7 @@ class CudaBackend final : public Backend {
 
   ShardPlan plan(const Segments& segments) const override;
   void run(const ShardPlan& plan, const ShardBody& body) override;
-  bool run_pass(const PassInputs& inputs, const std::vector<const void*>& memory,
+  void run_pass(const PassInputs& inputs, const std::vector<const void*>& memory,
                 const std::function<bool()>& pass) override;
 
   void embedding_forward(float* y, float* sum, const int32_t* ids, const int32_t* types,

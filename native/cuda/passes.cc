@@ -55,16 +55,16 @@ const DeviceSegments* PlacedInputs::find(const Segments& segments) const {
   return same(inputs_.all) ? &all_ : same(inputs_.wanted) ? &wanted_ : nullptr;
 }
 
-bool RecordedPasses::run(const std::vector<int64_t>& key, const std::function<bool()>& pass) {
+void RecordedPasses::run(const std::vector<int64_t>& key, const std::function<bool()>& pass) {
   constexpr size_t kMostRecords = 64;
   if (generation_ != memory_.generation()) clear();
   memory_.forget_all_rounded();  // a record knows of none
   auto found = std::find_if(records_.begin(), records_.end(), [&](const Record& r) { return r.key == key; });
   if (found == records_.end()) {
     const uint64_t allocations = memory_.allocations();
-    if (!pass()) return false;
+    if (!pass()) return;
     if (generation_ != memory_.generation()) clear();
-    if (allocations != memory_.allocations()) return true;  // a record cannot take memory: next time perhaps
+    if (allocations != memory_.allocations()) return;  // a record cannot take memory: next time perhaps
     if (records_.size() == kMostRecords) {
       const auto oldest = std::min_element(records_.begin(), records_.end(),
                                            [](const Record& a, const Record& b) { return a.used < b.used; });
@@ -72,16 +72,15 @@ bool RecordedPasses::run(const std::vector<int64_t>& key, const std::function<bo
       records_.erase(oldest);
     }
     records_.push_back({key, nullptr, ++clock_});
-    return true;
+    return;
   }
   if (!found->graph) {
     found->graph = memory_.record(pass);
-    if (!found->graph) return false;
+    if (!found->graph) return;
   }
   found->used = ++clock_;
   check_cuda(cudaGraphLaunch(found->graph, memory_.stream()), "replaying a pass");
   memory_.forget_all_rounded();
-  return true;
 }
 
 void RecordedPasses::clear() {

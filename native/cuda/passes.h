@@ -45,8 +45,8 @@ class RecordedPasses {
   RecordedPasses& operator=(const RecordedPasses&) = delete;
 
   // Runs the pass, or its record: the first time that `key` is seen as it is, so that memory grows to what it
-  // needs, the second time it is recorded. Returns what the pass returned, true for a record.
-  bool run(const std::vector<int64_t>& key, const std::function<bool()>& pass);
+  // needs, the second time it is recorded.
+  void run(const std::vector<int64_t>& key, const std::function<bool()>& pass);
 
  private:
   struct Record {
