@@ -86,8 +86,7 @@ AnswerBeamWeights::AnswerBeamWeights(const Config& config, const Weights& weight
     }
   end_token = backend.pack({{halves[0].data(), nullptr, hidden}}, hidden, {});
   end_start = backend.pack({{halves[1].data(), weights.data("end_logits.dense_0.bias"), hidden}}, hidden, {});
-  end_norm = {placed_.place(weights.data("end_logits.LayerNorm.weight"), hidden),
-              placed_.place(weights.data("end_logits.LayerNorm.bias"), hidden), config.layer_norm_eps};
+  end_norm = placed_.place_norm(weights, "end_logits.LayerNorm", config.layer_norm_eps, hidden);
 }
 
 size_t AnswerBeamWeights::bytes() const {

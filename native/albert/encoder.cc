@@ -14,8 +14,7 @@ struct Activations {
   Heads heads;        // q, k, v of all rows
   float* embeddings;  // [rows, row_stride(E)]
   float* context;     // [rows, row_stride(H)]
-  float*
-      stream;  // [rows, row_stride(H)] the residual stream; null when it lives in the result from the start
+  float* stream;      // likewise, the residual stream; null when it lives in the result from the start
 };
 
 Heads heads_of(const Config& config, const Backend& backend, Precision precision) {
@@ -89,12 +88,6 @@ float* block_forward(Backend& backend, const Config& config, const AttentionWeig
   return x;
 }
 
-LayerNormWeights place_norm(const Weights& weights, const std::string& name, float epsilon, int64_t width,
-                            PlacedWeights& placed) {
-  const auto place = [&](const char* part) { return placed.place(weights.data(name + part), width); };
-  return {place(".weight"), place(".bias"), epsilon};
-}
-
 // How far each column of LayerNorm's rows spreads around zero: its normal values have deviation one. Of
 // several norms, the widest spread of each column.
 std::vector<float> spread_of(const Weights& weights, const std::vector<std::string>& norms, int64_t width) {
@@ -162,7 +155,7 @@ EncoderWeights::EncoderWeights(const Config& config, const Weights& weights, Pre
   embedding.position = place("embeddings.position_embeddings.weight", config.max_position_embeddings);
   embedding.type = place("embeddings.token_type_embeddings.weight", config.type_vocab_size);
   embedding.norm =
-      place_norm(weights, "embeddings.LayerNorm", config.layer_norm_eps, embedding_width, placed_);
+      placed_.place_norm(weights, "embeddings.LayerNorm", config.layer_norm_eps, embedding_width);
   embedding.width = embedding_width;
   const LinearSource map_source = source("encoder.embedding_hidden_mapping_in", hidden);
   // What calibration says of an input, else what is known without: how its LayerNorm spreads it.
@@ -184,7 +177,7 @@ EncoderWeights::EncoderWeights(const Config& config, const Weights& weights, Pre
   }
 
   const auto norm = [&](const std::string& name) {
-    return place_norm(weights, name, config.layer_norm_eps, hidden, placed_);
+    return placed_.place_norm(weights, name, config.layer_norm_eps, hidden);
   };
   const int32_t attention_groups = config.attention_groups(), inner_groups = config.inner_group_num,
                 feed_forward_groups = config.feed_forward_groups();

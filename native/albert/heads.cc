@@ -33,9 +33,7 @@ HeadWeights::HeadWeights(const Config& config, Head head, const Weights& weights
   }
   if (is_language(head)) {
     transform = pack("predictions.dense", hidden);
-    transform_norm = {placed_.place(weights.data("predictions.LayerNorm.weight"), width),
-                      placed_.place(weights.data("predictions.LayerNorm.bias"), width),
-                      config.layer_norm_eps};
+    transform_norm = placed_.place_norm(weights, "predictions.LayerNorm", config.layer_norm_eps, width);
     decoder =
         backend.pack({{weights.decoder(), weights.data("predictions.bias"), config.vocab_size}}, width, {});
   }

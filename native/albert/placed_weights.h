@@ -2,9 +2,11 @@
 // of it.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "ops.h"
+#include "weights.h"
 
 namespace albert {
 
@@ -24,6 +26,11 @@ class PlacedWeights {
     backend_.upload(copies_.back(), host, static_cast<size_t>(floats));
     bytes_ += static_cast<size_t>(floats) * sizeof(float);
     return copies_.back();
+  }
+  // The LayerNorm called `name`, likewise.
+  LayerNormWeights place_norm(const Weights& weights, const std::string& name, float epsilon, int64_t width) {
+    return {place(weights.data(name + ".weight"), width), place(weights.data(name + ".bias"), width),
+            epsilon};
   }
   size_t bytes() const { return bytes_; }  // of copies
 
