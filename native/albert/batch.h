@@ -20,9 +20,8 @@ struct SequenceBatch {
 // One caller's share of a packed batch, and which of its rows the last layer must finish.
 struct BatchItem {
   const SequenceBatch* sequences;
-  const std::vector<int32_t>*
-      pairs;    // (sequence, position) of single rows; those that the mask removes count for nothing
-  bool pooled;  // position 0 of every sequence
+  const std::vector<int32_t>* pairs;  // (sequence, position) of single rows; masked ones count for nothing
+  bool pooled;                        // position 0 of every sequence
   bool every_row;
 };
 

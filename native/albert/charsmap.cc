@@ -71,8 +71,8 @@ Charsmap::Match Charsmap::longest_match(std::string_view text) const {
   if (match.length == 0) return match;
   if (found >= replacements_.size()) fail();
   const char* start = replacements_.c_str() + found;
-  match.replacement =
-      std::string_view(start);  // ends at a NUL within the blob, at the latest at its last byte
+  // It ends at a NUL within the blob, at the latest at its last byte.
+  match.replacement = std::string_view(start);
   if (match.replacement.size() > kMaxReplacement) fail();
   return match;
 }

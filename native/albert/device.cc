@@ -41,7 +41,7 @@ std::unique_ptr<Backend> make_backend(const std::string& device, Precision preci
         "expected device to be 'auto', 'cpu', 'cuda' or 'cuda:1' but received '", device, "'");
   const int count = static_cast<int>(cuda_devices().size());
   check(index < count, ErrorCode::kDevice, "expected device to name one of ", count,
-        " GPUs, from 'cuda:0' on, but ", "received '", device, "'");
+        " GPUs, from 'cuda:0' on, but received '", device, "'");
   return make_cuda_backend(index);
 }
 

@@ -17,12 +17,11 @@ struct HeadWeights {
   HeadWeights(const Config& config, Head head, const Weights& weights, Backend& backend);
   size_t bytes() const;
 
-  std::unique_ptr<PackedLinear> pooler;  // H -> H
-  std::unique_ptr<PackedLinear>
-      classifier;  // H -> labels: sequence, token, question answering, choice, sentence order
-  std::unique_ptr<PackedLinear> transform;  // H -> E, masked language
-  LayerNormWeights transform_norm;          // over E
-  std::unique_ptr<PackedLinear> decoder;    // E -> V, the word table and the output bias
+  std::unique_ptr<PackedLinear> pooler;      // H -> H
+  std::unique_ptr<PackedLinear> classifier;  // H -> labels
+  std::unique_ptr<PackedLinear> transform;   // H -> E, masked language
+  LayerNormWeights transform_norm;           // over E
+  std::unique_ptr<PackedLinear> decoder;     // E -> V, the word table and the output bias
   std::unique_ptr<AnswerBeamWeights> answer_beam;
 
  private:

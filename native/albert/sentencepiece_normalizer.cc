@@ -56,8 +56,8 @@ size_t SentencePieceNormalizer::normalize(std::string_view text, const Span* spa
   if (add_dummy_prefix_ && !whitespace_as_suffix_) out->append(space_, first);
   bool after_space = remove_extra_whitespaces_;
   while (at < text.size()) {
-    out->reserve_more(kMetaspace.size() *
-                      (text.size() - at));  // enough for as many plain characters as there are
+    // Enough for as many plain characters as there are.
+    out->reserve_more(kMetaspace.size() * (text.size() - at));
     for (; at < text.size(); ++at) {
       const auto byte = static_cast<unsigned char>(text[at]);
       if (byte >= 128 || !plain_[byte]) break;

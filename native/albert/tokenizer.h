@@ -44,9 +44,9 @@ struct TokenizerFiles {
   std::string special_tokens_json;    // content
 };
 
+// -1: the vocabulary has none.
 struct SpecialTokens {
-  int32_t pad = -1, unk = -1, cls = -1, sep = -1, mask = -1, bos = -1,
-          eos = -1;  // -1: the vocabulary has none
+  int32_t pad = -1, unk = -1, cls = -1, sep = -1, mask = -1, bos = -1, eos = -1;
 };
 
 // Immutable after loading and safe to share between threads.

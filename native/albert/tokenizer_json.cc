@@ -108,8 +108,7 @@ void read_vocabulary(const Json& model, const Json::Source& source, SentencePiec
 
 // Special tokens among the pieces become control pieces. The others that newer converters add, which are the
 // user-defined symbols of the model, stay ordinary pieces: made into added tokens they would give the text
-// after '(' or
-// '-' a metaspace that the models never saw.
+// after '(' or '-' a metaspace that the models never saw.
 void read_added_tokens(const Json& json, const Json::Source& source, SentencePieceModel* model,
                        TokenizerConfig* config) {
   const Json* tokens = json.find("added_tokens");

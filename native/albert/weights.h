@@ -68,8 +68,8 @@ class Weights {
   // The parameter called `name` without the 'albert.' prefix; null when this head has none. The name that a
   // shared parameter has in another group finds it too.
   const Parameter* find(std::string_view name) const;
-  const float* data(
-      std::string_view name) const;  // throws std::logic_error for a name the table does not have
+  // Its values; throws std::logic_error for a name the table does not have.
+  const float* data(std::string_view name) const;
 
   // The parameter called `name`, with or without 'albert.', or the decoder as 'predictions.decoder.weight'.
   // Throws Error{kInvalidArgument} for a name that this head does not have.

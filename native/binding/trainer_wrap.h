@@ -47,8 +47,8 @@ class TrainerWrap : public Wrapped<TrainerWrap> {
   Napi::Value evaluate(const Napi::CallbackInfo& info);  // (batch) -> Promise<losses>
   Napi::Value save(const Napi::CallbackInfo& info);      // (path, note) -> Promise
   Napi::Value restore(const Napi::CallbackInfo& info);   // (path) -> Promise
-  Napi::Value publish(
-      const Napi::CallbackInfo& info);  // (model) -> Promise: the model goes on with these weights
+  // (model) -> Promise: the model goes on with these weights
+  Napi::Value publish(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);  // () -> Promise
 
   std::shared_ptr<Shared> shared_;

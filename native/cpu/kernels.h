@@ -127,8 +127,7 @@ struct Kernels {
 
   void (*layernorm)(float* y, int64_t y_stride, const float* x, int64_t x_stride,
                     const LayerNormWeights& norm, int64_t width, int64_t rows);
-  // y = LayerNorm(word[id] + type[type] + position[position])
-  // and keeps the sums where `sums` is not null
+  // y = LayerNorm(word[id] + type[type] + position[position]); `sums`, unless null, keeps what it was given.
   void (*embedding)(float* y, float* sums, int64_t y_stride, const int32_t* ids, const int32_t* types,
                     const int32_t* positions, const EmbeddingWeights& weights, int64_t rows);
 

@@ -44,8 +44,8 @@ class CpuPackedLinear final : public PackedLinear {
   bool transposed_;
   int64_t panel_width_, panel_count_;
   std::unique_ptr<Lane[], Release> panels_;  // [panel][depth][panel_width]
-  std::unique_ptr<float[], Release>
-      columns_;                     // bias, and for int8 scale and sum, [panel_count * panel_width] each
+  // Bias, and for int8 scale and sum, [panel_count * panel_width] each.
+  std::unique_ptr<float[], Release> columns_;
   std::vector<float> input_scale_;  // [in], or empty: factors of the inputs, zero for outliers
   std::vector<float> factors_;      // [in], or empty: of the weights
   std::vector<int32_t> outliers_;   // inputs that stay bf16

@@ -49,9 +49,8 @@ class Json {
     const double* value = std::get_if<double>(&value_);
     return value ? *value : 0;
   }
-  const std::string& string() const {
-    return get<std::string>();
-  }  // UTF-8; lone surrogate escapes become U+FFFD
+  // UTF-8; lone surrogate escapes become U+FFFD.
+  const std::string& string() const { return get<std::string>(); }
   const std::vector<Json>& array() const { return get<std::vector<Json>>(); }
   const std::vector<std::pair<std::string, Json>>& object() const {
     return get<std::vector<std::pair<std::string, Json>>>();

@@ -8,8 +8,7 @@ namespace {
 [[noreturn]] void refuse() {
   throw Error(ErrorCode::kDevice,
               "this build of albert-native computes on the CPU alone; `npm run build:cuda` in a clone of it "
-              "makes one "
-              "for NVIDIA GPUs and needs nvcc of CUDA 12.4 or newer");
+              "makes one for NVIDIA GPUs and needs nvcc of CUDA 12.4 or newer");
 }
 
 }  // namespace
