@@ -6,6 +6,11 @@
 
 namespace albert::binding {
 
+void Session::require_open() const {
+  check(!closing, ErrorCode::kDisposed,
+        "expected a live model but this one has been disposed; load it again");
+}
+
 void Environment::install(Napi::Env env) {
   auto* self = new Environment();
   env.SetInstanceData<Environment>(self);
@@ -47,15 +52,15 @@ void Environment::end(Napi::BasicEnv env, Session& session) {
 }
 
 Run& Environment::submit(Napi::Env env, std::shared_ptr<Session> session, ForwardRequest request) {
-  check(!session->closing, ErrorCode::kDisposed,
-        "expected a live model but this one has been disposed; load it again");
+  session->require_open();
   auto owned = std::make_unique<Run>(env);
   Run* run = owned.get();
   run->session = std::move(session);
-  run->session->runs++;
   request.cancelled = run->cancelled.get();
-  if (runs_.empty()) channel_.Ref(env);
   runs_.emplace(run, std::move(owned));
+  // Counted once forget() will count it down again.
+  run->session->runs++;
+  if (runs_.size() == 1) channel_.Ref(env);
   try {
     run->session->engine->submit(std::move(request),
                                  [run, channel = channel_](ForwardResult result, std::exception_ptr error) {

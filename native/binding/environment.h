@@ -26,6 +26,8 @@ struct Remains {
 // A model with its engine; the wrapper object and every run in flight share it. Only the JavaScript thread
 // touches it.
 struct Session {
+  void require_open() const;  // throws Error{kDisposed} once it is closing
+
   std::shared_ptr<Model> model;        // null once closed
   std::unique_ptr<Engine> engine;      // null once closed
   int64_t reported_bytes = 0;          // of the model, what the garbage collector has been told about

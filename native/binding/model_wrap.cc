@@ -46,8 +46,7 @@ void ModelWrap::Finalize(Napi::Env env) {
 }
 
 std::shared_ptr<Model> ModelWrap::live_model() const {
-  check(!session_->closing, ErrorCode::kDisposed,
-        "expected a live model but this one has been disposed; load it again");
+  session_->require_open();
   return session_->model;
 }
 
