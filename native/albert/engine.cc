@@ -10,15 +10,12 @@ namespace {
 // a large one that came earlier.
 constexpr size_t kSmall = 8, kBefore = 4;
 
-std::exception_ptr aborted() {
-  return std::make_exception_ptr(Error(ErrorCode::kAborted, "the run was aborted by its signal"));
-}
-
 }  // namespace
 
 Engine::Engine(std::shared_ptr<Model> model)
     : model_(std::move(model)),
       budget_(static_cast<size_t>(model_->backend().batch_rows())),
+      aborted_(std::make_exception_ptr(Error(ErrorCode::kAborted, "the run was aborted by its signal"))),
       thread_([this] { run(); }) {}
 
 Engine::~Engine() { close(); }
@@ -84,7 +81,7 @@ void Engine::move_some(Queue& from, size_t budget, Queue* jobs) {
 void Engine::answer(Queue& jobs) {
   for (auto job = jobs.begin(); job != jobs.end();) {
     if (job->request.is_cancelled()) {
-      job->done({}, aborted());
+      job->done({}, aborted_);
       job = jobs.erase(job);
     } else {
       ++job;
@@ -110,7 +107,7 @@ void Engine::answer(Queue& jobs) {
   for (Job& job : jobs) {
     ForwardResult& result = results[i++];
     if (result.empty())
-      job.done({}, aborted());
+      job.done({}, aborted_);
     else
       job.done(std::move(result), nullptr);
   }

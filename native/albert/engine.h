@@ -46,7 +46,8 @@ class Engine {
   void answer(Queue& jobs);
 
   std::shared_ptr<Model> model_;
-  const size_t budget_;  // tokens of a batch
+  const size_t budget_;               // tokens of a batch
+  const std::exception_ptr aborted_;  // made before the engine's thread may find no memory
   std::mutex mutex_;
   std::condition_variable wake_;
   Queue small_, large_;
