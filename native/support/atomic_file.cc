@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <ctime>
 #include <filesystem>
-#include <system_error>
 
 #if defined(_WIN32)
 #include <io.h>
@@ -54,6 +53,8 @@ std::FILE* create(const std::string& path) {
 #endif
 }
 
+std::error_code last_error() { return {errno, std::generic_category()}; }
+
 bool flush_to_disk(std::FILE* file) {
 #if defined(_WIN32)
   return std::fflush(file) == 0 && ::_commit(::_fileno(file)) == 0;
@@ -82,7 +83,7 @@ AtomicFile::AtomicFile(const std::string& path, ErrorCode code) : path_(path), c
   for (int i = 0; !file_; ++i) {
     temporary_ = str(path, ".", i, ".tmp");
     file_ = create(temporary_);
-    if (!file_ && (errno != EEXIST || i == kAttempts)) fail(errno);
+    if (!file_ && (errno != EEXIST || i == kAttempts)) fail(last_error());
   }
 }
 
@@ -98,24 +99,24 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::write(const void* data, size_t bytes) {
-  if (bytes && std::fwrite(data, 1, bytes, file_) != bytes) fail(errno);
+  if (bytes && std::fwrite(data, 1, bytes, file_) != bytes) fail(last_error());
 }
 
 void AtomicFile::commit() {
-  if (!flush_to_disk(file_)) fail(errno);
+  if (!flush_to_disk(file_)) fail(last_error());
 #if defined(_WIN32)
   std::fclose(file_);
   file_ = nullptr;
 #endif
   std::error_code reason;
   fs::rename(fs::u8path(temporary_), fs::u8path(path_), reason);
-  if (reason) fail(reason.value());
+  if (reason) fail(reason);
   temporary_.clear();
   flush_folder(fs::u8path(path_).parent_path());
 }
 
-void AtomicFile::fail(int reason) const {
-  throw Error(code_, str(path_, ": cannot be written: ", std::generic_category().message(reason),
+void AtomicFile::fail(const std::error_code& reason) const {
+  throw Error(code_, str(path_, ": cannot be written: ", reason.message(),
                          "; check the folder, its permissions and its free space"));
 }
 

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "error.h"
 
@@ -26,7 +27,7 @@ class AtomicFile {
   void commit();
 
  private:
-  [[noreturn]] void fail(int reason) const;
+  [[noreturn]] void fail(const std::error_code& reason) const;
 
   std::string path_;
   std::string temporary_;
