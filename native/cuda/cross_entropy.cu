@@ -1,4 +1,7 @@
 // Cross-entropy of rows of logits with their labels, and its gradient in their place.
+#include <algorithm>
+#include <vector>
+
 #include "cuda/backend.h"
 #include "cuda/common.cuh"
 #include "support/softmax_loss.h"

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <exception>
 
 #include "cuda/runtime.h"
 #include "cuda/tiles.h"

@@ -1,6 +1,8 @@
 // Rows as warps hold them for LayerNorm: four values a lane at a time, in registers where they fit.
 #pragma once
 
+#include <type_traits>
+
 #include "cuda/common.cuh"
 #include "cuda/tiles.cuh"
 
