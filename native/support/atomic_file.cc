@@ -79,6 +79,11 @@ void flush_folder(const fs::path& folder) {
 }  // namespace
 
 AtomicFile::AtomicFile(const std::string& path, ErrorCode code) : path_(path), code_(code) {
+  // A rename would put the file in the place of a device such as /dev/null, for everybody.
+  std::error_code unknown;
+  const fs::file_status there = fs::status(fs::u8path(path), unknown);
+  check(!fs::exists(there) || fs::is_regular_file(there), code, path,
+        ": cannot be written: expected a regular file, or none");
   constexpr int kAttempts = 100;  // other writers
   for (int i = 0; !file_; ++i) {
     temporary_ = str(path, ".", i, ".tmp");

@@ -12,6 +12,7 @@
 namespace albert {
 
 // Every failure throws Error{code} that names the path and the system's reason, and leaves no temporary file.
+// What is there and is no regular file, such as a folder or device, is refused.
 // What a process left that was killed is overwritten some minutes later, where files have locks.
 class AtomicFile {
  public:

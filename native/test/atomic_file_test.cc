@@ -1,6 +1,10 @@
 // Files that are replaced whole: what killed writers left, writers at once, and one that gives up.
 #include "support/atomic_file.h"
 
+#if !defined(_WIN32)
+#include <sys/stat.h>
+#endif
+
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -82,5 +86,15 @@ TEST(a_writer_that_gives_up_leaves_the_old_file) {
   EXPECT(content_of(path) == "old" && folder.files() == 1, content_of(path));
   EXPECT(refuses([&] { replace(folder.path + "/none/file", ""); }, ErrorCode::kData), "a folder that is not");
 }
+
+#if !defined(_WIN32)
+TEST(what_is_no_regular_file_is_not_replaced) {
+  const Folder folder("pipe");
+  const std::string path = folder.path + "/pipe";
+  EXPECT(::mkfifo(path.c_str(), 0600) == 0, "no pipe");
+  EXPECT(refuses([&] { replace(path, "new"); }, ErrorCode::kData), "a pipe");
+  EXPECT(std::filesystem::is_fifo(path) && folder.files() == 1, folder.files());
+}
+#endif
 
 }  // namespace albert::test
