@@ -23,8 +23,15 @@ export function sigmoid(x: number): number {
   return 1 / (1 + Math.exp(-x));
 }
 
+/** As many as are faster kept in order one by one than sorted. */
+const FEW = 256;
+
 /** Indices of the k largest entries, largest first; among equals the earlier. */
 export function topIndices(row: ArrayLike<number>, k: number): number[] {
+  if (k > FEW) {
+    const all = Array.from(row, (_, i) => i);
+    return all.sort((a, b) => row[b] - row[a]).slice(0, k);
+  }
   const best: number[] = [];
   for (let i = 0; i < row.length; i++) {
     if (best.length === k && !(row[i] > row[best[k - 1]])) continue;

@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Albert, type FillMaskOutput, type FillMaskResult, pipeline, type Tensor } from '../lib';
+import { topIndices } from '../lib/math';
 import { goldenModel, temporaryFolder } from './support/data';
 import { failure } from './support/errors';
 import { labels, tinyModel } from './support/tiny';
@@ -446,6 +447,21 @@ test('a classifier of another kind is refused, as its parameters have the same n
     expect(error.message).toMatch(/declares 'sequence-classification'/);
   }
   await (await pipeline('token-classification', sequences, { allow_untrained: true })).dispose();
+});
+
+test('the best of many are found without the square of their number', () => {
+  const values = Array.from({ length: 3000 }, (_, i) => (i * 7919) % 1000);
+  let reads = 0;
+  const row = new Proxy(values, {
+    get: (target, name) => {
+      reads++;
+      return Reflect.get(target, name) as unknown;
+    },
+  });
+  const all = topIndices(row, Infinity);
+  expect(reads).toBeLessThan(100 * values.length);
+  expect(all.every((at, i) => i === 0 || values[all[i - 1]] > values[at] || all[i - 1] < at)).toBe(true);
+  for (const k of [1, 256, 257, 3000]) expect(topIndices(values, k)).toEqual(all.slice(0, k));
 });
 
 describe('question-answering', () => {

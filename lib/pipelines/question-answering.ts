@@ -215,8 +215,9 @@ export async function questionAnswering(
         return decode(start, end, windows[index], longestAnswer, k);
       },
     );
-    const results = questions.map((_, example) => {
-      const own = decoded.filter((_window, w) => windows[w].example === example);
+    const ofExample = questions.map((): typeof decoded => []);
+    decoded.forEach((window, w) => ofExample[windows[w].example].push(window));
+    const results = ofExample.map((own, example) => {
       // Neighbouring windows find the same span twice: the surer one counts.
       const best = new Map<string, Span>();
       for (const span of own.flatMap((window) => window.spans)) {
