@@ -312,6 +312,13 @@ export interface NativeBinding {
 
 let loaded: NativeBinding | undefined;
 
+const COMPILE_IT =
+  'It is compiled at installation where no prebuilt binary fits, which needs Python 3 and a C++17 compiler.\n' +
+  'To compile it now, and see what goes wrong, type:\n' +
+  '    npm rebuild albert-native --foreground-scripts\n' +
+  'If your npm does not run install scripts of dependencies unasked, allow this one first ' +
+  '(npm approve-scripts albert-native, or "allowScripts" in your package.json).';
+
 /**
  * The binary with the CUDA backend beside that of the CPU, where one was built: it needs neither driver nor GPU to load, and
  * does everything the other one does. Undefined where there is none, or ALBERT_DEVICE wants none.
@@ -324,7 +331,7 @@ function cudaBinary(root: string): string | undefined {
 
 /**
  * The addon, loaded at first use so that what needs none of it (`albert --help`) works without.
- * @throws AlbertError DEVICE when no binary fits this platform, with the command that makes one.
+ * @throws AlbertError DEVICE when no binary fits this platform, with the command that makes one, or Node may not load any.
  */
 export function binding(): NativeBinding {
   if (loaded) return loaded;
@@ -334,15 +341,15 @@ export function binding(): NativeBinding {
     loaded = (cuda ? createRequire(__filename)(cuda) : nodeGypBuild(root)) as NativeBinding;
     return loaded;
   } catch (error) {
-    const reason = (error as Error).message.trim().split('\n')[0];
+    const { message, code } = error as NodeJS.ErrnoException;
+    const remedy =
+      code === 'ERR_DLOPEN_DISABLED'
+        ? 'Start Node without --no-addons, or with --allow-addons where --permission restricts it.'
+        : COMPILE_IT;
     throw new AlbertError(
       'DEVICE',
-      `could not load the native part of albert-native for ${process.platform}-${process.arch}: ${reason}\n` +
-        'It is compiled at installation where no prebuilt binary fits, which needs Python 3 and a C++17 compiler.\n' +
-        'To compile it now, and see what goes wrong, type:\n' +
-        '    npm rebuild albert-native --foreground-scripts\n' +
-        'If your npm does not run install scripts of dependencies unasked, allow this one first ' +
-        '(npm approve-scripts albert-native, or "allowScripts" in your package.json).',
+      `could not load the native part of albert-native for ${process.platform}-${process.arch}: ` +
+        `${message.trim().split('\n')[0]}\n${remedy}`,
       { cause: error },
     );
   }

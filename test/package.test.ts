@@ -56,6 +56,13 @@ test('without a binary, importing works and the first use says what to type', ()
   expect(stdout).toMatch(/^DEVICE could not load.*npm rebuild albert-native --foreground-scripts/s);
 });
 
+test('where Node may load no addon, the first use says how to start it', () => {
+  const source = `try { require(${JSON.stringify(root)}).cpuInfo(); } catch (error) { console.log(error.code, error.message); }`;
+  const { stdout } = spawnSync(process.execPath, ['--no-addons', '-e', source], { encoding: 'utf8' });
+  expect(stdout).toMatch(/^DEVICE could not load.*--allow-addons/s);
+  expect(stdout).not.toContain('npm rebuild');
+});
+
 test('the lock file names no registry, and the manifest no missing file', () => {
   const lock = readFileSync(path.join(root, 'package-lock.json'), 'utf8');
   expect(lock).not.toContain('"resolved"');
