@@ -136,6 +136,15 @@ describe('feature-extraction and sentence-similarity', () => {
     await failure('INVALID_ARGUMENT', () => pipeline('feature-extraction', chooser));
   });
 
+  test('a loaded model takes no options of loading, which would have no effect', async () => {
+    await using model = await Albert.load(folder);
+    for (const options of [{ dtype: 'int8' }, { config: { id2label: { 0: 'yes' } } }] as const) {
+      const error = await failure('INVALID_ARGUMENT', () => pipeline('feature-extraction', model, options));
+      expect(error.message).toMatch(/expected no (dtype|config) for a model that is loaded already/);
+    }
+    await pipeline('feature-extraction', model, { allow_untrained: true, dtype: null as never });
+  });
+
   test('similarity', async () => {
     await using compare = await pipeline('sentence-similarity', folder);
     expect(await compare('the whale', 'the whale')).toBeCloseTo(1, 5);

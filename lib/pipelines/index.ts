@@ -62,7 +62,7 @@ const factories: { [T in Task]: Factory<Pipelines[T]> } = {
 /**
  * Loads a model for a task and returns the function that does it.
  * @param source a model folder, the name of a local model, or a model that was loaded already (which the pipeline then does
- *   not dispose of). Default: the model that the package ships.
+ *   not dispose of, and which takes no options of loading). Default: the model that the package ships.
  * @throws AlbertError CHECKPOINT when there is no such model or it was not trained for the task.
  */
 export async function pipeline<T extends Task>(

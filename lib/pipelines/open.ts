@@ -4,7 +4,7 @@ import { describeConfig } from '../config';
 import { AlbertError } from '../errors';
 import { type Head, headInfo } from '../heads';
 import { type CheckpointOptions, type LoadOptions, RUN_OPTIONS } from '../load-options';
-import { boolean, integer, invalid, type Names, optionsObject, pick, string } from '../options';
+import { boolean, integer, invalid, type Names, optionsObject, pick, show, string } from '../options';
 import { readConfig, resolveFolder } from '../source';
 import { type EncodeOptions, type Tokenizer, truncationOf } from '../tokenizer';
 
@@ -31,9 +31,10 @@ export interface PipelineOptions
 }
 
 const CLASSIFIERS: Head[] = ['sequence-classification', 'token-classification', 'multiple-choice'];
+/** Options of loading, which do not concern a model that was loaded already. */
+const OF_LOADING = { ...RUN_OPTIONS, config: true } as const;
 const PIPELINE_OPTIONS: Names<PipelineOptions> = {
-  ...RUN_OPTIONS,
-  config: true,
+  ...OF_LOADING,
   allow_untrained: true,
   ...FOREIGN_OPTIONS,
 };
@@ -117,6 +118,7 @@ export async function openModel(
   const given = optionsObject<PipelineOptions>('options', options, PIPELINE_OPTIONS);
   const allowUntrained = boolean('allow_untrained', given.allow_untrained, false);
   const owned = !(source instanceof Albert);
+  if (!owned) refuseLoading(given);
   const model = owned ? await Albert.load(source, await withHead(source, given, needs)) : source;
   try {
     model[internals](); // throws where it is gone
@@ -130,6 +132,17 @@ export async function openModel(
   } catch (error) {
     if (owned) await model.dispose();
     throw error;
+  }
+}
+
+/** @throws AlbertError INVALID_ARGUMENT for options that would have no effect. */
+function refuseLoading(options: Partial<PipelineOptions>): void {
+  for (const [name, value] of Object.entries(pick(options, OF_LOADING))) {
+    if (value === null) continue;
+    throw new AlbertError(
+      'INVALID_ARGUMENT',
+      `expected no ${name} for a model that is loaded already but received ${show(value)}; give it to Albert.load()`,
+    );
   }
 }
 
@@ -153,7 +166,7 @@ async function withHead(
       `expected a checkpoint with head '${head}' but ${file} declares '${declared}', whose classifier means something else; ${UNTRAINED}`,
     );
   // Null stands for the default in transformers.js.
-  const own = Object.entries(pick(options, { ...RUN_OPTIONS, config: true }));
+  const own = Object.entries(pick(options, OF_LOADING));
   return { ...(Object.fromEntries(own.filter(([, value]) => value !== null)) as CheckpointOptions), head };
 }
 
