@@ -47,8 +47,14 @@ export class Tensor {
 
   /** Row `index` of the outermost dimension, sharing memory. @throws AlbertError INVALID_ARGUMENT where there is none. */
   row(index: number): Float32Array {
-    integer('index', index, { min: 0, max: (this.dims[0] ?? 0) - 1 });
-    const size = this.data.length / this.dims[0];
+    const rows = this.dims[0] ?? 0;
+    if (rows === 0)
+      throw new AlbertError(
+        'INVALID_ARGUMENT',
+        `expected a tensor with rows but received one of dims [${this.dims.join(', ')}]`,
+      );
+    integer('index', index, { min: 0, max: rows - 1 });
+    const size = this.data.length / rows;
     return this.data.subarray(index * size, (index + 1) * size);
   }
 }

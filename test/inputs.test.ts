@@ -150,4 +150,7 @@ test('a tensor has as many values as its extents say, and rows within them', () 
   expect(Array.from(tensor.row(1))).toEqual([3, 4, 5]);
   for (const index of [2, -1, 0.5, undefined as never])
     expect(() => tensor.row(index)).toThrow(/an integer from 0 to 1 for index/);
+  expect(() => new Tensor([0, 3], new Float32Array(0)).row(0)).toThrow(
+    /with rows but received one of dims \[0, 3\]/,
+  );
 });
