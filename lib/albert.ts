@@ -188,7 +188,7 @@ export class Albert<H extends Head = Head> {
     const given = optionsObject<CreateOptions>('options', options, CREATE_OPTIONS);
     const native = modelOptions(given);
     const seed = integer('seed', given.seed, { min: 0, max: Number.MAX_SAFE_INTEGER }, 0);
-    if (typeof config !== 'string' && (typeof config !== 'object' || config === null)) {
+    if (typeof config !== 'string' && !isObject(config)) {
       throw invalid('a configuration or the name of a preset', 'config', config);
     }
     const named = typeof config === 'string' ? preset(config) : config;

@@ -178,6 +178,13 @@ describe('options', () => {
     }
   });
 
+  test('a configuration is an object of fields', async () => {
+    for (const config of [[], [preset('tiny')], null, 5]) {
+      const error = await failure('INVALID_ARGUMENT', () => Albert.create(config as never));
+      expect(error.message).toMatch(/a configuration or the name of a preset for config but received/);
+    }
+  });
+
   test('unknown presets and tasks list the known ones', async () => {
     expect((await failure('INVALID_ARGUMENT', () => Albert.create('huge'))).message).toMatch(
       /base-v1.*tiny.*'huge'/s,
