@@ -250,7 +250,7 @@ export class Albert<H extends Head = Head> {
   ): Promise<OutputsOf<H>>;
   async forward<N extends keyof ForwardOutputs>(
     inputs: ForwardInputs,
-    options: ForwardOptions & { outputs: N[] },
+    options: ForwardOptions & { outputs: readonly N[] },
   ): Promise<ChosenOutputs<N>>;
   async forward(inputs: ForwardInputs, options?: ForwardOptions): Promise<ForwardOutputs>;
   async forward(inputs: ForwardInputs, options?: ForwardOptions): Promise<ForwardOutputs> {

@@ -5,7 +5,7 @@ import { AlbertError } from './errors';
 
 /** One sequence: an array or typed array of integers. */
 export type Sequence =
-  readonly number[] | readonly bigint[] | Int32Array | BigInt64Array | Uint8Array | Uint16Array;
+  readonly number[] | readonly bigint[] | Int32Array | Uint32Array | BigInt64Array | Uint8Array | Uint16Array;
 /** Sequences of one batch, ragged or rectangular; multiple choice takes one level more. */
 export type SequenceBatch = readonly Sequence[] | readonly (readonly Sequence[])[];
 

@@ -53,9 +53,9 @@ export interface ForwardOptions {
   /** Also return every layer's attention probabilities. Default false. */
   attentions?: boolean;
   /** Names of the outputs to compute and return. Default: last_hidden_state and whatever the head gives. */
-  outputs?: string[];
+  outputs?: readonly string[];
   /** Masked-language heads: positions of each sequence whose logits are wanted, in place of all. */
-  positions?: number[][];
+  positions?: readonly (readonly number[])[];
   /** Rejects at once with ABORTED and abandons the run between layers. */
   signal?: AbortSignal;
 }

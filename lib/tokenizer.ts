@@ -17,7 +17,7 @@ import { boolean, integer, invalid, type Names, oneOf, optionsObject, string } f
 import { findTokenizer, isFile, resolveFolder, settingsBeside, type TokenizerFiles } from './source';
 
 /** One text, or a pair of them. */
-export type TextOrPair = string | [text: string, pair: string];
+export type TextOrPair = string | readonly [text: string, pair: string];
 
 export interface EncodeOptions {
   /** Default true: [CLS] A [SEP] (B [SEP]). */

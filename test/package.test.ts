@@ -29,7 +29,14 @@ test('the types hold in a strict application, by both module systems and for an 
   for (const file of ['app.mts', 'app.cts'])
     writeFileSync(
       path.join(folder, file),
-      "import { AlbertError, pipeline } from 'albert-native';\n" +
+      "import { Albert, AlbertError, pipeline } from 'albert-native';\n" +
+        "const [texts, pairs, names, rows] = [['a'], [['a', 'b']], ['logits'], [[1]]] as const;\n" +
+        "export const labels = async () => (await pipeline('text-classification'))(texts);\n" +
+        "export const tags = async () => (await pipeline('ner'))('a', { ignore_labels: texts });\n" +
+        "export const ranks = async () => (await pipeline('fill-mask'))('[MASK]', { targets: texts });\n" +
+        'export const logits = async (model: Albert<"masked-lm">) =>\n' +
+        '  model.forward({ input_ids: [Uint32Array.of(1)] }, { outputs: names, positions: rows });\n' +
+        'export const ids = (model: Albert) => model.tokenizer.encodeBatch(pairs);\n' +
         "export const words = async (): Promise<string[]> => (await (await pipeline('fill-mask'))('a [MASK]')).map((one) => one.token_str);\n" +
         "export const error = new AlbertError('DATA', 'x', { cause: 1 });\n",
     );

@@ -20,7 +20,7 @@ export interface FillMaskOptions extends TextOptions {
   /** Answers for each mask. Default 5. */
   top_k?: number;
   /** Rank these words alone; one of several tokens counts as the piece of its name ('.', 'ing', '##ing'), or else as its first. */
-  targets?: string | string[];
+  targets?: string | readonly string[];
 }
 
 const FILL_MASK_OPTIONS: Names<FillMaskOptions> = { ...TEXT_OPTIONS, top_k: true, targets: true };

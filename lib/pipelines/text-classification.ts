@@ -52,12 +52,15 @@ export interface ClassificationResult {
 export interface TextClassificationPipeline extends Pipeline<'text-classification'> {
   (input: ClassificationInput, options?: TextClassificationOptions): Promise<ClassificationResult[]>;
   (
-    inputs: ClassificationInput[],
+    inputs: readonly ClassificationInput[],
     options: TextClassificationOptions & { top_k: number | null },
   ): Promise<ClassificationResult[] | ClassificationResult[][]>;
-  (inputs: ClassificationInput[], options?: TextClassificationOptions): Promise<ClassificationResult[]>;
   (
-    inputs: ClassificationInput | ClassificationInput[],
+    inputs: readonly ClassificationInput[],
+    options?: TextClassificationOptions,
+  ): Promise<ClassificationResult[]>;
+  (
+    inputs: ClassificationInput | readonly ClassificationInput[],
     options?: TextClassificationOptions,
   ): Promise<ClassificationResult[] | ClassificationResult[][]>;
 }
@@ -89,7 +92,7 @@ export async function textClassification(
   const { model } = opened;
 
   const call = async (
-    input: ClassificationInput | ClassificationInput[],
+    input: ClassificationInput | readonly ClassificationInput[],
     callOptions?: TextClassificationOptions,
   ) => {
     const given = optionsObject<TextClassificationOptions>('options', callOptions, CLASSIFICATION_OPTIONS);

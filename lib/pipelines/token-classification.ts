@@ -26,7 +26,7 @@ export interface TokenClassificationOptions extends TextOptions {
    */
   aggregation_strategy?: (typeof STRATEGIES)[number];
   /** Labels to leave out. Default ['O']. */
-  ignore_labels?: string[];
+  ignore_labels?: readonly string[];
 }
 
 const TAGGING_OPTIONS: Names<TokenClassificationOptions> = {
