@@ -406,3 +406,24 @@ test('where no answer at all is best, the threshold lies below all odds, and oth
   );
   expect(some).toMatchObject({ threshold: -0.8, f1: 100 });
 });
+
+test('questions that share an id are scored each by its own answer', () => {
+  const example = (text: string) => ({
+    id: 'q',
+    question: 'q',
+    context: 'Ann Bob',
+    answers: [{ text, start: 0 }],
+  });
+  const prediction = (text: string) => ({
+    answers: [{ text, probability: 1, start_logit: 0, end_logit: 0 }],
+    nullOdds: -1,
+  });
+  for (const mayHaveNone of [false, true])
+    expect(
+      answering(mayHaveNone).score(
+        null as never,
+        [example('Ann'), example('Bob')],
+        [prediction('Ann'), prediction('Bob')],
+      ),
+    ).toMatchObject({ exact: 100, f1: 100 });
+});

@@ -225,17 +225,21 @@ function searchThreshold(input: SquadInput, odds: Record<string, number>): numbe
 }
 
 function scores(examples: AnsweringExample[], predictions: AnswerPrediction[], mayHaveNone: boolean): Scores {
-  const byId = <T>(value: (prediction: AnswerPrediction) => T) =>
-    Object.fromEntries(examples.map(({ id }, i) => [id, value(predictions[i])]));
+  // By place, as questions may share an id.
+  const byPlace = <T>(value: (prediction: AnswerPrediction) => T) =>
+    Object.fromEntries(predictions.map((prediction, i) => [String(i), value(prediction)]));
   const input = {
-    examples: examples.map(({ id, answers }) => ({ id, answers: answers!.map(({ text }) => text) })),
-    predictions: byId(({ answers }) => answers[0].text),
+    examples: examples.map(({ answers }, i) => ({
+      id: String(i),
+      answers: answers!.map(({ text }) => text),
+    })),
+    predictions: byPlace(({ answers }) => answers[0].text),
   };
   if (!mayHaveNone) {
     const { exact, f1, total } = squad(input);
     return { f1, exact, total };
   }
-  const noAnswerProbabilities = byId(({ nullOdds }) => nullOdds);
+  const noAnswerProbabilities = byPlace(({ nullOdds }) => nullOdds);
   const threshold = searchThreshold(input, noAnswerProbabilities);
   const { f1, exact, ...others } = squad({ ...input, noAnswerProbabilities, threshold });
   return { f1, exact, ...(others as Scores), threshold };
