@@ -91,6 +91,10 @@ describe("a user's own data", () => {
     write(folder, 't.conll', 'Ann NOUN', 'sings VERB');
     expect((await findTask(task, folder)).task.metrics).toEqual(['accuracy']);
     await failure('INVALID_ARGUMENT', () => findTask({ ...task, metrics: ['span_f1'] }, folder));
+    const byName = await failure('INVALID_ARGUMENT', () =>
+      findTask({ ...task, columns: { tag: 'ner' } }, folder),
+    );
+    expect(byName.message).toMatch(/expected a number.*for columns\.tag but received 'ner'/);
   });
 
   test('the first token of each word carries its tag, over windows too', async () => {
@@ -164,6 +168,19 @@ describe("a user's own data", () => {
       '{"context":"c","choices":["a"],"label":1}',
       /x\.jsonl:1: expected label to be a place among 1 choices/,
     ],
+    [
+      'multiple-choice',
+      'x.jsonl',
+      '{"context":"c","choices":["a","b"],"label":null}',
+      /x\.jsonl:1: expected label to be a place among 2 choices but received null/,
+    ],
+    [
+      'tagging',
+      'x.conll',
+      'Ann B-PER\nParis',
+      /x\.conll:2: expected a word and its tag but received no column/,
+    ],
+    ['tagging', 'x.conll', 'Ann\tB-PER\nParis\t', /x\.conll:2: expected a text in column -1 but it is empty/],
   ])('refuses %s of %s: %j', async (type, name, text, message) => {
     const folder = temporaryFolder();
     write(folder, name, text);

@@ -151,9 +151,11 @@ const choiceReader: Reader = (record, labelled) => {
   const choices = list(record, 'choices');
   const place = () => {
     const given = record.field('label');
-    const index =
-      typeof given === 'string' && /^[A-Z]$/.test(given) ? given.charCodeAt(0) - 65 : Number(given);
-    if (!Number.isInteger(index) || index < 0 || index >= choices.length)
+    const isLetter = typeof given === 'string' && /^[A-Z]$/.test(given);
+    const index = isLetter
+      ? given.charCodeAt(0) - 65
+      : choices.findIndex((_, i) => given === i || given === String(i));
+    if (index < 0 || index >= choices.length)
       throw record.fail(
         `expected label to be a place among ${choices.length} choices but received ${show(given)}`,
       );

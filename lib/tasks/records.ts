@@ -1,8 +1,8 @@
 /** Records of a user's data file: fields by the names that a description gives them, whatever the format. */
 import path from 'node:path';
 import { AlbertError } from '../errors';
-import { show } from '../options';
-import { cellOf, columnOf, readConll, readJsonLines, readTable, slicesOf } from './table';
+import { invalid, show } from '../options';
+import { cellOf, columnOf, readConll, readJsonLines, readTable, type Row, slicesOf } from './table';
 import { dataError } from './task';
 
 export const FORMATS = ['tsv', 'csv', 'jsonl', 'conll', 'squad'] as const;
@@ -130,10 +130,29 @@ export function list(record: FileRecord, name: string): string[] {
 export async function readTagged(layout: FileLayout, file: string, format: Format, labelled: boolean) {
   const columns = layout.columns ?? {};
   if (format === 'conll') {
-    const [word, tag] = [Number(columns.word ?? 0), Number(columns.tag ?? -1)];
+    const place = (name: string, usual: number) => {
+      const column = columns[name] ?? usual;
+      if (typeof column === 'number') return column;
+      throw invalid(`a number, as the columns of ${file} have no names,`, `columns.${name}`, column);
+    };
+    const [word, tag] = [place('word', 0), place('tag', -1)];
+    const cell = (row: Row, column: number) => {
+      const found = cellOf({ file, header: null, rows: [] }, row, column);
+      if (found !== '') return found;
+      throw dataError(file, row.line, `expected a text in column ${column} but it is empty`);
+    };
+    const tagOf = (row: Row) => {
+      if (row.cells.length + tag === word)
+        throw dataError(
+          file,
+          row.line,
+          'expected a word and its tag but received no column besides the word',
+        );
+      return cell(row, tag);
+    };
     return (await readConll(file)).map((rows) => ({
-      words: rows.map((row) => cellOf({ file, header: null, rows }, row, word)),
-      tags: labelled ? rows.map((row) => cellOf({ file, header: null, rows }, row, tag)) : null,
+      words: rows.map((row) => cell(row, word)),
+      tags: labelled ? rows.map(tagOf) : null,
       fail: (w: number) => (message: string) => dataError(file, rows[w].line, message),
     }));
   }

@@ -126,7 +126,8 @@ export async function readConll(file: string): Promise<Row[][]> {
   };
   for await (const [line, text] of numbered(file)) {
     if (text.trim() === '' || text.startsWith('-DOCSTART-')) end();
-    else sentence.push({ line, cells: text.trim().split(text.includes('\t') ? '\t' : /\s+/) });
+    else if (text.includes('\t')) sentence.push({ line, cells: text.split('\t').map((cell) => cell.trim()) });
+    else sentence.push({ line, cells: text.trim().split(/\s+/) });
   }
   end();
   if (sentences.length === 0) throw dataError(file, 1, 'expected words in columns but there are none');
