@@ -1,6 +1,6 @@
 /** Finds a model's files: in a folder, or by name in the places where models are kept. Never uses the network. */
 import { randomUUID } from 'node:crypto';
-import { existsSync, readdirSync, type Stats, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -9,7 +9,7 @@ import type { AlbertConfig } from './config';
 import { AlbertError, callNative } from './errors';
 import { binding } from './native';
 import { invalid, isObject, show } from './options';
-import { readText } from './text-files';
+import { readText, statusOf, unseen } from './text-files';
 
 /** Vocabulary and settings of a tokenizer. */
 export interface TokenizerFiles {
@@ -72,37 +72,22 @@ const WEIGHT_FILES = [
 
 const packageModels = path.resolve(__dirname, '..', 'models');
 
-function unreadable(place: string, error: unknown): AlbertError {
-  const reason = (error as Error).message;
-  return new AlbertError('CHECKPOINT', `could not look at ${show(place)}: ${reason}`, { cause: error });
-}
-
-// Undefined where there is nothing, as below a file.
-function statusOf(candidate: string): Stats | undefined {
-  try {
-    return statSync(candidate, { throwIfNoEntry: false });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined;
-    throw unreadable(candidate, error);
-  }
-}
-
 /** Names of what is in a folder. @throws AlbertError CHECKPOINT for one that cannot be read. */
 export function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder);
   } catch (error) {
-    throw unreadable(folder, error);
+    throw unseen('CHECKPOINT', folder, error);
   }
 }
 
 function isFolder(candidate: string): boolean {
-  return statusOf(candidate)?.isDirectory() ?? false;
+  return statusOf(candidate, 'CHECKPOINT')?.isDirectory() ?? false;
 }
 
 /** @throws AlbertError CHECKPOINT for a path that cannot be looked at. */
 export function isFile(candidate: string): boolean {
-  return statusOf(candidate)?.isFile() ?? false;
+  return statusOf(candidate, 'CHECKPOINT')?.isFile() ?? false;
 }
 
 /**
@@ -203,7 +188,7 @@ export async function readJson<T = AlbertConfig>(
   kind: 'object' | 'array' = 'object',
 ) {
   // Nobody may ever write into a pipe, and a device may never end.
-  const status = statusOf(file);
+  const status = statusOf(file, code);
   if (status && !status.isFile()) throw new AlbertError(code, `expected a regular file at ${file}`);
   const text = await readText(file).catch((error: Error) => {
     throw new AlbertError(code, error.message, { cause: error });
@@ -222,7 +207,7 @@ export async function readJson<T = AlbertConfig>(
 /** config.json of a model folder: its path, its text and its contents. */
 export async function readConfig(folder: string) {
   const file = path.join(folder, 'config.json');
-  if (!statusOf(file)) {
+  if (!statusOf(file, 'CHECKPOINT')) {
     throw new AlbertError(
       'CHECKPOINT',
       `expected config.json in the model folder but found none in ${folder}`,

@@ -1,15 +1,34 @@
 /** Text files as users have them: found by paths, folders and patterns, and read whole or line by line, UTF-8 alone. */
 import { isUtf8 } from 'node:buffer';
-import { createReadStream, existsSync } from 'node:fs';
+import { createReadStream, type Stats, statSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { createGunzip } from 'node:zlib';
-import { AlbertError } from './errors';
-import { invalid, pathString } from './options';
+import { AlbertError, type ErrorCode } from './errors';
+import { invalid, pathString, show } from './options';
 
 const BYTE_ORDER_MARK = /^\ufeff/;
+
+/** The error for a path that cannot be looked at. */
+export function unseen(code: ErrorCode, place: string, error: unknown): AlbertError {
+  const reason = (error as Error).message;
+  return new AlbertError(code, `could not look at ${show(place)}: ${reason}`, { cause: error });
+}
+
+/**
+ * What stands at a path; undefined where there is nothing, as below a file.
+ * @param code of the error for a path that cannot be looked at, as in a folder that may not be entered.
+ */
+export function statusOf(place: string, code: ErrorCode): Stats | undefined {
+  try {
+    return statSync(place, { throwIfNoEntry: false });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined;
+    throw unseen(code, place, error);
+  }
+}
 
 /** `*`, `**` and `?` of a path pattern as a regular expression. */
 function globExpression(pattern: string): RegExp {
@@ -39,7 +58,7 @@ async function filesBelow(folder: string): Promise<string[]> {
 /**
  * The files that paths, folders and patterns mean, in order.
  * @param subject what errors call them.
- * @throws AlbertError DATA when one of them means none.
+ * @throws AlbertError DATA when one of them means none, or cannot be looked at.
  */
 export async function findFiles(corpus: unknown, subject = 'corpus'): Promise<string[]> {
   const patterns: unknown[] = Array.isArray(corpus) ? corpus : [corpus];
@@ -50,7 +69,7 @@ export async function findFiles(corpus: unknown, subject = 'corpus'): Promise<st
       throw invalid('a path, a pattern or a list of them', subject, pattern);
     }
     const full = path.resolve(pattern);
-    const status = await stat(full).catch(() => null);
+    const status = statusOf(full, 'DATA');
     let files: string[] = [];
     if (status?.isFile()) {
       files = [full];
@@ -59,7 +78,7 @@ export async function findFiles(corpus: unknown, subject = 'corpus'): Promise<st
     } else if (/[*?]/.test(full)) {
       const base = path.dirname(full.slice(0, full.search(/[*?]/)) + 'x');
       const expression = globExpression(full.replaceAll(path.sep, '/'));
-      if (existsSync(base)) {
+      if (statusOf(base, 'DATA')) {
         files = (await filesBelow(base)).filter((file) => expression.test(file.replaceAll(path.sep, '/')));
       }
     }

@@ -1,11 +1,12 @@
 /** Published tasks: reading of GLUE, SQuAD and RACE, windows and answers, and what malformed data is told. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { answering, maxContext, windowSpans } from '../lib/tasks/answering';
 import { answeringByBeam } from '../lib/tasks/answering-beam';
 import type { AnsweringExample, ChoosingExample, TextExample } from '../lib/tasks/task';
 import { type Albert, Tensor, Tokenizer } from '../lib';
+import { findFiles } from '../lib/text-files';
 import { outsideData, temporaryFolder, vocabulary } from './support/data';
 import { read, write } from './support/datasets';
 import { failure } from './support/errors';
@@ -312,6 +313,18 @@ test('files of a built-in task may be gzipped', async () => {
   };
   packed('dev/high/all.txt.gz', JSON.stringify(passage));
   expect(await read('race-high', folder, 'dev')).toMatchObject([{ label: 1, choices: { 1: 'It was b .' } }]);
+});
+
+const ifLinks = process.platform === 'win32' ? test.skip : test;
+
+ifLinks('a path that cannot be looked at is told as such, not as one where nothing is', async () => {
+  const folder = path.join(temporaryFolder(), 'loop');
+  symlinkSync(folder, folder);
+  for (const task of ['rte', 'squad-1.1', 'race'])
+    expect((await failure('DATA', () => read(task, folder, 'dev'))).message).toMatch(
+      /^could not look at .*ELOOP/,
+    );
+  expect((await failure('DATA', () => findFiles(folder))).message).toMatch(/^could not look at .*ELOOP/);
 });
 
 test('a split that a folder lacks is told with all places where it may be', async () => {

@@ -1,11 +1,10 @@
 /** RACE: reading comprehension with four answers to choose from, from middle and high school. */
-import { existsSync, statSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { AlbertError } from '../errors';
 import { show } from '../options';
 import { statement } from '../pipelines/multiple-choice';
-import { readText } from '../text-files';
+import { readText, statusOf } from '../text-files';
 import { choosing } from './choosing';
 import { parseObject, readJsonLines } from './table';
 import { type ChoosingExample, dataError, type Split, type Task } from './task';
@@ -54,7 +53,9 @@ function questionsOf({ file, line, value }: Passage): ChoosingExample[] {
 
 /** Passages of a folder: a file a passage as released, or all.txt with a line a passage. */
 async function passages(folder: string): Promise<Passage[]> {
-  const together = ['all.txt', 'all.txt.gz'].map((name) => path.join(folder, name)).find(existsSync);
+  const together = ['all.txt', 'all.txt.gz']
+    .map((name) => path.join(folder, name))
+    .find((file) => statusOf(file, 'DATA'));
   if (together) return (await readJsonLines(together)).map((one) => ({ file: together, ...one }));
   const found = await readdir(folder).catch((error: Error) => {
     throw new AlbertError('DATA', `${folder}: cannot be read: ${error.message}`, { cause: error });
@@ -74,11 +75,11 @@ async function passages(folder: string): Promise<Passage[]> {
 
 async function read(folder: string, split: Split, schools: readonly string[]): Promise<ChoosingExample[]> {
   const root = [path.join(folder, 'RACE', split), path.join(folder, split)].find((place) =>
-    existsSync(place),
+    statusOf(place, 'DATA'),
   );
   const found = schools.map((school) => path.join(root ?? folder, school));
   for (const place of found)
-    if (!root || !statSync(place, { throwIfNoEntry: false })?.isDirectory())
+    if (!root || !statusOf(place, 'DATA')?.isDirectory())
       throw new AlbertError(
         'DATA',
         `expected RACE's ${split} split at ${path.join(folder, split)}/${schools.join(' and ')} but found none`,

@@ -1,11 +1,11 @@
 /** What a fine-tuning task is: where its examples come from, what a model does with them, and how that is scored. */
-import { existsSync } from 'node:fs';
 import type { Albert } from '../albert';
 import { AlbertError } from '../errors';
 import type { Head } from '../heads';
 import type { SequenceIds } from '../inputs';
 import type { AlbertConfig } from '../config';
 import type { RunProgress } from '../pipelines/run';
+import { statusOf } from '../text-files';
 import type { Tokenizer } from '../tokenizer';
 import type { LabelledInputs } from '../training/labels';
 
@@ -136,9 +136,12 @@ export function dataError(file: string, line: number, message: string): AlbertEr
   return new AlbertError('DATA', `${file}:${line}: ${message}`);
 }
 
-/** The first of the files that there is, or the same gzipped. @throws AlbertError DATA where a split has none of them. */
+/**
+ * The first of the files that there is, or the same gzipped.
+ * @throws AlbertError DATA where a split has none of them, or one cannot be looked at.
+ */
 export function fileOfSplit(task: string, split: Split, files: string[]): string {
-  const found = files.flatMap((file) => [file, `${file}.gz`]).find((file) => existsSync(file));
+  const found = files.flatMap((file) => [file, `${file}.gz`]).find((file) => statusOf(file, 'DATA'));
   if (found !== undefined) return found;
   throw new AlbertError(
     'DATA',
