@@ -1,4 +1,4 @@
-// Reading of device names.
+// Reading of the names of devices and precisions.
 #include "device.h"
 
 #include "support/error.h"
@@ -28,6 +28,20 @@ int cuda_index(const std::string& device) {
 }
 
 }  // namespace
+
+const char* to_string(Precision precision) {
+  return precision == Precision::kFp32 ? "fp32" : precision == Precision::kBf16 ? "bf16" : "int8";
+}
+
+Precision precision_of(const std::string& dtype, std::initializer_list<Precision> allowed) {
+  std::string names;
+  for (const Precision precision : allowed) {
+    if (dtype == to_string(precision)) return precision;
+    names += str(names.empty() ? "'" : " or '", to_string(precision), "'");
+  }
+  throw Error(ErrorCode::kInvalidArgument,
+              str("expected dtype to be ", names, " but received '", dtype, "'"));
+}
 
 std::unique_ptr<Backend> make_backend(const std::string& device, Precision precision, const std::string& isa,
                                       int threads) {

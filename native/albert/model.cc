@@ -13,14 +13,6 @@
 namespace albert {
 namespace {
 
-Precision precision_of(const std::string& dtype) {
-  if (dtype == "fp32") return Precision::kFp32;
-  if (dtype == "bf16") return Precision::kBf16;
-  check(dtype == "int8", ErrorCode::kInvalidArgument,
-        "expected dtype to be 'fp32', 'bf16' or 'int8' but received '", dtype, "'");
-  return Precision::kInt8;
-}
-
 template <typename... Args>
 void require(bool condition, const Args&... message) {
   check(condition, ErrorCode::kInvalidArgument, message...);
@@ -76,7 +68,7 @@ struct Model::MemoryCount {
 Model::Model(Config config, const ModelOptions& options)
     : config_(std::move(config)),
       head_(options.head.value_or(config_.head)),
-      precision_(precision_of(options.dtype)),
+      precision_(precision_of(options.dtype, {Precision::kFp32, Precision::kBf16, Precision::kInt8})),
       backend_(make_backend(options.device, precision_, options.isa, options.threads)) {
   BackendLimits limits;
   limits.precision = precision_;

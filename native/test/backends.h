@@ -30,10 +30,6 @@ inline std::vector<float> random_floats(int64_t count, float deviation = 1) {
   return values;
 }
 
-inline const char* to_string(Precision precision) {
-  return precision == Precision::kFp32 ? "fp32" : precision == Precision::kBf16 ? "bf16" : "int8";
-}
-
 // What computes: an instruction set of this machine, or a GPU.
 struct Processor {
   std::string device, isa;  // as make_backend() takes them

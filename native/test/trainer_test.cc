@@ -207,6 +207,16 @@ TEST(classifiers_of_rows_and_of_tokens_have_dropout) {
   }
 }
 
+TEST(a_precision_that_is_not_allowed_is_refused_with_those_that_are) {
+  EXPECT(precision_of("bf16", {Precision::kFp32, Precision::kBf16}) == Precision::kBf16);
+  const std::string message = refusal(
+      [] {
+        precision_of("int8", {Precision::kFp32, Precision::kBf16});
+      },
+      ErrorCode::kInvalidArgument);
+  EXPECT(message == "expected dtype to be 'fp32' or 'bf16' but received 'int8'", message);
+}
+
 TEST(labels_of_another_head_are_refused) {
   const Config config = Config::parse(
       R"({"model_type": "albert", "vocab_size": 50, "embedding_size": 8, "hidden_size": 16,

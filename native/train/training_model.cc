@@ -7,15 +7,6 @@
 #include "support/error.h"
 
 namespace albert {
-namespace {
-
-Precision precision_of(const std::string& dtype) {
-  check(dtype == "fp32" || dtype == "bf16", ErrorCode::kInvalidArgument,
-        "expected the dtype of a training to be 'fp32' or 'bf16' but received '", dtype, "'");
-  return dtype == "fp32" ? Precision::kFp32 : Precision::kBf16;
-}
-
-}  // namespace
 
 TrainingModel::TrainingModel(const Config& config, Head head, const Weights& weights,
                              const TrainingOptions& options)
@@ -28,7 +19,7 @@ TrainingModel::TrainingModel(const Config& config, Head head, const Weights& wei
             (classifies && options.class_weights.size() == static_cast<size_t>(config.num_labels)),
         ErrorCode::kInvalidArgument, "expected a class weight for each of ",
         classifies ? config.num_labels : 0, " labels but received ", options.class_weights.size());
-  const Precision precision = precision_of(options.dtype);
+  const Precision precision = precision_of(options.dtype, {Precision::kFp32, Precision::kBf16});
   backend_ = make_backend(options.device, precision, options.isa, options.threads);
   BackendLimits limits;
   limits.precision = precision;
