@@ -322,6 +322,8 @@ describe('Trainer', () => {
     const diverged = await failure('DIVERGED', () => trainer.step(batches(1)));
     expect(diverged.message).toMatch(/diverged after 1 steps: /);
     expect((await weights()).data).toEqual(before.data);
+    const spoilt = await failure('DIVERGED', () => trainer.evaluate(batches(1) as LabelledInputs));
+    expect(spoilt.message).toMatch(/diverged after 1 steps: the loss is /);
   });
 
   test('refuses what it cannot train on, and goes on', async () => {

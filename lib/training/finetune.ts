@@ -14,7 +14,7 @@ import { appendRecord, beginLog, dropCutLine, isMarked, LOG_FILE, readLog } from
 import { epochBatches } from './minibatches';
 import { plotRuns } from './plot';
 import { type Done, takeStep } from './steps';
-import { disposeBoth, refuseDiverged, Trainer } from './trainer';
+import { disposeBoth, Trainer } from './trainer';
 
 export interface FinetuneResult extends Report {
   output: string;
@@ -204,9 +204,9 @@ class Run {
   }
 
   /** Spoilt weights would be scored as a model that always says the same, which may be the best so far. */
-  private refuseDiverged(): Promise<void> {
-    const { plan, at } = this;
-    return refuseDiverged(this.trainer, plan.task.kind.batch(this.nextBatch(), plan.train), at.step);
+  private async refuseDiverged(): Promise<void> {
+    const { plan, trainer } = this;
+    await trainer.evaluate(plan.task.kind.batch(this.nextBatch(), plan.train));
   }
 
   /** Scores the development split; the best so far becomes the model of the output folder. */

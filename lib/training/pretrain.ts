@@ -31,7 +31,7 @@ import { Hold } from './hold';
 import { appendRecord, beginLog, dropCutLine, isMarked, LOG_FILE } from './log';
 import { beginRun, continueRun, type Progress, vocabularyFiles } from './pretrain-run';
 import { type StepProgress, takeStep } from './steps';
-import { disposeBoth, refuseDiverged, type Trainer } from './trainer';
+import { disposeBoth, type Trainer } from './trainer';
 import { TRAINER_OPTIONS, type TrainerOptions } from './trainer-options';
 
 export interface PretrainOptions
@@ -218,7 +218,7 @@ class Run {
   }
 
   private async save(): Promise<void> {
-    if (this.last) await refuseDiverged(this.trainer, this.last, this.at.step);
+    if (this.last) await this.trainer.evaluate(this.last); // refuses weights that the last update spoilt
     await this.trainer.save(this.output, this.at);
   }
 

@@ -100,7 +100,10 @@ export class Trainer {
     };
   }
 
-  /** The losses of a batch without dropout and without an update. @throws AlbertError as step() does. */
+  /**
+   * The losses of a batch without dropout and without an update.
+   * @throws AlbertError as step() does: DIVERGED also for weights that the last update spoilt.
+   */
   async evaluate(batch: LabelledInputs): Promise<Evaluation> {
     const packed = packLabelled(batch, this.model.head, this.model.config);
     const losses = await this.#life.hold(() => this.#inTurn((native) => native.evaluate(packed)));
@@ -201,20 +204,6 @@ export class Trainer {
     this.#last = next;
     return next;
   }
-}
-
-/**
- * Refuses weights that the last update spoilt, which the loss of the next batch would tell, before they are scored or saved.
- * @throws AlbertError DIVERGED.
- */
-export async function refuseDiverged(trainer: Trainer, batch: LabelledInputs, steps: number): Promise<void> {
-  const { loss } = await trainer.evaluate(batch);
-  if (Number.isFinite(loss)) return;
-  throw new AlbertError(
-    'DIVERGED',
-    `training diverged after ${steps} steps: the loss is ${loss}; use a smaller learning rate or a longer warm-up, and ` +
-      'continue from the last checkpoint',
-  );
 }
 
 /** Ends a trainer together with its model. */

@@ -48,6 +48,12 @@ Losses mean_losses(const std::vector<Losses>& batches) {
   return mean;
 }
 
+void check_finite(const char* what, double value, int64_t steps) {
+  check(std::isfinite(value), ErrorCode::kDiverged, "training diverged after ", steps, " steps: the ", what,
+        " is ", std::isnan(value) ? std::fabs(value) : value,  // whose sign means nothing
+        "; use a smaller learning rate or a longer warm-up, and continue from the last checkpoint");
+}
+
 }  // namespace
 
 Trainer::Trainer(const Config& config, Head head, const Weights& weights, const TrainingOptions& training,
@@ -70,20 +76,21 @@ StepResult Trainer::step(const std::vector<LabelledBatch>& batches) {
                      std::count(sequences.mask.begin(), sequences.mask.end(), 0);
   }
   result.losses = mean_losses(losses);
-  const auto check_finite = [&](const char* what, double value) {
-    check(std::isfinite(value), ErrorCode::kDiverged, "training diverged after ", steps_, " steps: the ",
-          what, " is ", std::isnan(value) ? std::fabs(value) : value,  // whose sign means nothing
-          "; use a smaller learning rate or a longer warm-up, and continue from the last checkpoint");
-  };
-  check_finite("loss", result.losses.total);
+  check_finite("loss", result.losses.total, steps_);
   const Optimizer::Step update = optimizer_.update(steps_, static_cast<int64_t>(batches.size()));
-  check_finite("norm of the gradient", update.grad_norm);
+  check_finite("norm of the gradient", update.grad_norm, steps_);
   result.grad_norm = update.grad_norm;
   result.learning_rate = update.learning_rate;
   model_.weights_changed();
   passes_ += static_cast<int64_t>(batches.size());
   ++steps_;
   return result;
+}
+
+Losses Trainer::evaluate(const LabelledBatch& batch) {
+  const Losses losses = model_.evaluate(batch);
+  check_finite("loss", losses.total, steps_);
+  return losses;
 }
 
 void Trainer::save(const std::string& path, const std::string& note) {

@@ -24,7 +24,9 @@ class Trainer {
   // One update from the mean gradient of the micro-batches. Throws Error{kDiverged} when a loss or the norm
   // of the gradient is not finite; weights and state are then those before the step.
   StepResult step(const std::vector<LabelledBatch>& batches);
-  Losses evaluate(const LabelledBatch& batch) { return model_.evaluate(batch); }
+  // The losses alone, without dropout. Throws Error{kDiverged} when they are not finite, as after an update
+  // that spoilt the weights.
+  Losses evaluate(const LabelledBatch& batch);
 
   // Writes weights, moments and counters to one file, with `note`, which restore() gives back. The old file
   // stays until the new one is whole.
