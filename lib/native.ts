@@ -291,6 +291,8 @@ export interface NativeBinding {
     specialTokensJson: string,
     threads: number,
   ): Promise<NativeTokenizer>;
+  /** A text as tokenizers prepare it for SentencePiece; without lowerCase, case and accents stay. */
+  prepareText(text: string, lowerCase: boolean): string;
   /** [async] Shards of writeShard, or TFRecord files. */
   openPretraining(
     tokenizer: NativeTokenizer,

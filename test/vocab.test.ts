@@ -4,7 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { Tokenizer, trainVocabulary } from '../lib';
-import { prepareText } from '../lib/training/vocab';
+import { binding } from '../lib/native';
 import { albert } from './support/cli';
 import { temporaryFolder } from './support/data';
 import { failure } from './support/errors';
@@ -71,7 +71,11 @@ test('an abort leaves nothing behind', async () => {
   expect(existsSync(path.dirname(prefix))).toBe(false);
 });
 
-test('text is prepared as the reference prepares it', () => {
-  expect(prepareText("  ``Café''  ÀÉ\tDAYS ", true)).toBe('"cafe" ae days');
-  expect(prepareText('Café', false)).toBe('Café');
+test('text is prepared as tokenizers prepare it', () => {
+  const prepared = (text: string, lowerCase = true) => binding().prepareText(text, lowerCase);
+  expect(prepared("  ``Café''  ÀÉ\tDAYS ")).toBe('"cafe" ae days');
+  expect(prepared('Café', false)).toBe('Café');
+  // The vowel sign is no accent, the virama counts as one.
+  expect(prepared('हिन्दी')).toBe('हिनदी');
+  expect(prepared(' \n')).toBe('');
 });

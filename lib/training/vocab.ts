@@ -6,7 +6,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { throwIfAborted } from '../abort';
-import { AlbertError } from '../errors';
+import { AlbertError, callNative } from '../errors';
+import { binding } from '../native';
 import { abortSignal, boolean, integer, type Names, optionsObject, pathString, string } from '../options';
 import { makeFolder } from '../source';
 import { findFiles, readLines } from '../text-files';
@@ -55,12 +56,6 @@ function csv(symbols: string[]): string {
     .join(',');
 }
 
-/** preprocess_text of the reference: spaces, quotes, accents, case. */
-export function prepareText(line: string, lowerCase: boolean): string {
-  const text = line.trim().split(/\s+/).join(' ').replaceAll('``', '"').replaceAll("''", '"');
-  return lowerCase ? text.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase() : text;
-}
-
 /** Writes the lines of all files as spm_train is to see them; returns how many. */
 async function writePrepared(
   files: string[],
@@ -72,7 +67,7 @@ async function writePrepared(
   const prepared = async function* () {
     for (const file of files) {
       for await (const line of readLines(file)) {
-        const text = prepareText(line, lowerCase);
+        const text = callNative(() => binding().prepareText(line, lowerCase));
         if (text === '') continue;
         lines++;
         yield `${text}\n`;

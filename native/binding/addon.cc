@@ -101,6 +101,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("trainingNote", Napi::Function::New(env, TrainerWrap::note, "trainingNote"));
   exports.Set("backward", Napi::Function::New(env, TrainerWrap::backward, "backward"));
   exports.Set("loadTokenizer", Napi::Function::New(env, TokenizerWrap::load, "loadTokenizer"));
+  exports.Set("prepareText", Napi::Function::New(env, TokenizerWrap::prepare, "prepareText"));
   exports.Set("openPretraining", Napi::Function::New(env, PretrainingWrap::open, "openPretraining"));
   exports.Set("writeShard", Napi::Function::New(env, PretrainingWrap::write_shard, "writeShard"));
   return exports;

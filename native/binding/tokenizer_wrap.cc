@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "albert/text_preparation.h"
 #include "convert.h"
 #include "promise_worker.h"
 
@@ -56,6 +57,17 @@ Napi::Function TokenizerWrap::define(Napi::Env env) {
                       InstanceMethod("decode", &TokenizerWrap::decode),
                       InstanceMethod("idToToken", &TokenizerWrap::id_to_token),
                       InstanceMethod("tokenToId", &TokenizerWrap::token_to_id)});
+}
+
+Napi::Value TokenizerWrap::prepare(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    Preparation preparation;
+    preparation.do_lower_case = to_bool(info[1], "lowerCase");
+    preparation.keep_accents = !preparation.do_lower_case;
+    MappedText prepared;
+    prepare_text(to_utf16(info[0], "text"), 0, preparation, &prepared);
+    return Napi::String::New(info.Env(), prepared.bytes(), prepared.size());
+  });
 }
 
 TokenizerWrap::TokenizerWrap(const Napi::CallbackInfo& info) : Wrapped(info) {

@@ -18,6 +18,8 @@ class TokenizerWrap : public Wrapped<TokenizerWrap> {
 
   // (vocabularyPath, tokenizerConfigJson, specialTokensJson, threads) -> Promise<Tokenizer>
   static Napi::Value load(const Napi::CallbackInfo& info);
+  // (text, lowerCase) -> the text as prepare_text() gives it to SentencePiece; false keeps case and accents
+  static Napi::Value prepare(const Napi::CallbackInfo& info);
 
   explicit TokenizerWrap(const Napi::CallbackInfo& info);
 
