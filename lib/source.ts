@@ -35,6 +35,15 @@ export async function makeFolder(folder: string): Promise<void> {
   });
 }
 
+/** Runs work that writes into a folder. @throws AlbertError CHECKPOINT where it cannot, or what the work throws. */
+export async function writing<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof AlbertError ? error : unwritable(folder, error as Error);
+  }
+}
+
 /** Milliseconds between looks whether a folder is free: waiting on a thread would take it from the work that is waited for. */
 const LOOK_EVERY = 20;
 
@@ -48,9 +57,7 @@ export async function writeInto<T>(folder: string, work: () => Promise<T>): Prom
   let release: (() => void) | null;
   while (!(release = callNative(() => binding().holdFile(folder)))) await setTimeout(LOOK_EVERY);
   try {
-    return await work();
-  } catch (error) {
-    throw error instanceof AlbertError ? error : unwritable(folder, error as Error);
+    return await writing(folder, work);
   } finally {
     release();
   }

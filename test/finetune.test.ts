@@ -1,5 +1,5 @@
 /** Fine-tuning and evaluation: every kind of task learns, runs continue bit-exactly, the best is kept, and what reports hold. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {
@@ -352,6 +352,18 @@ test('weights that the last step spoilt are not scored, saved or kept as the bes
   expect(trainer.extra).toMatchObject({ step: 0, best: null });
   // At a rate that does no harm the run goes on.
   expect((await finetune({ ...given, learningRate: 0.001, resume: true })).steps).toBe(1);
+});
+
+test.each(['log.jsonl', 'result.json', 'curves.svg'])('%s that cannot be written is told', async (name) => {
+  const given = await options({ steps: 2, evaluateEvery: 2 });
+  const file = path.join(given.output, name);
+  const onProgress = ({ step }: { step: number }) => {
+    if (step > 1) return;
+    rmSync(file, { force: true });
+    mkdirSync(file);
+  };
+  const { message } = await failure('CHECKPOINT', () => finetune({ ...given, onProgress }));
+  expect(message).toMatch(`expected a writable folder at ${given.output}: `);
 });
 
 test('a run that was restarted goes on by what it is asked for now, at its own rate', async () => {

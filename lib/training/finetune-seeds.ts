@@ -1,10 +1,9 @@
 /** Fine-tuning several times, by seeds alone: what of a score is the task's and what is chance. */
-import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { mean } from '../math';
 import { integer, invalid, optionsObject, pathString } from '../options';
 import { findTask } from '../tasks';
-import { finetune, type FinetuneResult, RESULT_FILE } from './finetune';
+import { finetune, type FinetuneResult, writeResult } from './finetune';
 import { FINETUNE_OPTIONS, type FinetuneOptions } from './finetune-plan';
 
 /** Scores of several runs that differ by their seed alone. */
@@ -54,6 +53,6 @@ export async function finetuneSeeds(
     b.metrics[first] > a.metrics[first] ? b : a,
   ).output;
   const result = { output, runs, metrics, best };
-  await writeFile(path.join(output, RESULT_FILE), `${JSON.stringify(result, null, 2)}\n`);
+  await writeResult(output, result);
   return result;
 }

@@ -4,7 +4,7 @@ import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AlbertError } from '../errors';
 import { abortSignal, boolean, invalid, optionsObject, pathString } from '../options';
-import { makeFolder } from '../source';
+import { makeFolder, writing } from '../source';
 import { predictAll, type Report, report } from '../tasks/evaluate';
 import type { Feature, Scores } from '../tasks/task';
 import { FINETUNE_OPTIONS, type FinetuneOptions, type Plan, prepare } from './finetune-plan';
@@ -59,8 +59,12 @@ function mismatchOf({ order, step }: Position, plan: Plan, output: string): Albe
 }
 
 const CHECKPOINT = 'checkpoint';
-/** Where a run writes its result. */
-export const RESULT_FILE = 'result.json';
+
+/** Writes result.json of a run, or of several. @throws AlbertError CHECKPOINT. */
+export async function writeResult(output: string, result: object): Promise<void> {
+  const file = path.join(output, 'result.json');
+  await writing(output, () => writeFile(file, `${JSON.stringify(result, null, 2)}\n`));
+}
 
 /** One run: the trainer, where it stands, and the files it keeps. */
 class Run {
@@ -264,10 +268,12 @@ class Run {
     const { plan, at, output } = this;
     const best = at.best?.report ?? { metrics: {}, examples: plan.dev.length };
     const result = { output, task: plan.task.name, step: at.best?.step ?? 0, steps: at.step, ...best };
-    await writeFile(path.join(output, RESULT_FILE), `${JSON.stringify(result, null, 2)}\n`);
+    await writeResult(output, result);
     if (at.step === 0) return result; // nothing to draw
     const curves = await readLog(this.log);
-    await writeFile(path.join(output, 'curves.svg'), plotRuns([{ name: plan.task.name, curves }]));
+    await writing(output, () =>
+      writeFile(path.join(output, 'curves.svg'), plotRuns([{ name: plan.task.name, curves }])),
+    );
     return result;
   }
 }

@@ -1,8 +1,10 @@
 /** Training logs: JSON lines, one for each step of training and one for each evaluation. */
 import { existsSync, statSync } from 'node:fs';
 import { appendFile, readFile, truncate, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { AlbertError } from '../errors';
 import { isObject, show } from '../options';
+import { writing } from '../source';
 import { readText } from '../text-files';
 
 /** The name of a run's log in its folder. */
@@ -66,9 +68,9 @@ export function parseLog(text: string, name: string): Curves {
   return Object.fromEntries(sorted) as Curves;
 }
 
-/** Begins a log: as long as it is empty, it marks a run that has saved nothing yet. */
+/** Begins a log: as long as it is empty, it marks a run that has saved nothing yet. @throws AlbertError CHECKPOINT. */
 export async function beginLog(file: string): Promise<void> {
-  await writeFile(file, '');
+  await writing(path.dirname(file), () => writeFile(file, ''));
 }
 
 /** Whether a log is there and empty: so stands a run that has saved nothing yet, and begins again. */
@@ -76,19 +78,24 @@ export function isMarked(file: string): boolean {
   return existsSync(file) && statSync(file).size === 0;
 }
 
-/** Adds a line to a log. */
+/** Adds a line to a log. @throws AlbertError CHECKPOINT where it cannot be written, as on a full disk. */
 export async function appendRecord(file: string, record: object): Promise<void> {
-  await appendFile(file, `${JSON.stringify(record)}\n`);
+  await writing(path.dirname(file), () => appendFile(file, `${JSON.stringify(record)}\n`));
 }
 
-/** Takes away what follows a log's last whole line, as a run leaves it that was killed while it wrote. */
+/**
+ * Takes away what follows a log's last whole line, as a run leaves it that was killed while it wrote.
+ * @throws AlbertError CHECKPOINT.
+ */
 export async function dropCutLine(file: string): Promise<void> {
-  const content = await readFile(file).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw error;
+  await writing(path.dirname(file), async () => {
+    const content = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null;
+      throw error;
+    });
+    const end = content ? content.lastIndexOf('\n') + 1 : 0;
+    if (content && end < content.length) await truncate(file, end);
   });
-  const end = content ? content.lastIndexOf('\n') + 1 : 0;
-  if (content && end < content.length) await truncate(file, end);
 }
 
 /** @throws AlbertError DATA for a file that cannot be read, has a line that is not one of a log, or nothing to draw. */

@@ -15,7 +15,7 @@ import {
   without,
 } from '../options';
 import { type AlbertConfig, positionsOf } from '../config';
-import { makeFolder } from '../source';
+import { makeFolder, writing } from '../source';
 import {
   DATA_OPTIONS,
   evaluationBatches,
@@ -290,7 +290,7 @@ async function open(hold: Hold, options: PretrainOptions): Promise<{ run: Run; t
     const at: Progress = { ...nothing, ...progress, cursor: stream.cursor, holdOut, data: remembered };
     if (!resumes) {
       for (const { from, to } of vocabularyFiles(tokenizer, output))
-        if (from !== to) await copyFile(from, to);
+        if (from !== to) await writing(output, () => copyFile(from, to));
       await trainer.save(output, at);
     }
     return { run: new Run(output, habits, trainer, stream, held, at), trainer };
