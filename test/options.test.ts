@@ -113,6 +113,11 @@ test.each<[name: string, call: () => unknown, expected: RegExp]>([
     /for rates\[0\].prefix but received undefined/,
   ],
   [
+    'rates of no parameter',
+    () => new Trainer(model, { learningRate: 1, totalSteps: 1, rates: [{ prefix: 'encoder.', factor: 0 }] }),
+    /a name like 'albert\..*' for rates\[0\].prefix but received 'encoder.'/,
+  ],
+  [
     'weights that are not there',
     () => new Trainer(model, { learningRate: 1, totalSteps: 1, classWeights: hole as never }),
     /for classWeights\[0\] but received undefined/,

@@ -131,15 +131,17 @@ const LARGE_LEARNING_RATE = 1e-5;
 function rateRules(model: Albert, decay: number, headOnlySteps: number): RateRule[] {
   if (decay === 1 && headOnlySteps === 0) return [];
   const group = /albert_layer_groups\.(\d+)\./;
-  const groups = 1 + Math.max(0, ...model.parameters().map(({ name }) => Number(group.exec(name)?.[1] ?? 0)));
+  const names = model.parameters().map(({ name }) => name);
+  const groups = 1 + Math.max(0, ...names.map((name) => Number(group.exec(name)?.[1] ?? 0)));
   const rules = Array.from({ length: groups }, (_, g) => ({
     prefix: `albert.encoder.albert_layer_groups.${g}.`,
     factor: decay ** (groups - g),
     from: headOnlySteps,
   }));
+  const pooler = { prefix: 'albert.pooler.', from: headOnlySteps };
   return [
     ...rules,
-    { prefix: 'albert.pooler.', from: headOnlySteps },
+    ...(names.some((name) => name.startsWith(pooler.prefix)) ? [pooler] : []),
     { prefix: 'albert.', factor: decay ** (groups + 1), from: headOnlySteps },
   ];
 }

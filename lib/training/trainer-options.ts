@@ -115,6 +115,15 @@ export function optimizerOptions(options: Partial<TrainerOptions>) {
   };
 }
 
+/** @throws AlbertError INVALID_ARGUMENT for a rule that is of no parameter, and so would be without effect. */
+export function checkRates(rates: readonly RateRule[], model: Albert): void {
+  const names = model.parameters().map(({ name }) => name);
+  rates.forEach(({ prefix }, i) => {
+    if (names.some((name) => name.startsWith(prefix))) return;
+    throw invalid(`the beginning of a name like '${names[0]}'`, `rates[${i}].prefix`, prefix);
+  });
+}
+
 /** @throws AlbertError INVALID_ARGUMENT for options that no trainer takes, whatever its model. */
 export function checkTrainerOptions(options: Partial<TrainerOptions>): void {
   optimizerOptions(options);

@@ -6,7 +6,13 @@ import { binding, type NativeTrainer } from '../native';
 import { integer, invalid, jsonOf, optionsObject, pathString, pick } from '../options';
 import { findState, type Note, placeForState } from './checkpoint';
 import { type LabelledInputs, type Losses, lossesOf, packLabelled, requireHead } from './labels';
-import { optimizerOptions, TRAINER_OPTIONS, type TrainerOptions, trainingOptions } from './trainer-options';
+import {
+  checkRates,
+  optimizerOptions,
+  TRAINER_OPTIONS,
+  type TrainerOptions,
+  trainingOptions,
+} from './trainer-options';
 
 /** One update. Losses are means over its batches. */
 export interface StepResult extends Losses {
@@ -50,6 +56,7 @@ export class Trainer {
     const given = optionsObject<TrainerOptions>('options', options, TRAINER_OPTIONS);
     const optimizer = optimizerOptions(given);
     const training = trainingOptions(given, model);
+    checkRates(optimizer.rates, model);
     const seed = integer('seed', given.seed, { min: 0 }, 0);
     this.#accumulate = integer('accumulate', given.accumulate, { min: 1 }, 1);
     this.model = model;
