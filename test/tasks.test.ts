@@ -94,6 +94,15 @@ describe('GLUE', () => {
     await failure('INVALID_ARGUMENT', () => read('ax', folder, 'train'));
   });
 
+  test('a pair may lack its first text, as in QQP, but not both', async () => {
+    const folder = temporaryFolder();
+    const row = (first: string, second: string) => columns(6, { 3: first, 4: second, 5: '0' });
+    write(folder, 'QQP/train.tsv', columns(6, {}), row('', 'My name is Ann.'));
+    expect(await read('qqp', folder, 'train')).toMatchObject([{ text: '', pair: 'My name is Ann.' }]);
+    write(folder, 'QQP/train.tsv', columns(6, {}), row('', ' '));
+    await failure('DATA', () => read('qqp', folder, 'train'));
+  });
+
   test('slices keep columns', async () => {
     const folder = temporaryFolder();
     write(

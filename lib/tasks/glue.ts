@@ -205,11 +205,14 @@ async function read(
   return rows.map((row, index) => {
     const cell = (column: number) => cellOf(table, row, column);
     const text = cell(columns.text);
-    if (text.trim() === '') throw dataError(file, row.line, 'expected a text but it is empty');
+    const pair = columns.pair === undefined ? '' : cell(columns.pair);
+    // A pair may lack its first text, as one of Quora's questions does: the reference takes it as it is.
+    if (text.trim() === '' && pair.trim() === '')
+      throw dataError(file, row.line, 'expected a text but it is empty');
     return {
       id: columns.id === undefined ? String(index) : cell(columns.id).trim(),
       text,
-      pair: columns.pair === undefined ? '' : cell(columns.pair),
+      pair,
       label: columns.label === undefined ? null : labelOf(entry, cell(columns.label), table, row.line),
       slices: slicesOf(table, row, slices),
     };
