@@ -145,6 +145,12 @@ describe("a user's own data", () => {
     ['classification', 'x.jsonl', '{"text":"a","label":"b"}\n{"text":', /x\.jsonl:2: expected JSON/],
     ['classification', 'x.jsonl', '{"text":5.5,"label":"b"}\n[1]', /x\.jsonl:2: expected a JSON object/],
     [
+      'multi-label',
+      'x.jsonl',
+      '{"text":"a","label":["b",null]}',
+      /x\.jsonl:1: expected a text for label but received null/,
+    ],
+    [
       'regression',
       'x.jsonl',
       '{"text":"a","label":"high"}',

@@ -22,6 +22,7 @@ import { answering } from './answering';
 import { choosing } from './choosing';
 import { classification, multiLabel, regression } from './classifying';
 import {
+  asText,
   type FileLayout,
   type FileRecord,
   formatOf,
@@ -94,7 +95,9 @@ const USUAL: TrainingDefaults = { learningRate: 3e-5, batchSize: 32, epochs: 3, 
 function labelNames(record: FileRecord, { type, separator = ',' }: TaskDescription): string[] {
   if (type !== 'multi-label') return [text(record, 'label').trim()];
   const value = record.field('label');
-  const names = Array.isArray(value) ? value.map(String) : text(record, 'label', true).split(separator);
+  const names = Array.isArray(value)
+    ? value.map((name: unknown) => asText(record, 'label', name))
+    : text(record, 'label', true).split(separator);
   return names.map((name) => name.trim()).filter((name) => name !== '');
 }
 

@@ -109,11 +109,15 @@ export async function readRecords(
   }));
 }
 
+/** A text, or a value that is written as one, of a field. */
+export function asText(record: FileRecord, name: string, value: unknown): string {
+  if (['string', 'number', 'boolean'].includes(typeof value)) return String(value);
+  throw record.fail(`expected a text for ${name} but received ${show(value)}`);
+}
+
 /** A field that holds a text, or a value that is written as one. */
 export function text(record: FileRecord, name: string, mayBeEmpty = false): string {
-  const value = record.field(name);
-  const shown = typeof value === 'number' || typeof value === 'boolean' ? String(value) : value;
-  if (typeof shown !== 'string') throw record.fail(`expected a text for ${name} but received ${show(value)}`);
+  const shown = asText(record, name, record.field(name));
   if (shown.trim() === '' && !mayBeEmpty) throw record.fail(`expected a text for ${name} but it is empty`);
   return shown;
 }
