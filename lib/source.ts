@@ -30,8 +30,10 @@ function unwritable(folder: string, error: Error): AlbertError {
 
 /** Makes a folder where there is none. @throws AlbertError CHECKPOINT. */
 export async function makeFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true }).catch((error: Error) => {
-    throw unwritable(folder, error);
+  await mkdir(folder, { recursive: true }).catch(async (error: NodeJS.ErrnoException) => {
+    // What Node says of a read-only file system, too; making the folder alone tells them apart.
+    const reason = error.code === 'ENOENT' ? await mkdir(folder).catch((alone: Error) => alone) : error;
+    if (reason) throw unwritable(folder, reason);
   });
 }
 

@@ -9,8 +9,10 @@ import fs, {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import promises from 'node:fs/promises';
 import path from 'node:path';
 import { Albert, pipeline, preset, Tokenizer } from '../lib';
+import { makeFolder } from '../lib/source';
 import { copyModel, temporaryFolder } from './support/data';
 import { failure } from './support/errors';
 import { tinyModel } from './support/tiny';
@@ -194,4 +196,18 @@ test('a folder with an ONNX export alone is told apart from an empty one', async
   mkdirSync(path.join(folder, 'onnx'));
   const error = await failure('CHECKPOINT', () => Albert.load(folder));
   expect(error.message).toMatch(/but found onnx\/; ONNX is not read: fetch the checkpoint/);
+});
+
+test('a folder on a read-only file system is told as such', async () => {
+  const refuse = (code: string) => Object.assign(new Error(code), { code });
+  const mkdir = jest
+    .spyOn(promises, 'mkdir')
+    .mockRejectedValueOnce(refuse('ENOENT')) // as Node tells it where parents may be made, too
+    .mockRejectedValueOnce(refuse('EROFS'));
+  try {
+    const { message } = await failure('CHECKPOINT', () => makeFolder('run'));
+    expect(message).toBe('expected a writable folder at run: EROFS');
+  } finally {
+    mkdir.mockRestore();
+  }
 });
