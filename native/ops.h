@@ -188,7 +188,6 @@ struct BackendLimits {
 struct PassInputs {
   const int32_t *ids, *types, *positions;  // host [N]
   int64_t rows = 0;                        // N
-  int64_t heads = 0;                       // A
   Segments all, wanted;                    // every row a query, and the queries of the last block
 };
 

@@ -304,13 +304,8 @@ const float* encoder_forward(Backend& backend, const Config& config, const Encod
       pass();
       return;
     }
-    const PassInputs inputs{batch.ids.data() + row,
-                            batch.types.data() + row,
-                            batch.positions.data() + row,
-                            rows,
-                            heads.heads,
-                            all,
-                            wanted};
+    const PassInputs inputs{
+        batch.ids.data() + row, batch.types.data() + row, batch.positions.data() + row, rows, all, wanted};
     ops.run_pass(inputs,
                  {&weights, finished, own.heads.query, own.heads.key, own.heads.value, own.embeddings,
                   own.context, own.stream},

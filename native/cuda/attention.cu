@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(kThreads)
   if (probabilities) {
     const int64_t queries = segments.first_query[s + 1] - segments.first_query[s];
     const int64_t within = head * queries + query - segments.first_query[s];
-    float* const to = probabilities + segments.probability_begin[s] + within * keys;
+    float* const to = probabilities + gridDim.y * segments.probability_begin[s] + within * keys;
     for (int k = lane; k < keys; k += kWarp) to[k] = scores[k];
   }
   if (dropout.probability > 0)
@@ -51,10 +51,11 @@ Precision CudaBackend::training_heads(Precision products, int64_t head_size) con
 void CudaBackend::attention_forward(float* context, float* probabilities, const Heads& heads,
                                     const Segments& segments, const Dropout& dropout) {
   Operation operation(memory_);
-  const DeviceSegments& on_gpu = segments_on_device(segments, heads.heads, operation);
+  const DeviceSegments& on_gpu = segments_on_device(segments, operation);
   const int64_t hidden = heads.heads * heads.size, stride = row_stride(hidden), rows = segments.rows();
   float* const to = operation.out(context, stride, hidden, on_gpu.total_queries);
-  float* const to_probabilities = operation.out(probabilities, on_gpu.probabilities, on_gpu.probabilities, 1);
+  const int64_t values = heads.heads * on_gpu.probabilities;
+  float* const to_probabilities = operation.out(probabilities, values, values, 1);
   const cudaStream_t stream = operation.stream();
   const float scale = score_scale(heads);
   const auto by_query = [&](auto value) {

@@ -278,7 +278,7 @@ void launch_tiles(const TileGradients& gradients, const DeviceHeads<uint16_t>& h
 void CudaBackend::attention_backward(float* dqkv, const float* dcontext, const Heads& heads,
                                      const Segments& segments, const Dropout& dropout) {
   Operation operation(memory_);
-  const DeviceSegments& on_gpu = segments_on_device(segments, heads.heads, operation);
+  const DeviceSegments& on_gpu = segments_on_device(segments, operation);
   const int64_t hidden = heads.heads * heads.size, rows = segments.rows();
   AttentionGradients gradients{};
   gradients.stride = row_stride(3 * hidden);

@@ -148,7 +148,7 @@ class CudaBackend final : public Backend {
                       const std::vector<OptimizedTensor>& tensors) override;
 
  private:
-  const DeviceSegments& segments_on_device(const Segments& segments, int64_t heads, Operation& operation);
+  const DeviceSegments& segments_on_device(const Segments& segments, Operation& operation);
   // x [rows, width] as a factor of bf16 products: what is kept, or rounded now.
   Tiles rounded(const float* x, int64_t x_stride, int64_t width, int64_t rows, Operation& operation);
   // The same of x [rows, row_stride(width)], on either side.

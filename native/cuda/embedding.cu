@@ -98,7 +98,7 @@ void CudaBackend::embedding_backward(const EmbeddingGradient& gradient, const fl
 void CudaBackend::gather_queries(float* y, const float* x, const Segments& segments, int64_t width) {
   Operation operation(memory_);
   const int64_t stride = row_stride(width);
-  const DeviceSegments& on_gpu = segments_on_device(segments, 0, operation);
+  const DeviceSegments& on_gpu = segments_on_device(segments, operation);
   const float* const from = operation.in(x, stride, width, on_gpu.total_rows);
   float* const to = operation.out(y, stride, width, on_gpu.total_queries);
   launch(gather_kernel, dim3(static_cast<unsigned>(on_gpu.total_queries)), kThreads, 0, operation.stream(),

@@ -9,8 +9,8 @@ namespace albert::cuda {
 
 std::vector<int64_t> PlacedInputs::place(const PassInputs& inputs) {
   inputs_ = {};
-  const LaidOutSegments all(inputs.all, inputs.heads);
-  const LaidOutSegments wanted(inputs.wanted, inputs.heads);
+  const LaidOutSegments all(inputs.all);
+  const LaidOutSegments wanted(inputs.wanted);
   std::vector<int32_t> values = all.values();
   const size_t wanted_begin = values.size();
   values.insert(values.end(), wanted.values().begin(), wanted.values().end());

@@ -9,7 +9,7 @@
 
 namespace albert::cuda {
 
-LaidOutSegments::LaidOutSegments(const Segments& segments, int64_t heads) {
+LaidOutSegments::LaidOutSegments(const Segments& segments) {
   std::vector<int32_t> first_row, keys, rows, sequence_of, query_row, first_query, tile_sequence, tile_begin;
   std::vector<int64_t> probability_begin;
   for (int64_t s = 0; s < segments.count; ++s) {
@@ -31,7 +31,7 @@ LaidOutSegments::LaidOutSegments(const Segments& segments, int64_t heads) {
     }
     sizes_.most_keys = std::max(sizes_.most_keys, segments.keys[s]);
     sizes_.most_rows = std::max(sizes_.most_rows, rows.back());
-    sizes_.probabilities += heads * queries * segments.keys[s];
+    sizes_.probabilities += queries * segments.keys[s];
   }
   first_query.push_back(static_cast<int32_t>(sequence_of.size()));
   sizes_.count = segments.count;
@@ -61,13 +61,12 @@ DeviceSegments LaidOutSegments::at(const int32_t* block) const {
 }
 
 // Every layer of a pass has the same segments: what was brought for the first one serves all.
-const DeviceSegments& CudaBackend::segments_on_device(const Segments& segments, int64_t heads,
-                                                      Operation& operation) {
+const DeviceSegments& CudaBackend::segments_on_device(const Segments& segments, Operation& operation) {
   if (const DeviceSegments* const placed = inputs_.find(segments)) return *placed;
   const size_t count = static_cast<size_t>(segments.count);
-  std::vector<int32_t> key(segments.row_begin, segments.row_begin + count + 1);
+  std::vector<int32_t> key = {static_cast<int32_t>(count)};
+  key.insert(key.end(), segments.row_begin, segments.row_begin + count + 1);
   key.insert(key.end(), segments.keys, segments.keys + count);
-  key.push_back(static_cast<int32_t>(heads));
   if (segments.queries) {
     key.insert(key.end(), segments.query_begin, segments.query_begin + count + 1);
     key.insert(key.end(), segments.queries + segments.query_begin[0],
@@ -75,7 +74,7 @@ const DeviceSegments& CudaBackend::segments_on_device(const Segments& segments, 
   }
   if (key == segments_key_) return segments_;
 
-  const LaidOutSegments laid_out(segments, heads);
+  const LaidOutSegments laid_out(segments);
   const size_t size = laid_out.values().size();
   segments_key_.clear();  // until everything has arrived
   if (size > segments_capacity_) {

@@ -19,7 +19,7 @@ struct DeviceSegments {
   const int32_t* first_query = nullptr;        // [B + 1]
   const int32_t* tile_sequence = nullptr;      // [tiles] sequence of a tile of kQueryTile queries
   const int32_t* tile_begin = nullptr;         // [tiles] its first query within the sequence
-  const int64_t* probability_begin = nullptr;  // [B] where its probabilities begin
+  const int64_t* probability_begin = nullptr;  // [B] where probabilities begin, with one head
   int64_t count = 0, total_rows = 0, total_queries = 0, probabilities = 0;
   int tiles = 0, most_keys = 0, most_rows = 0;
 };
@@ -27,7 +27,7 @@ struct DeviceSegments {
 // As one block of 32-bit values, to be copied there.
 class LaidOutSegments {
  public:
-  LaidOutSegments(const Segments& segments, int64_t heads);
+  explicit LaidOutSegments(const Segments& segments);
   const std::vector<int32_t>& values() const { return values_; }  // an even number
   DeviceSegments at(const int32_t* block) const;                  // `block`, on 8 bytes, holds the values
 
