@@ -206,7 +206,7 @@ async function read(
     const cell = (column: number) => cellOf(table, row, column);
     const text = cell(columns.text);
     const pair = columns.pair === undefined ? '' : cell(columns.pair);
-    // A pair may lack its first text, as one of Quora's questions does: the reference takes it as it is.
+    // A pair may lack its first text: the reference takes it as it is.
     if (text.trim() === '' && pair.trim() === '')
       throw dataError(file, row.line, 'expected a text but it is empty');
     return {

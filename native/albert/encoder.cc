@@ -87,8 +87,8 @@ float* block_forward(Backend& backend, const Config& config, const AttentionWeig
 
 // A worker's share of a batch: some of its sequences.
 struct Shard {
-  int64_t sequence, row, rows;  // the first of each; rows of all
-  Segments all, wanted;         // every row a query, and the queries of the last block
+  int64_t sequence;      // the first
+  Segments all, wanted;  // every row a query, and the queries of the last block
   const Activations& own;
   float* finished;  // [wanted rows, row_stride(H)] of the result
 };
@@ -97,18 +97,18 @@ struct Shard {
 bool shard_forward(Backend& backend, const Config& config, const EncoderWeights& weights,
                    const PackedBatch& batch, const Shard& shard, const EncoderTaps& taps,
                    const std::function<bool()>& stopped) {
-  const int64_t hidden = config.hidden_size, stride = row_stride(hidden), rows = shard.rows;
+  const int64_t hidden = config.hidden_size, stride = row_stride(hidden);
+  const int64_t row = batch.row_begin[static_cast<size_t>(shard.sequence)], rows = shard.all.rows();
   const int64_t layers = config.num_hidden_layers, inner_groups = config.inner_group_num;
   const Activations& own = shard.own;
   float* x = own.stream ? own.stream : shard.finished;
   const auto tap_hidden = [&](int64_t index) {
     if (taps.hidden_states)
-      backend.gather_rows(taps.hidden_states + (index * batch.rows() + shard.row) * hidden, hidden, x, stride,
+      backend.gather_rows(taps.hidden_states + (index * batch.rows() + row) * hidden, hidden, x, stride,
                           nullptr, hidden, rows);
   };
-  backend.embedding_forward(own.embeddings, nullptr, batch.ids.data() + shard.row,
-                            batch.types.data() + shard.row, batch.positions.data() + shard.row,
-                            weights.embedding, rows);
+  backend.embedding_forward(own.embeddings, nullptr, batch.ids.data() + row, batch.types.data() + row,
+                            batch.positions.data() + row, weights.embedding, rows);
   Observer{taps.calibration, 0}(ProductInput::kEmbeddings, own.embeddings, rows);
   backend.linear_forward(x, stride, own.embeddings, row_stride(config.embedding_size), *weights.map,
                          Activation::kIdentity, rows);
@@ -167,13 +167,8 @@ const float* encoder_forward(Backend& backend, const Config& config, const Encod
                    wanted = batch.segments(sequence, count, true);
     if (all.rows() == 0) return;
     const Activations& own = activations[worker];
-    const Shard shard{sequence,
-                      row,
-                      all.rows(),
-                      all,
-                      wanted,
-                      own,
-                      result + (selects ? batch.query_begin[sequence] : row) * stride};
+    float* const finished = result + (selects ? batch.query_begin[sequence] : row) * stride;
+    const Shard shard{sequence, all, wanted, own, finished};
     const auto pass = [&] {
       return shard_forward(ops, config, weights, batch, shard, taps, [&] {
         if (!stopped && cancelled()) stopped = true;
@@ -187,11 +182,11 @@ const float* encoder_forward(Backend& backend, const Config& config, const Encod
     const PassInputs inputs{batch.ids.data() + row,
                             batch.types.data() + row,
                             batch.positions.data() + row,
-                            shard.rows,
+                            all.rows(),
                             all,
                             wanted};
     ops.run_pass(inputs,
-                 {&weights, shard.finished, own.heads.query, own.heads.key, own.heads.value, own.embeddings,
+                 {&weights, finished, own.heads.query, own.heads.key, own.heads.value, own.embeddings,
                   own.context, own.stream},
                  pass);
   });
